@@ -1,0 +1,1 @@
+//! Control-plane request and response bodies. Source: contract, Appendix A.2.

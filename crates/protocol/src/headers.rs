@@ -1,0 +1,43 @@
+//! Header names of the data plane and of the container contract, lower-case as `http` wants them.
+//! Source: contract 1.2 (caller), 3.6 (agent).
+
+use http::HeaderName;
+
+/// The session: from the caller, to the agent, and back.
+pub const SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
+/// The user on whose behalf a SigV4 caller acts; never forwarded.
+pub const USER_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-user-id");
+/// One request, as the agent sees it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-request-id");
+/// One request, as the caller sees it.
+pub const AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// The name of an error's exception.
+pub const AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// X-Ray trace header.
+pub const AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+/// W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C trace context.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// W3C baggage.
+pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+/// MCP's session.
+pub const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// MCP's revision.
+pub const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// MCP's method (revision 2026-07-28).
+pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// MCP's name (revision 2026-07-28).
+pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// Alias of [`SESSION_ID`] towards the agent.
+pub const ALIAS_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+/// Alias of [`REQUEST_ID`] towards the agent.
+pub const ALIAS_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Ours: who is to blame for an error: `caller`, `agent` or `innkeep`.
+pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-innkeep-error-source");
+/// Ours, on a data-plane response: `cold` when this request waited for the session's start, else `warm`.
+pub const START: HeaderName = HeaderName::from_static("x-innkeep-start");
+/// Ours, on a data-plane response: the runtime version that answered.
+pub const VERSION: HeaderName = HeaderName::from_static("x-innkeep-version");
+/// Ours, on Create and Update: the version's settings as one JSON object.
+pub const SETTINGS: HeaderName = HeaderName::from_static("x-innkeep-settings");

@@ -1,0 +1,219 @@
+//! The link between host and sidecar: JSON datagrams over a SOCK_SEQPACKET unix socket, at most one descriptor each.
+//!
+//! ```text
+//! host                                   sidecar (listens on <sandbox dir>/ctl.sock)
+//!  │ ── Hello{protocol}                 ─►│
+//!  │ ◄─ Hello{protocol, build, sandbox …} │   then, unasked, one State for where things stand
+//!  │ ◄─ State(Starting|Ready|Health|Exited)
+//!  │ ── Dial{id}                        ─►│
+//!  │ ◄─ Dialled{id} + descriptor          │   or DialFailed{id}
+//!  │ ── Stop{grace_ms}                  ─►│   SIGTERM, grace, SIGKILL; ends in State(Exited), then the socket closes
+//! ```
+//!
+//! The newest host connection wins; an older one is closed. A newer server speaks to older sidecars: fields are only added,
+//! unknown ones ignored, and [`PROTOCOL`] rises when that is not enough.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use innkeep_types::{AgentExit, HealthCheck, SandboxId, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use crate::ping::Ping;
+
+/// The version of this link.
+pub const PROTOCOL: u32 = 1;
+
+/// The largest datagram either side sends or accepts, bytes.
+pub const MAX_FRAME: usize = 32 * 1024;
+
+/// How many of the agent's last log lines travel with its exit.
+pub const LOG_TAIL_LINES: usize = 20;
+
+/// A log line in a tail is cut to this many bytes.
+pub const LOG_TAIL_LINE_BYTES: usize = 1000;
+
+/// The control socket's name in the sandbox directory.
+pub const SOCKET_FILE: &str = "ctl.sock";
+
+/// [`SandboxFacts`] as JSON, in the sandbox directory, written by rename once the sidecar listens.
+pub const STATE_FILE: &str = "state.json";
+
+/// [`ExitFacts`] as JSON, in the sandbox directory, written by rename when the agent ends: a restarted server cannot wait()
+/// for a process that is not its child.
+pub const EXIT_FILE: &str = "exit.json";
+
+/// The agent's output in the sandbox directory, one [`LogLine`] as JSON per line; `agent.log.1` is the part before.
+pub const LOG_FILE: &str = "agent.log";
+
+/// [`LOG_FILE`] is rotated at this size, bytes; one older file is kept.
+pub const LOG_FILE_BYTES: u64 = 16 << 20;
+
+/// What the launcher is told, as JSON on its standard input. One start of one sandbox; says nothing of any session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchPlan {
+    /// [`PROTOCOL`] of the server that wrote it.
+    pub protocol: u32,
+    /// Which sandbox this is.
+    pub sandbox: SandboxId,
+    /// Its directory (0700), which holds socket, facts and log; the sidecar ends itself when it is gone.
+    pub directory: PathBuf,
+    /// The agent's program and arguments; the program is an absolute path.
+    pub argv: Vec<String>,
+    /// The agent's whole environment; nothing is inherited.
+    pub environment: BTreeMap<String, String>,
+    /// The agent's working directory.
+    pub working_directory: PathBuf,
+    /// The port that the agent binds.
+    pub port: u16,
+    /// How readiness and health are found.
+    pub health: HealthCheck,
+    /// Milliseconds from start to the first good health answer.
+    pub start_timeout_ms: u64,
+    /// Milliseconds between health checks once ready.
+    pub ping_interval_ms: u64,
+    /// When the sidecar ends the sandbox even if no server is left to ask for it.
+    pub ends_at: UnixMillis,
+    /// Milliseconds from SIGTERM to SIGKILL when the sidecar ends the sandbox by itself.
+    pub stop_grace_ms: u64,
+}
+
+/// What a launcher leaves in [`STATE_FILE`], and prints as its one line of output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxFacts {
+    /// [`PROTOCOL`] of the sidecar.
+    pub protocol: u32,
+    /// Which sandbox this is.
+    pub sandbox: SandboxId,
+    /// The sidecar's process.
+    pub pid: i32,
+    /// The sidecar's start time, field 22 of `/proc/PID/stat`, clock ticks since boot: tells a re-used pid.
+    pub start_time: u64,
+    /// `/proc/sys/kernel/random/boot_id` at the time.
+    pub boot_id: String,
+}
+
+/// How the agent ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitFacts {
+    /// Exit code or signal.
+    pub exit: AgentExit,
+    /// Why the sidecar ended it, if it did.
+    pub cause: ExitCause,
+    /// When.
+    pub at: UnixMillis,
+    /// The agent's last log lines, oldest first; at most [`LOG_TAIL_LINES`].
+    pub log_tail: Vec<String>,
+}
+
+/// Who ended the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExitCause {
+    /// It ended by itself, or somebody else killed it.
+    Itself,
+    /// A server asked for it.
+    Stopped,
+    /// `ends_at` passed.
+    Deadline,
+    /// It was not ready within the start timeout.
+    NotReady,
+}
+
+/// Host to sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "camelCase")]
+pub enum ToSidecar {
+    /// First message of a connection.
+    Hello {
+        /// [`PROTOCOL`] of the host.
+        protocol: u32,
+    },
+    /// Connect to the agent's port and send the socket out.
+    Dial {
+        /// Repeated in the answer.
+        id: u64,
+    },
+    /// End the agent and all that it started, then the sidecar.
+    Stop {
+        /// Milliseconds from SIGTERM to SIGKILL; 0 kills at once.
+        grace_ms: u64,
+    },
+}
+
+/// Sidecar to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "camelCase")]
+pub enum ToHost {
+    /// Answer to Hello.
+    Hello {
+        /// [`PROTOCOL`] of the sidecar.
+        protocol: u32,
+        /// The sidecar's package version.
+        build: String,
+        /// Which sandbox this is.
+        sandbox: SandboxId,
+        /// The agent's process, as the sidecar sees it.
+        agent_pid: i32,
+    },
+    /// Where things stand; sent after Hello and at every change.
+    State(AgentState),
+    /// The datagram carries the connected socket.
+    Dialled {
+        /// Of the Dial.
+        id: u64,
+    },
+    /// The agent's port could not be reached.
+    DialFailed {
+        /// Of the Dial.
+        id: u64,
+        /// Why, for people.
+        error: String,
+    },
+}
+
+/// The agent as the sidecar sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentState {
+    /// Started, no good health answer yet.
+    Starting,
+    /// The first good answer, and every later one that differs from the one before. Requests may be sent.
+    Healthy(Ping),
+    /// So many checks in a row went unanswered or were answered badly; repeated at every further miss.
+    Missed {
+        /// How many.
+        misses: u32,
+        /// What the last one saw, for people.
+        detail: String,
+    },
+    /// Not ready within the start timeout, or will never be (`/ping` is a 404, 405 or 501); the agent is being ended.
+    NotReady {
+        /// What the checks saw, for people, with what to do next.
+        detail: String,
+    },
+    /// The agent's process ended. Last message of a link.
+    Exited(ExitFacts),
+}
+
+/// One line of the agent's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When the sidecar read it, milliseconds since the epoch.
+    pub t: UnixMillis,
+    /// `o` standard output, `e` standard error.
+    pub s: LogStream,
+    /// The line without its end; bytes that are no UTF-8 are replaced; cut at 16 KiB.
+    pub m: String,
+}
+
+/// Which of the agent's outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogStream {
+    /// Standard output.
+    #[serde(rename = "o")]
+    Stdout,
+    /// Standard error.
+    #[serde(rename = "e")]
+    Stderr,
+}

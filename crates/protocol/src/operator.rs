@@ -1,0 +1,183 @@
+//! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
+
+use innkeep_types::{
+    AgentExit, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, StopReason, Tier,
+};
+use serde::{Deserialize, Serialize};
+
+/// Answer to `POST /innkeep/v1/artifacts?kind=zip|project[&layer=FINGERPRINT]` (body: the zip): what to put in
+/// `codeConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadedArtifact {
+    /// `code.s3.bucket`.
+    pub bucket: String,
+    /// `code.s3.prefix`.
+    pub prefix: String,
+    /// `runtime`.
+    pub runtime: String,
+    /// `entryPoint`.
+    pub entry_point: Vec<String>,
+    /// What was found and decided, for people: one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One session, as `GET /innkeep/v1/sessions` lists it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionView {
+    /// Its runtime.
+    pub runtime_id: RuntimeId,
+    /// Its endpoint.
+    pub endpoint: EndpointName,
+    /// The caller's id for it.
+    pub session_id: SessionId,
+    /// The version its sandbox runs, or last ran.
+    pub version: RuntimeVersion,
+    /// `Provisioning`, `Active`, `Idle`, `Stopping` or `Stopped`.
+    pub state: String,
+    /// The tier that the sandbox got.
+    pub tier: Tier,
+    /// When the present, or last, sandbox was started.
+    pub started_at: String,
+    /// When it became ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_ms: Option<u64>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<String>,
+    /// Requests open now.
+    pub open_requests: u32,
+    /// Milliseconds until it idles out, if it is idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_left_ms: Option<u64>,
+    /// Milliseconds until it reaches `maxLifetime`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime_left_ms: Option<u64>,
+    /// The agent's process on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_pid: Option<i32>,
+    /// Why it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopReason>,
+    /// How the agent ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<AgentExit>,
+}
+
+/// Answer to `GET /innkeep/v1/sessions?runtime=&endpoint=&session=&all=true` (without `all`, stopped ones are left out).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionList {
+    /// Newest first.
+    pub sessions: Vec<SessionView>,
+}
+
+/// One runtime, as `GET /innkeep/v1/runtimes[?name=]` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeView {
+    /// Its name.
+    pub name: RuntimeName,
+    /// Its id.
+    pub id: RuntimeId,
+    /// Its ARN.
+    pub arn: String,
+    /// Where its newest version stands.
+    pub status: RuntimeStatus,
+    /// Its newest version.
+    pub latest_version: RuntimeVersion,
+    /// Why the newest version failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointView>,
+    /// Sessions that have a sandbox now.
+    pub live_sessions: u32,
+    /// When it was last changed.
+    pub last_updated_at: String,
+}
+
+/// One endpoint of a runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointView {
+    /// Its name.
+    pub name: EndpointName,
+    /// The version that serves.
+    pub live_version: Option<RuntimeVersion>,
+    /// Where it stands.
+    pub status: RuntimeStatus,
+}
+
+/// Answer to `GET /innkeep/v1/runtimes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeList {
+    /// By name.
+    pub runtimes: Vec<RuntimeView>,
+}
+
+/// One line of `GET /innkeep/v1/logs?runtime=&endpoint=&session=&sinceMs=&grep=&follow=true` (newline-delimited JSON).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogEntry {
+    /// When, milliseconds since the epoch.
+    pub time_ms: i64,
+    /// Of which session.
+    pub session_id: SessionId,
+    /// Of which version.
+    pub version: RuntimeVersion,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// The line.
+    pub message: String,
+}
+
+/// Body of `POST /innkeep/v1/sessions/stop`: ends the named session, or all idle ones of a runtime that do not run `keep`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StopSessions {
+    /// Of which runtime.
+    pub runtime_id: RuntimeId,
+    /// On which endpoint; every one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointName>,
+    /// Which session; every one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Only sessions without an open request (`innkeep dev` reloads with this).
+    #[serde(default)]
+    pub only_idle: bool,
+    /// Sessions of this version are left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_version: Option<RuntimeVersion>,
+    /// SIGKILL at once, without SIGTERM and grace.
+    #[serde(default)]
+    pub kill: bool,
+    /// Record the reason `Reloaded` and not `StoppedByCaller`.
+    #[serde(default)]
+    pub reload: bool,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppedSessions {
+    /// Which ones were told to end.
+    pub stopped: Vec<SessionId>,
+}
+
+/// What a running server keeps in `server.json` in its data directory, so that commands find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerFile {
+    /// Its base URL.
+    pub url: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its region.
+    pub region: String,
+    /// Its account.
+    pub account: String,
+}

@@ -1,0 +1,25 @@
+//! The vocabulary of Innkeep: ids, ARNs, runtimes, versions, endpoints, sessions, their lifecycle, limits and time.
+//!
+//! Nothing here does IO, knows HTTP, or reads the environment. A type enters this crate only when two crates that do not
+//! depend on each other need it.
+
+mod arn;
+mod clock;
+mod error_kind;
+mod ids;
+pub mod lifecycle;
+pub mod limits;
+mod runtime;
+mod session;
+
+pub use arn::{EndpointArn, InvalidArn, RuntimeArn};
+pub use clock::{Clock, SystemClock, UnixMillis};
+pub use error_kind::ErrorKind;
+pub use ids::{
+    AccountId, ArtifactDigest, EndpointName, InvalidId, Region, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
+    SandboxId, SessionId,
+};
+pub use runtime::{
+    Artifact, HealthCheck, Lifecycle, NetworkMode, Protocol, RuntimeStatus, ServerProtocol, Settings, VersionConfig,
+};
+pub use session::{AgentExit, SessionKey, StopReason, Tier};

@@ -1,0 +1,201 @@
+//! What a runtime version is made of: the immutable configuration that Create and Update carry, and Innkeep's own settings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// Where a runtime, a version or an endpoint stands. Spelled as the API spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the words are the API's own; contract 2.2 has the arrows between them")]
+pub enum RuntimeStatus {
+    Creating,
+    CreateFailed,
+    Updating,
+    UpdateFailed,
+    Ready,
+    Deleting,
+    DeleteFailed,
+}
+
+impl RuntimeStatus {
+    /// Returns the word of the API, `CREATE_FAILED` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::CreateFailed => "CREATE_FAILED",
+            Self::Updating => "UPDATING",
+            Self::UpdateFailed => "UPDATE_FAILED",
+            Self::Ready => "READY",
+            Self::Deleting => "DELETING",
+            Self::DeleteFailed => "DELETE_FAILED",
+        }
+    }
+
+    /// Tells whether work is under way, so that another change is a conflict.
+    pub fn in_progress(self) -> bool {
+        matches!(self, Self::Creating | Self::Updating | Self::Deleting)
+    }
+}
+
+/// The immutable configuration of one version, as validated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionConfig {
+    /// What to run.
+    pub artifact: Artifact,
+    /// The execution role; stored and returned, not assumed.
+    pub role_arn: String,
+    /// People's words about it.
+    pub description: Option<String>,
+    /// How the agent reaches the world.
+    pub network_mode: NetworkMode,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// When its sessions end.
+    pub lifecycle: Lifecycle,
+    /// Environment of the agent's process. Sensitive: sealed at rest, never logged.
+    pub environment: BTreeMap<String, String>,
+    /// `V1` unless the caller chose; kept by an Update that omits it.
+    pub platform_version: Option<String>,
+}
+
+/// What the user deploys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Artifact {
+    /// A zip in an object store. Bucket [`Artifact::BUILT_IN_BUCKET`] is Innkeep's own; its prefixes are what an upload returned.
+    Code {
+        /// `code.s3.bucket`.
+        bucket: String,
+        /// `code.s3.prefix`, the object's key.
+        prefix: String,
+        /// `code.s3.versionId`.
+        version_id: Option<String>,
+        /// `runtime`: `PYTHON_3_10` … `PYTHON_3_14`, `NODE_22`, or ours: `PROVIDED`, any executable.
+        runtime: String,
+        /// `entryPoint`: one or two items.
+        entry_point: Vec<String>,
+    },
+    /// An OCI image by reference.
+    Container {
+        /// `containerUri`.
+        uri: String,
+    },
+}
+
+impl Artifact {
+    /// The bucket name under which the built-in artifact store appears in `code.s3`.
+    pub const BUILT_IN_BUCKET: &'static str = "innkeep";
+}
+
+/// `networkMode` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkMode {
+    /// The agent reaches the network as the driver allows.
+    #[serde(rename = "PUBLIC")]
+    Public,
+}
+
+/// `serverProtocol` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ServerProtocol {
+    /// `POST /invocations`, `GET /ping`.
+    #[serde(rename = "HTTP")]
+    Http,
+}
+
+/// How the agent is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Which contract the agent follows.
+    pub server: ServerProtocol,
+    /// The port that the agent binds.
+    pub port: u16,
+    /// The path of an invocation.
+    pub path: String,
+    /// Whether Create or Update named port and path; what was not named is not returned.
+    pub explicit: ExplicitProtocol,
+}
+
+/// Which parts of `protocolConfiguration` the caller gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExplicitProtocol {
+    /// The whole block.
+    pub block: bool,
+    /// `port`.
+    pub port: bool,
+    /// `path`.
+    pub path: bool,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            server: ServerProtocol::Http,
+            port: limits::HTTP_AGENT_PORT,
+            path: "/invocations".to_owned(),
+            explicit: ExplicitProtocol::default(),
+        }
+    }
+}
+
+/// `lifecycleConfiguration`: seconds, idle ≤ max.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// `idleRuntimeSessionTimeout`, seconds.
+    pub idle_timeout_secs: u32,
+    /// `maxLifetime`, seconds.
+    pub max_lifetime_secs: u32,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            idle_timeout_secs: u32::try_from(limits::IDLE_TIMEOUT.as_secs()).unwrap_or(u32::MAX),
+            max_lifetime_secs: u32::try_from(limits::MAX_LIFETIME.as_secs()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// What AWS has no field for: one object per version, from `[agent]` of the project's `innkeep.toml` and `deploy --set`.
+/// Absent members take the defaults named here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How readiness and health are found; default `ping`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
+    /// Whether the agent also gets `X-Session-Id`, `X-Request-Id`, `X-Access-Token`; default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_aliases: Option<bool>,
+    /// Seconds from start to the first good health answer; default [`limits::START_TIMEOUT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout_secs: Option<u32>,
+}
+
+impl Settings {
+    /// The names of all settings, for messages about unknown ones.
+    pub const KEYS: [&'static str; 3] = ["health", "header_aliases", "start_timeout_secs"];
+
+    /// Returns these settings with what they leave out taken from `below`.
+    #[must_use]
+    pub fn or(self, below: &Self) -> Self {
+        Self {
+            health: self.health.or(below.health),
+            header_aliases: self.header_aliases.or(below.header_aliases),
+            start_timeout_secs: self.start_timeout_secs.or(below.start_timeout_secs),
+        }
+    }
+}
+
+/// How the sidecar finds out that the agent lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthCheck {
+    /// `GET /ping` answers 200 (the contract).
+    #[default]
+    Ping,
+    /// The agent's port accepts a connection (agents without `/ping`; MCP).
+    Tcp,
+}

@@ -1,0 +1,119 @@
+//! Sessions: their key, the tier of their sandbox, and why they stop.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EndpointName, RuntimeId, SessionId};
+
+/// What makes a session one: the same id on two endpoints is two sessions. Source: contract 2.3 (recommendation).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SessionKey {
+    /// The runtime invoked.
+    pub runtime: RuntimeId,
+    /// The endpoint invoked.
+    pub endpoint: EndpointName,
+    /// The caller's session id.
+    pub session: SessionId,
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.runtime, self.endpoint, self.session)
+    }
+}
+
+/// How strong a sandbox is, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// An ordinary process of the host: no isolation.
+    Process,
+}
+
+impl Tier {
+    /// Returns the word used in settings, logs and the operator API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+        }
+    }
+}
+
+/// How the agent's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentExit {
+    /// It exited with this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for AgentExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Why a sandbox ended, with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
+pub enum StopReason {
+    /// Nothing used it for the idle timeout.
+    IdleTimeout,
+    /// It reached `maxLifetime`.
+    MaxLifetime,
+    /// Its health checks failed three times in a row.
+    Unhealthy {
+        /// What the last check saw.
+        detail: String,
+    },
+    /// The agent's process ended by itself.
+    AgentExited {
+        /// How.
+        exit: AgentExit,
+    },
+    /// The kernel ended it for lack of memory.
+    OutOfMemory,
+    /// StopRuntimeSession, or `innkeep sessions stop`.
+    StoppedByCaller,
+    /// Its runtime or version was deleted.
+    RuntimeDeleted,
+    /// `innkeep dev` deployed a newer version.
+    Reloaded,
+    /// It never became ready.
+    StartFailed {
+        /// What happened instead.
+        detail: String,
+    },
+    /// The sidecar or the host went away without saying why.
+    HostLost,
+    /// The server needed the room.
+    Evicted,
+    /// The server shut down and was told to end its sessions.
+    ServerShutdown,
+}
+
+impl StopReason {
+    /// Returns the word of the reason alone, without its evidence.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "IdleTimeout",
+            Self::MaxLifetime => "MaxLifetime",
+            Self::Unhealthy { .. } => "Unhealthy",
+            Self::AgentExited { .. } => "AgentExited",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::StoppedByCaller => "StoppedByCaller",
+            Self::RuntimeDeleted => "RuntimeDeleted",
+            Self::Reloaded => "Reloaded",
+            Self::StartFailed { .. } => "StartFailed",
+            Self::HostLost => "HostLost",
+            Self::Evicted => "Evicted",
+            Self::ServerShutdown => "ServerShutdown",
+        }
+    }
+}
