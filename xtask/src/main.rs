@@ -1,1 +1,50 @@
-fn main() {}
+//! The project's own chores. `cargo xtask test` is the one command that runs every test and installs what they need.
+//!
+//! ```text
+//! check   formatting, clippy, tidy and the fast tests: what every commit passes
+//! tidy    the rules of the tree that no compiler knows: layers, file length, docs, names, migrations
+//! test    everything: what `check` does, then the release build and the end-to-end tests with real clients
+//! bench   side-by-side measurements; writes bench/RESULTS.md
+//! ```
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+mod chores;
+mod command;
+mod host;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | bench [ARGUMENT…]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let root = root();
+    match arguments.split_first() {
+        Some((word, [])) if word == "check" => chores::check(&root),
+        Some((word, [])) if word == "tidy" => tidy::run(&root),
+        Some((word, rest)) if word == "test" => chores::everything(&root, rest),
+        Some((word, rest)) if word == "bench" => chores::bench(&root, rest),
+        _ => bail!(USAGE),
+    }
+}
+
+/// Returns the workspace's directory.
+fn root() -> PathBuf {
+    let member = Path::new(env!("CARGO_MANIFEST_DIR"));
+    member.parent().unwrap_or(member).to_owned()
+}

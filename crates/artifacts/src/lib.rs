@@ -1,1 +1,141 @@
-//! Not written yet.
+//! Artifact to bundle: code zips and project folders made ready to start on this host, kept by content.
+//!
+//! ```text
+//! <data dir>/artifacts/zips/<digest>.zip        what was uploaded
+//! <data dir>/artifacts/layers/<fingerprint>/    site-packages, built here or uploaded
+//! <data dir>/artifacts/manifests/<digest>.json  which zip and which layer make one artifact (the digest is the prefix)
+//! <data dir>/artifacts/bundles/<digest>/        unpacked, read-only; complete once bundle.json stands beside code/
+//! <data dir>/artifacts/tmp/                     unfinished work; emptied at start
+//! ```
+//!
+//! Uploads are hostile until checked, and so is all that is in them: nothing of a project is run here, but its packages are
+//! installed, which may run their build scripts with the server's rights. Who may deploy may do that.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use innkeep_types::{Artifact, ArtifactDigest, Settings};
+use serde::{Deserialize, Serialize};
+
+use crate::home::{Home, Scratch};
+use crate::host::Host;
+use crate::single_flight::SingleFlight;
+use crate::store::Store;
+
+mod archive;
+mod bundle;
+mod command;
+mod digest;
+mod error;
+mod home;
+mod host;
+mod launch;
+mod layer;
+mod project;
+mod single_flight;
+mod store;
+mod upload;
+
+pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
+pub use error::Error;
+pub use project::Error as ProjectError;
+
+/// An artifact made ready to start on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Names it; the directory under `bundles/`.
+    pub digest: ArtifactDigest,
+    /// The unpacked code, read-only: the agent's working directory is this one.
+    pub code: PathBuf,
+    /// Program (absolute) and arguments.
+    pub argv: Vec<String>,
+    /// What the bundle adds to the environment (`PYTHONPATH`, `PATH`, `PYTHONUNBUFFERED`, …).
+    pub environment: BTreeMap<String, String>,
+    /// `[agent]` of the `innkeep.toml` in the code, if any.
+    pub settings: Settings,
+}
+
+/// What an upload became; see `protocol::operator::UploadedArtifact`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    /// `code.s3.prefix`.
+    pub prefix: String,
+    /// `runtime`.
+    pub runtime: String,
+    /// `entryPoint`.
+    pub entry_point: Vec<String>,
+    /// One sentence each, for people.
+    pub notes: Vec<String>,
+}
+
+/// What is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A finished code zip, as the service takes it: dependencies are inside.
+    Zip,
+    /// A project folder, zipped: dependencies are found and installed here, unless `layer` (a fingerprint) brings them.
+    Project {
+        /// Fingerprint of a layer uploaded before.
+        layer: Option<String>,
+    },
+}
+
+/// Handle to the artifact store; clones share it. Blocking work runs on blocking threads.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    store: Arc<Store>,
+}
+
+impl Artifacts {
+    /// Opens, or creates, the store under `data_dir`, and removes what a crash left unfinished. The caller holds the lock on
+    /// the data directory. Interpreters are looked for in `/usr/bin` and along the `PATH` of this process.
+    pub fn open(data_dir: &Path) -> Result<Self, Error> {
+        let home = Home::open(data_dir)?;
+        // Not configuration: the same look-up that starting a program by its bare name does.
+        let host = Host::new(&std::env::var_os("PATH").unwrap_or_default());
+        Ok(Self { store: Arc::new(Store { home, host, flights: SingleFlight::default() }) })
+    }
+
+    /// Returns an empty file in the store's directory for an upload; hand it to [`Artifacts::add`] or [`Artifacts::add_layer`],
+    /// or remove it.
+    pub fn upload_file(&self) -> Result<PathBuf, Error> {
+        let file = self.store.home.scratch_file();
+        file.map(Scratch::keep).map_err(|source| Error::Io { doing: "make a file for an upload".to_owned(), source })
+    }
+
+    /// Checks the zip at `file` (which is moved or removed) and stores it. The same zip gives the same prefix.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave the artifact stored or not; nothing half done stays.
+    pub async fn add(&self, file: PathBuf, kind: Kind) -> Result<Uploaded, Error> {
+        upload::add(&self.store, Scratch::adopt(file), kind).await
+    }
+
+    /// Tells whether a layer is present.
+    pub fn has_layer(&self, fingerprint: &str) -> bool {
+        layer::present(&self.store.home, fingerprint).is_ok()
+    }
+
+    /// Unpacks the zip at `file` (which is removed) as a layer of site-packages. `fingerprint`: 64 lower-case hex digits.
+    ///
+    /// # Cancel safety
+    /// As [`Artifacts::add`].
+    pub async fn add_layer(&self, fingerprint: &str, file: PathBuf) -> Result<(), Error> {
+        let upload = Scratch::adopt(file);
+        layer::add(&self.store, layer::fingerprint(fingerprint)?, upload).await
+    }
+
+    /// Makes `artifact` ready: fetches, unpacks, checks entry point and interpreter. Idempotent; cheap the second time.
+    ///
+    /// # Cancel safety
+    /// As [`Artifacts::add`].
+    pub async fn prepare(&self, artifact: &Artifact) -> Result<Bundle, Error> {
+        bundle::prepare(&self.store, artifact).await
+    }
+
+    /// Returns a bundle made before.
+    pub fn bundle(&self, digest: &ArtifactDigest) -> Result<Bundle, Error> {
+        bundle::load(&self.store.home.bundle(digest)).ok_or_else(|| Error::NoBundle(digest.clone()))
+    }
+}

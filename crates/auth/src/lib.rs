@@ -1,1 +1,6 @@
-//! Not written yet.
+//! Who is calling, and may they. Pure: keys, time and the body's digest are handed in; nothing here reads the store.
+
+mod sha256;
+pub mod sigv4;
+
+pub use sha256::{Digest, digest};

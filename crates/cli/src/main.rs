@@ -1,1 +1,87 @@
-fn main() {}
+//! `innkeep`: the server, and every command that asks it something.
+
+mod args;
+mod context;
+mod credentials;
+mod deploy;
+mod dev;
+mod env;
+mod environment;
+mod failure;
+mod invoke;
+mod logs;
+mod output;
+mod pack;
+mod publish;
+mod resolve;
+mod serve;
+mod sessions;
+mod signals;
+mod snippets;
+mod source;
+mod sse;
+mod status;
+mod venv;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &environment),
+    };
+    let out = Output::new(cli.global.json, cli.global.no_color, &environment);
+    match run(cli, out, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.code.exit_status())
+        }
+    }
+}
+
+fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
+    let context = Context::new(cli.global, out, environment)?;
+    let mut builder = match cli.command {
+        Command::Serve(_) | Command::Dev(_) => tokio::runtime::Builder::new_multi_thread(),
+        // A client waits for one answer: threads would only cost time to start.
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build().map_err(|e| Failure::io("cannot start", &e))?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Dev(dev) => Box::pin(dev.run(&context)).await,
+            Command::Serve(serve) => Box::pin(serve.run(&context)).await,
+            Command::Deploy(deploy) => Box::pin(deploy.run(&context)).await,
+            Command::Invoke(invoke) => Box::pin(invoke.run(&context)).await,
+            Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,
+            Command::Status(status) => Box::pin(status.run(&context)).await,
+            Command::Logs(logs) => Box::pin(logs.run(&context)).await,
+            Command::Env(env) => env.run(&context),
+        }
+    })
+}
+
+/// Prints what the command line got wrong, or the help that it asked for.
+fn refuse(error: &clap::Error, environment: &Environment) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        let message = error.to_string();
+        let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        Output::new(true, true, environment).failure(&Failure::usage(message).with_fix("innkeep --help"));
+    } else {
+        // Where help cannot be printed, nothing can be said about it either.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}

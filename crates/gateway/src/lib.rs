@@ -1,1 +1,25 @@
-//! Not written yet.
+//! The data plane: authenticates a request, finds its session, streams.
+//!
+//! [`invoke`] tells one InvokeAgentRuntime as a story, a line per step; each step has a file of its own. HTTP statuses appear
+//! only in [`error`], from the one table of the protocol crate. Nothing here knows the control plane.
+
+mod answer;
+mod authenticate;
+mod call;
+mod error;
+mod forward;
+mod gateway;
+mod inbound;
+mod invoke;
+mod resolve;
+mod route;
+mod spool;
+mod stop;
+mod stream;
+mod target;
+
+pub use authenticate::{Authenticator, KeyLookup};
+pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use resolve::Deploy;
+pub use route::{Operation, Route, route};
+pub use stream::{GatewayBody, StreamError};

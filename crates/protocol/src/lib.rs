@@ -3,6 +3,7 @@
 //!
 //! Shapes only: nothing here decides anything, and nothing here does IO.
 
+pub mod agent_environment;
 pub mod control;
 pub mod error_shape;
 pub mod headers;

@@ -33,6 +33,9 @@ pub const LOG_TAIL_LINES: usize = 20;
 /// A log line in a tail is cut to this many bytes.
 pub const LOG_TAIL_LINE_BYTES: usize = 1000;
 
+/// The longest [`LogLine`], bytes of the agent's output.
+pub const LOG_LINE_BYTES: usize = 16 * 1024;
+
 /// The control socket's name in the sandbox directory.
 pub const SOCKET_FILE: &str = "ctl.sock";
 
@@ -43,10 +46,7 @@ pub const STATE_FILE: &str = "state.json";
 /// for a process that is not its child.
 pub const EXIT_FILE: &str = "exit.json";
 
-/// The agent's output in the sandbox directory, one [`LogLine`] as JSON per line; `agent.log.1` is the part before.
-pub const LOG_FILE: &str = "agent.log";
-
-/// [`LOG_FILE`] is rotated at this size, bytes; one older file is kept.
+/// [`LaunchPlan::log_file`] is rotated at this size, bytes; the part before it is kept once, with `.1` appended to the name.
 pub const LOG_FILE_BYTES: u64 = 16 << 20;
 
 /// What the launcher is told, as JSON on its standard input. One start of one sandbox; says nothing of any session.
@@ -56,8 +56,10 @@ pub struct LaunchPlan {
     pub protocol: u32,
     /// Which sandbox this is.
     pub sandbox: SandboxId,
-    /// Its directory (0700), which holds socket, facts and log; the sidecar ends itself when it is gone.
+    /// Its directory (0700), which holds socket and facts; the sidecar ends itself when it is gone.
     pub directory: PathBuf,
+    /// Where the agent's output goes, one [`LogLine`] as JSON per line. Outlives the directory.
+    pub log_file: PathBuf,
     /// The agent's program and arguments; the program is an absolute path.
     pub argv: Vec<String>,
     /// The agent's whole environment; nothing is inherited.
@@ -78,7 +80,19 @@ pub struct LaunchPlan {
     pub stop_grace_ms: u64,
 }
 
-/// What a launcher leaves in [`STATE_FILE`], and prints as its one line of output.
+/// The one line that a launcher prints, as JSON. Whatever failed, nothing is left running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LaunchAnswer {
+    /// The agent runs and the sidecar listens.
+    Started(SandboxFacts),
+    /// The agent's program could not be started, in words for the deployer.
+    AgentFailed(String),
+    /// The sandbox itself could not be made.
+    Failed(String),
+}
+
+/// What a launcher leaves in [`STATE_FILE`], and answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxFacts {
     /// [`PROTOCOL`] of the sidecar.
@@ -91,6 +105,9 @@ pub struct SandboxFacts {
     pub start_time: u64,
     /// `/proc/sys/kernel/random/boot_id` at the time.
     pub boot_id: String,
+    /// What this host does worse than it should, for people.
+    #[serde(default)]
+    pub caveat: Option<String>,
 }
 
 /// How the agent ended.
@@ -162,6 +179,8 @@ pub enum ToHost {
     Dialled {
         /// Of the Dial.
         id: u64,
+        /// The port on loopback that it leads to: the agent's own, or the one that the agent was given instead.
+        port: u16,
     },
     /// The agent's port could not be reached.
     DialFailed {
@@ -203,7 +222,7 @@ pub struct LogLine {
     pub t: UnixMillis,
     /// `o` standard output, `e` standard error.
     pub s: LogStream,
-    /// The line without its end; bytes that are no UTF-8 are replaced; cut at 16 KiB.
+    /// The line without its end; bytes that are no UTF-8 are replaced; what is beyond [`LOG_LINE_BYTES`] follows as another line.
     pub m: String,
 }
 

@@ -1,1 +1,27 @@
-//! Not written yet.
+//! Sessions and their sandboxes. Knows no AWS name and no HTTP status.
+//!
+//! [`Registry`] finds or starts the sandbox of a session; one `supervisor` actor owns each; a [`driver::Driver`] makes them;
+//! [`upstream`] speaks HTTP to the agent inside.
+
+mod admission;
+mod deployment;
+pub mod dial;
+pub mod driver;
+mod embedded;
+mod gate;
+mod journal;
+mod link;
+mod process;
+mod registry;
+mod session;
+mod start;
+mod supervisor;
+mod sys;
+pub mod tasks;
+pub mod upstream;
+
+pub use deployment::Deployment;
+pub use journal::Journal;
+pub use process::ProcessDriver;
+pub use registry::{Error, Limits, Registry};
+pub use session::{Ended, Lease, SessionInfo};

@@ -1,1 +1,25 @@
-//! Not written yet.
+//! The client half: signed requests to the control plane, the data plane and the operator API of one Innkeep server.
+//!
+//! Every call opens a connection of its own, and no call spawns a task: what a dropped future was doing, stops.
+
+mod body;
+mod client;
+mod connection;
+mod control;
+mod error;
+mod invoke;
+mod lines;
+mod logs;
+mod operator;
+#[cfg(test)]
+mod tests;
+
+pub use body::{Payload, sha256};
+pub use client::{Client, Endpoint};
+pub use connection::ResponseBody;
+pub use error::Error;
+pub use innkeep_auth::sigv4::Credentials;
+pub use invoke::{Answer, Invocation};
+pub use lines::LineBuffer;
+pub use logs::{LogQuery, LogStream};
+pub use operator::{Failure, SessionQuery, UploadKind};

@@ -1,1 +1,262 @@
-//! Not written yet.
+//! The composition root: opens the data directory, builds the parts, listens, and takes it all down again in order.
+
+mod authenticate;
+mod config;
+mod data_dir;
+mod keys;
+mod listener;
+mod logging;
+mod operator;
+mod respond;
+mod router;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_artifacts::Artifacts;
+use innkeep_auth::sigv4::{Credentials, SigningKeys};
+use innkeep_control::{Control, ControlConfig, LocalMaker};
+use innkeep_gateway::{Gateway, GatewayConfig};
+use innkeep_protocol::operator::ServerFile;
+use innkeep_sandbox::driver::Driver;
+
+use innkeep_sandbox::tasks::{Kind, Tasks};
+use innkeep_sandbox::{Deployment, Limits, ProcessDriver, Registry};
+use innkeep_store::Store;
+use innkeep_types::{Clock, RuntimeArn, SystemClock};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+pub use config::{Config, Error as ConfigError, Isolation};
+pub use data_dir::Error as DataDirError;
+pub use logging::init as init_logging;
+
+use authenticate::Authenticator;
+use data_dir::DataDir;
+use keys::Keys;
+use operator::Operator;
+use router::Router;
+
+/// Why a server could not start. Whatever had been started is taken down again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings contradict themselves.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The address cannot be listened on.
+    #[error("could not listen on {addr}; is another program using it? Try --listen 127.0.0.1:0")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("could not open the store")]
+    Store(#[from] innkeep_store::Error),
+    /// The artifact store cannot be opened.
+    #[error("could not open the artifact store")]
+    Artifacts(#[from] innkeep_artifacts::Error),
+    /// No driver gives the isolation asked for.
+    #[error(
+        "this version of Innkeep has no isolating driver yet; agents would run as ordinary processes of this host, able to read \
+         what this user can read. If that is acceptable, say so: --isolation process"
+    )]
+    NoIsolation,
+    /// The driver cannot work on this host.
+    #[error("sandboxes cannot be made here: {0}")]
+    Driver(String),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    credentials: Credentials,
+    config: Config,
+    registry: Registry,
+    store: Store,
+    tasks: Tasks,
+    // Last: the lock is given up when all else is down.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Starts a server and returns once it accepts requests.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let config = config.check()?;
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        // Bound before any work: an address in use is the most common mistake.
+        let listen = |source| Error::Listen { addr: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let addr = listener.local_addr().map_err(listen)?;
+
+        let clock = SystemClock::shared();
+        let tasks = Tasks::default();
+        let store = Store::open(data_dir.path()).await?;
+        let artifacts = Artifacts::open(data_dir.path())?;
+        let (keys, root) = Keys::load(&store, clock.now()).await?;
+        data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
+        let driver = driver(&config, data_dir.path())?;
+        clean_up(driver.as_ref()).await?;
+        let limits =
+            Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
+        let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
+
+        let parts = Parts { config: &config, data_dir: &data_dir, store: &store, artifacts, registry: &registry, clock, keys, tasks: &tasks };
+        let router = Arc::new(parts.router(&root.secret));
+        router.control.resume().await?;
+        tasks.spawn(Kind::Listener, listener::listen(listener, router, tasks.clone()));
+
+        let url = format!("http://{addr}");
+        data_dir.write_server_file(&ServerFile {
+            url: url.clone(),
+            pid: std::process::id(),
+            region: config.region.to_string(),
+            account: config.account.to_string(),
+        })?;
+        info!(server.url = %url, server.isolation = "process", "listening on {url}");
+        let credentials = Credentials { access_key_id: root.id.clone(), secret: root.secret.clone(), session_token: None };
+        Ok(Self { url, credentials, config, registry, store, tasks, _data_dir: data_dir })
+    }
+
+    /// Returns where it listens, `http://127.0.0.1:7080`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the root access key.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Returns its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Stops accepting, lets open requests finish for `drain`, ends every session, and returns when nothing is left.
+    pub async fn shutdown(self, drain: Duration) {
+        self.tasks.stopping().cancel();
+        let drained = tokio::time::timeout(drain, async {
+            while self.registry.list().iter().any(|s| s.open_requests > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let _ = drained.await;
+        self.registry.shutdown(Duration::from_secs(self.config.shutdown_grace_secs)).await;
+        // A client that never reads its answer would hold its connection for ever.
+        if tokio::time::timeout(Duration::from_secs(2), self.tasks.finish()).await.is_err() {
+            warn!("some connections did not end in time and were cut");
+        }
+        if let Err(error) = self.store.close().await {
+            warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
+        }
+    }
+}
+
+/// What the router is made of.
+struct Parts<'a> {
+    config: &'a Config,
+    data_dir: &'a DataDir,
+    store: &'a Store,
+    artifacts: Artifacts,
+    registry: &'a Registry,
+    clock: Arc<dyn Clock>,
+    keys: Keys,
+    tasks: &'a Tasks,
+}
+
+impl Parts<'_> {
+    fn router(self, root_secret: &str) -> Router {
+        let (region, account) = (self.config.region.clone(), self.config.account.clone());
+        let maker = LocalMaker {
+            artifacts: self.artifacts.clone(),
+            registry: self.registry.clone(),
+            region: region.clone(),
+            account: account.clone(),
+        };
+        let control = Control::new(ControlConfig {
+            store: self.store.clone(),
+            maker: Arc::new(maker),
+            region: region.clone(),
+            account: account.clone(),
+            clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
+            page_key: innkeep_auth::digest(format!("innkeep page tokens\n{root_secret}").as_bytes()),
+        });
+        let signing_keys = Arc::new(SigningKeys::default());
+        let gateway = Gateway::new(self.gateway_config(signing_keys.clone()));
+        let authenticator =
+            Arc::new(Authenticator { keys: self.keys, signing: signing_keys, clock: self.clock });
+        let operator = Operator {
+            store: self.store.clone(),
+            artifacts: self.artifacts,
+            registry: self.registry.clone(),
+            region,
+            account,
+            logs_dir: self.data_dir.path().join("logs"),
+            authenticator: authenticator.clone(),
+            tasks: self.tasks.clone(),
+        };
+        Router { gateway, control, operator, authenticator }
+    }
+
+    fn gateway_config(&self, signing_keys: Arc<SigningKeys>) -> GatewayConfig {
+        let (keys, artifacts) = (self.keys.clone(), self.artifacts.clone());
+        let (region, account) = (self.config.region.clone(), self.config.account.clone());
+        GatewayConfig {
+            region: region.clone(),
+            account: account.clone(),
+            authenticator: innkeep_gateway::Authenticator {
+                keys: Arc::new(move |id| keys.get(id)),
+                signing_keys,
+                clock: self.clock.clone(),
+            },
+            store: self.store.clone(),
+            deploy: Arc::new(move |version, endpoint| {
+                let digest = version.bundle.as_ref().ok_or("a READY version has no bundle")?;
+                let bundle = Arc::new(artifacts.bundle(digest)?);
+                let arn = RuntimeArn::new(region.clone(), account.clone(), version.runtime.clone());
+                Ok(Deployment::new(arn, endpoint, version, bundle))
+            }),
+            registry: self.registry.clone(),
+            spool_directory: self.data_dir.path().to_owned(),
+            limits: innkeep_gateway::Limits::default(),
+        }
+    }
+}
+
+/// Returns the driver for the isolation asked for. Fails closed: what was not asked for by name is not weakened to.
+fn driver(config: &Config, data_dir: &std::path::Path) -> Result<Arc<dyn Driver>, Error> {
+    match config.isolation {
+        Isolation::Auto => Err(Error::NoIsolation),
+        Isolation::Process => {
+            let driver = ProcessDriver::new(data_dir).map_err(|e| Error::Driver(e.to_string()))?;
+            let capabilities = driver.capabilities();
+            for caveat in &capabilities.caveats {
+                warn!(driver.tier = capabilities.tier.as_str(), "{caveat}");
+            }
+            match capabilities.unusable {
+                Some(why) => Err(Error::Driver(why)),
+                None => Ok(Arc::new(driver)),
+            }
+        }
+    }
+}
+
+/// Ends what a server that died left behind: this version does not take sessions over.
+async fn clean_up(driver: &dyn Driver) -> Result<(), Error> {
+    let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
+    for sandbox in left {
+        warn!(sandbox.id = %sandbox.id(), "ending sandbox {} of a server that died", sandbox.id());
+        sandbox.kill(Duration::ZERO).await;
+    }
+    Ok(())
+}

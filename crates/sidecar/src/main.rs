@@ -1,1 +1,33 @@
-fn main() {}
+//! The program inside every sandbox: starts the agent, watches it, keeps its output, opens connections to it, ends it.
+//!
+//! ```text
+//! innkeep-sidecar launch < plan      reads one LaunchPlan, forks, prints one LaunchAnswer
+//!   └─ the sidecar                   outlives the server; one thread
+//!        ├─ link       the host's requests, over <sandbox dir>/ctl.sock
+//!        ├─ bind       gives the agent a port of its own when it binds the one everybody binds
+//!        ├─ health     asks the agent how it is
+//!        ├─ logs       the agent's stdout and stderr, to a file
+//!        └─ children   the agent and all that it starts; nothing survives the sandbox
+//! ```
+//!
+//! It knows nothing of sessions, requests or AWS, and no byte of a request passes through it.
+
+mod agent;
+mod bind;
+mod children;
+mod health;
+mod http;
+mod launch;
+mod link;
+mod logs;
+mod supervise;
+mod sys;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("launch") => launch::run(),
+        _ => ExitCode::from(2),
+    }
+}

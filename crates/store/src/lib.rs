@@ -1,1 +1,238 @@
-//! Not written yet.
+//! Durable state behind one handle.
+//!
+//! SQLite in WAL mode: one writer thread with a bounded queue that commits in groups, and readers of their own. An
+//! acknowledged write survives `kill -9` (`synchronous=FULL`). Secrets and environments are sealed with the key file's
+//! key.
+
+mod access_keys;
+mod columns;
+mod db;
+mod deletion;
+mod endpoints;
+mod error;
+mod making;
+mod migrate;
+mod readers;
+mod records;
+mod runtimes;
+mod seal;
+pub mod secret_key;
+mod sessions;
+mod tokens;
+mod versions;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use innkeep_types::{
+    EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionKey, Settings, UnixMillis, VersionConfig,
+};
+use tokio::task::spawn_blocking;
+
+use db::Db;
+use readers::Readers;
+use writer::Writer;
+
+pub use error::Error;
+pub use records::{
+    Accepted, AccessKey, ClientToken, EndpointRecord, NewRuntime, Outcome, RuntimeRecord, SessionRecord, VersionRecord,
+};
+pub use seal::Error as SealError;
+
+/// Handle to the store; clones share it. The writer ends with the last one, after what is queued.
+///
+/// # Cancel safety
+/// A write whose future is dropped is done whole or not at all; which of them, a read tells. Reads may be dropped.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+}
+
+impl Store {
+    /// Opens, or creates, `innkeep.db` in `data_dir`, which exists and is no other process's, with the sealing key from
+    /// its `secret.key` (0600, created with the database).
+    ///
+    /// # Errors
+    /// A database of a newer program, a key that is lost, exposed or another's, and a file system that refuses.
+    pub async fn open(data_dir: &Path) -> Result<Self, Error> {
+        let data_dir = data_dir.to_owned();
+        let opened = spawn_blocking(move || {
+            let db = Db::open_writer(&data_dir)?;
+            let readers = Arc::new(Readers::of(&db));
+            let writer = Arc::new(Writer::spawn(db, Arc::clone(&readers))?);
+            Ok(Self { writer, readers })
+        });
+        opened.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Rises whenever a commit may change what [`Store::resolve`] answers; caches compare it. No IO. A cache reads it
+    /// *before* it resolves and keeps the two together: read afterwards, it could make an old answer look new.
+    pub fn generation(&self) -> u64 {
+        self.writer.generation()
+    }
+
+    /// Creates a runtime with version 1 in CREATING and endpoint DEFAULT in CREATING.
+    ///
+    /// # Errors
+    /// `NameTaken`, `Quota`, `TokenMismatch`.
+    pub async fn create_runtime(&self, new: NewRuntime) -> Result<Accepted, Error> {
+        self.writer.write(move |db| making::create(db, new)).await
+    }
+
+    /// Adds the next version in UPDATING; `settings: None` copies the newest version's forward, as does a configuration
+    /// without a platform version.
+    ///
+    /// # Errors
+    /// `NoRuntime`, `InProgress` while the newest version is made or anything of it is deleted, `Quota`,
+    /// `TokenMismatch`.
+    pub async fn add_version(
+        &self,
+        runtime: &RuntimeId,
+        config: VersionConfig,
+        settings: Option<Settings>,
+        token: Option<ClientToken>,
+        at: UnixMillis,
+    ) -> Result<Accepted, Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| making::add(db, &runtime, config, settings, token.as_ref(), at)).await
+    }
+
+    /// Records how the making of a version ended; READY moves DEFAULT to it.
+    ///
+    /// # Errors
+    /// `NoVersion`, `NotInProgress`.
+    pub async fn finish_version(
+        &self,
+        runtime: &RuntimeId,
+        version: RuntimeVersion,
+        outcome: Outcome,
+        at: UnixMillis,
+    ) -> Result<(), Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| making::finish(db, &runtime, version, &outcome, at)).await
+    }
+
+    /// Marks DELETING: the whole runtime, or one version. A token that was sent before is accepted and changes nothing.
+    ///
+    /// # Errors
+    /// `NoRuntime`, `NoVersion`, `InProgress` while a version is made or the same thing is deleted; for one version
+    /// also `OnlyVersion` and `Served`; `TokenMismatch`.
+    pub async fn begin_delete(
+        &self,
+        runtime: &RuntimeId,
+        version: Option<RuntimeVersion>,
+        token: Option<ClientToken>,
+        at: UnixMillis,
+    ) -> Result<(), Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| deletion::begin(db, &runtime, version, token.as_ref(), at)).await
+    }
+
+    /// Removes what [`Store::begin_delete`] marked; nothing, if nothing is. Of a runtime that is marked as a whole, any
+    /// version stands for all of it, so that what [`Store::unfinished`] returns can be passed here.
+    pub async fn finish_delete(&self, runtime: &RuntimeId, version: Option<RuntimeVersion>) -> Result<(), Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| deletion::finish(db, &runtime, version)).await
+    }
+
+    /// Returns the runtime.
+    pub async fn get_runtime(&self, runtime: &RuntimeId) -> Result<Option<RuntimeRecord>, Error> {
+        let runtime = runtime.clone();
+        self.readers.read(move |db| runtimes::get(db, &runtime)).await
+    }
+
+    /// Returns the runtime with this name.
+    pub async fn find_runtime(&self, name: &RuntimeName) -> Result<Option<RuntimeRecord>, Error> {
+        let name = name.clone();
+        self.readers.read(move |db| runtimes::find(db, &name)).await
+    }
+
+    /// Returns the version, or the newest.
+    pub async fn get_version(
+        &self,
+        runtime: &RuntimeId,
+        version: Option<RuntimeVersion>,
+    ) -> Result<Option<VersionRecord>, Error> {
+        let runtime = runtime.clone();
+        self.readers.read(move |db| versions::get(db, &runtime, version)).await
+    }
+
+    /// Returns up to `limit` runtimes' newest versions, by creation (then id), after the one created at that time
+    /// with that id, which may be gone by now.
+    pub async fn list_runtimes(
+        &self,
+        after: Option<(UnixMillis, RuntimeId)>,
+        limit: u32,
+    ) -> Result<Vec<VersionRecord>, Error> {
+        self.readers.read(move |db| versions::newest(db, after.as_ref(), limit)).await
+    }
+
+    /// Returns up to `limit` versions of a runtime, newest first, older than `before`.
+    pub async fn list_versions(
+        &self,
+        runtime: &RuntimeId,
+        before: Option<RuntimeVersion>,
+        limit: u32,
+    ) -> Result<Vec<VersionRecord>, Error> {
+        let runtime = runtime.clone();
+        self.readers.read(move |db| versions::list(db, &runtime, before, limit)).await
+    }
+
+    /// Returns the endpoints of a runtime, DEFAULT first.
+    pub async fn list_endpoints(&self, runtime: &RuntimeId) -> Result<Vec<EndpointRecord>, Error> {
+        let runtime = runtime.clone();
+        self.readers.read(move |db| endpoints::list(db, &runtime)).await
+    }
+
+    /// Returns the version that the endpoint serves; none if runtime or endpoint is absent, not yet READY, or DELETING.
+    pub async fn resolve(&self, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<Option<VersionRecord>, Error> {
+        let runtime = runtime.clone();
+        let endpoint = endpoint.clone();
+        self.readers.read(move |db| versions::served(db, &runtime, &endpoint)).await
+    }
+
+    /// Returns versions left in CREATING, UPDATING or DELETING by a server that died.
+    pub async fn unfinished(&self) -> Result<Vec<VersionRecord>, Error> {
+        self.readers.read(versions::unfinished).await
+    }
+
+    /// Stores an access key, sealed.
+    pub async fn put_access_key(&self, key: AccessKey) -> Result<(), Error> {
+        self.writer.write(move |db| access_keys::put(db, key)).await
+    }
+
+    /// Returns every access key (the server keeps them in memory).
+    pub async fn list_access_keys(&self) -> Result<Vec<AccessKey>, Error> {
+        self.readers.read(access_keys::list).await
+    }
+
+    /// Inserts or replaces the session's record.
+    pub async fn put_session(&self, record: SessionRecord) -> Result<(), Error> {
+        self.writer.write(move |db| sessions::put(db, &record)).await
+    }
+
+    /// Returns the session's record.
+    pub async fn get_session(&self, key: &SessionKey) -> Result<Option<SessionRecord>, Error> {
+        let key = key.clone();
+        self.readers.read(move |db| sessions::get(db, &key)).await
+    }
+
+    /// Returns sessions, newest start first: of one runtime or all; `live_only` leaves out stopped ones.
+    pub async fn list_sessions(
+        &self,
+        runtime: Option<&RuntimeId>,
+        live_only: bool,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, Error> {
+        let runtime = runtime.cloned();
+        self.readers.read(move |db| sessions::list(db, runtime.as_ref(), live_only, limit)).await
+    }
+
+    /// Finishes what is queued, moves everything into the database file and closes it. All later calls are refused with
+    /// `Closed`.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.writer.close().await
+    }
+}

@@ -1,0 +1,102 @@
+//! From an artifact to a bundle: unpacked, compiled, read-only, and with the command line that starts it.
+//!
+//! Two renames make one: `code/` first, then `bundle.json`. The second alone is done again where code is there but its
+//! `bundle.json` no longer fits the host (another interpreter, a data directory that was moved).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use innkeep_types::Artifact;
+use serde::Serialize;
+
+use crate::home::{Home, place_tree};
+use crate::host::is_executable;
+use crate::launch::Runner;
+use crate::project::settings;
+use crate::store::{Manifest, Store, blocking};
+use crate::{Bundle, Error, archive, digest, layer};
+
+/// What makes two bundles different; its digest names the bundle.
+#[derive(Serialize)]
+struct Identity<'a> {
+    artifact: &'a str,
+    runtime: &'a str,
+    entry_point: &'a [String],
+}
+
+/// Makes `artifact` ready, unless it is.
+pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle, Error> {
+    let (prefix, runtime, entry_point) = match artifact {
+        Artifact::Container { uri } => return Err(Error::Container(uri.clone())),
+        Artifact::Code { bucket, .. } if bucket != Artifact::BUILT_IN_BUCKET => {
+            return Err(Error::Bucket(bucket.clone()));
+        }
+        Artifact::Code { version_id: Some(version), .. } => return Err(Error::ObjectVersion(version.clone())),
+        Artifact::Code { prefix, runtime, entry_point, .. } => (prefix, runtime, entry_point),
+    };
+    let digest = digest::of_json(&Identity { artifact: prefix, runtime, entry_point });
+    let dir = store.home.bundle(&digest);
+    let _turn = store.flights.enter(dir.to_string_lossy().as_ref()).await;
+    if let Some(bundle) = load(&dir) {
+        return Ok(bundle);
+    }
+    let manifest = Manifest::load(&store.home, prefix)?;
+    let layer = match &manifest.layer {
+        Some(fingerprint) => Some(store.home.layer(&layer::present(&store.home, fingerprint.as_str())?)),
+        None => None,
+    };
+    let runner = Runner::find(&store.host, &store.home, runtime).await?;
+    let scratch = store.home.scratch_dir().map_err(io)?;
+    let place = dir.join("code");
+    let is_unpacked = place.is_dir();
+    let (now, zip) = (scratch.path().join("code"), store.home.zip(&manifest.zip));
+    let code = if is_unpacked { place.clone() } else { now };
+
+    let (here, there, entry_point) = (code.clone(), place.clone(), entry_point.clone());
+    let (scratch, runner, launch, agent) = blocking("unpack an artifact", move || {
+        if !is_unpacked {
+            fs::create_dir(&here).map_err(io)?;
+            archive::unpack(&zip, &here)?;
+        }
+        let launch = runner.launch(&entry_point, &here, &there, layer.as_deref())?;
+        let agent = settings::read(&here)?;
+        Ok((scratch, runner, launch, agent))
+    })
+    .await?;
+    if !is_unpacked && let Runner::Python(python) = &runner {
+        layer::compile(&store.home, python, &code).await;
+    }
+    let bundle =
+        Bundle { digest, code: place, argv: launch.argv, environment: launch.environment, settings: agent.settings };
+    let home = store.home.clone();
+    blocking("keep a bundle", move || {
+        if !is_unpacked {
+            place_tree(&code, &bundle.code).map_err(io)?;
+        }
+        drop(scratch);
+        write(&home, &dir, &bundle)?;
+        Ok(bundle)
+    })
+    .await
+}
+
+/// Returns the bundle in `dir` if it is complete and still fits this host.
+pub(crate) fn load(dir: &Path) -> Option<Bundle> {
+    let json = fs::read(record(dir)).ok()?;
+    let bundle: Bundle = serde_json::from_slice(&json).ok()?;
+    let program = bundle.argv.first().map(Path::new)?;
+    (bundle.code == dir.join("code") && is_executable(program)).then_some(bundle)
+}
+
+fn write(home: &Home, dir: &Path, bundle: &Bundle) -> Result<(), Error> {
+    let json = serde_json::to_vec_pretty(bundle).map_err(|error| io(error.into()))?;
+    home.write(&record(dir), &json).map_err(io)
+}
+
+fn record(dir: &Path) -> PathBuf {
+    dir.join("bundle.json")
+}
+
+fn io(source: std::io::Error) -> Error {
+    Error::Io { doing: "make an artifact ready".to_owned(), source }
+}

@@ -1,0 +1,188 @@
+//! The store's directory: where everything lies, how unfinished work is thrown away and how finished work gets its place.
+//!
+//! Work happens in `tmp/` and is moved into place by one rename, so what has a place is complete. A crash leaves things in
+//! `tmp/` only, which is emptied when the store is opened.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use innkeep_types::ArtifactDigest;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use walkdir::WalkDir;
+
+use crate::Error;
+
+/// The modification time of all that is unpacked: 1980-01-01, the first that a zip can hold. Seconds since the epoch.
+const MTIME_SECS: i64 = 315_532_800;
+
+/// Handle to the directory; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: PathBuf,
+    next_scratch: Arc<AtomicU64>,
+}
+
+impl Home {
+    /// Opens, or creates, the directory and empties its `tmp/`. The caller holds the lock on the data directory.
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
+        let io = |source| Error::Io { doing: format!("open the artifact store in {}", data_dir.display()), source };
+        fs::create_dir_all(data_dir).map_err(io)?;
+        let root = data_dir.canonicalize().map_err(io)?.join("artifacts");
+        // Paths below become items of PATH and PYTHONPATH and JSON strings.
+        if root.to_str().is_none_or(|path| path.contains(':')) {
+            return Err(Error::DataDir(root));
+        }
+        remove_tree(&root.join("tmp")).map_err(io)?;
+        for part in ["tmp", "zips", "layers", "manifests", "bundles"] {
+            fs::create_dir_all(root.join(part)).map_err(io)?;
+        }
+        Ok(Self { root, next_scratch: Arc::default() })
+    }
+
+    /// Returns the place of an uploaded zip.
+    pub(crate) fn zip(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.root.join("zips").join(format!("{digest}.zip"))
+    }
+
+    /// Returns the place of a layer.
+    pub(crate) fn layer(&self, fingerprint: &ArtifactDigest) -> PathBuf {
+        self.root.join("layers").join(fingerprint.as_str())
+    }
+
+    /// Returns the place of a manifest.
+    pub(crate) fn manifest(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.root.join("manifests").join(format!("{digest}.json"))
+    }
+
+    /// Returns the place of a bundle.
+    pub(crate) fn bundle(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.root.join("bundles").join(digest.as_str())
+    }
+
+    /// Returns an empty directory for unfinished work.
+    pub(crate) fn scratch_dir(&self) -> io::Result<Scratch> {
+        let scratch = self.scratch();
+        fs::create_dir(scratch.path())?;
+        Ok(scratch)
+    }
+
+    /// Returns an empty file for unfinished work.
+    pub(crate) fn scratch_file(&self) -> io::Result<Scratch> {
+        let scratch = self.scratch();
+        File::create_new(scratch.path())?;
+        Ok(scratch)
+    }
+
+    /// Writes `content` to `path` so that it survives a crash once this returns: it is there as a whole or not at all.
+    pub(crate) fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let scratch = self.scratch();
+        File::create_new(scratch.path())?.write_all(content)?;
+        place_file(scratch, path)
+    }
+
+    fn scratch(&self) -> Scratch {
+        let n = self.next_scratch.fetch_add(1, Ordering::Relaxed);
+        Scratch(self.root.join("tmp").join(n.to_string()))
+    }
+}
+
+/// A file or directory of unfinished work, removed with this value.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Takes charge of what lies at `path`.
+    pub(crate) fn adopt(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Gives up charge of it.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Returns where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove_tree(&self.0) {
+            tracing::warn!(path = %self.0.display(), "cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// Moves a finished file to its place, durably.
+pub(crate) fn place_file(scratch: Scratch, place: &Path) -> io::Result<()> {
+    File::open(scratch.path())?.sync_all()?;
+    fs::rename(scratch.path(), place)?;
+    sync_parent(place)
+}
+
+/// Makes the finished tree at `tree` read-only and moves it to its place, durably; does nothing if something is there already.
+pub(crate) fn place_tree(tree: &Path, place: &Path) -> io::Result<()> {
+    for entry in WalkDir::new(tree).min_depth(1) {
+        seal(&entry?)?;
+    }
+    // One call for the whole tree; a sync per file costs seconds.
+    rustix::fs::syncfs(File::open(tree)?)?;
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::rename(tree, place) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+            return Ok(());
+        }
+        moved => moved?,
+    }
+    // Last, because a directory that may not be written may not be moved to another parent either.
+    fs::set_permissions(place, Permissions::from_mode(0o555))?;
+    sync_parent(place)
+}
+
+/// Takes write permission and every special bit away and sets the modification time that all files share.
+fn seal(entry: &walkdir::DirEntry) -> io::Result<()> {
+    if !entry.path_is_symlink() {
+        let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
+        let mode = if executable { 0o555 } else { 0o444 };
+        fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
+    }
+    let time = Timespec { tv_sec: MTIME_SECS, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(CWD, entry.path(), &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Removes what lies at `path`, also if it was made read-only; no error if nothing is there. Links are not followed.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.is_dir() => return fs::remove_file(path),
+        Ok(_) => {}
+    }
+    make_writable(path)?;
+    fs::remove_dir_all(path)
+}
+
+/// Gives the owner all rights to `dir` and the directories in it. By hand, because each must have them before it is listed.
+fn make_writable(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! What every operation of the store needs, and what it keeps about one artifact.
+
+use std::fs;
+
+use innkeep_types::ArtifactDigest;
+use serde::{Deserialize, Serialize};
+
+use crate::home::Home;
+use crate::host::Host;
+use crate::single_flight::SingleFlight;
+use crate::{Error, digest};
+
+/// The directory, the host's programs, and who works on what.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) home: Home,
+    pub(crate) host: Host,
+    pub(crate) flights: SingleFlight,
+}
+
+/// What one artifact is made of. Its digest is the artifact's prefix, so the same code with the same packages has the same
+/// prefix, and another layer gives another artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) zip: ArtifactDigest,
+    pub(crate) layer: Option<ArtifactDigest>,
+}
+
+impl Manifest {
+    /// Keeps the manifest durably and returns its digest.
+    pub(crate) fn write(&self, home: &Home) -> Result<ArtifactDigest, Error> {
+        let io = |source| Error::Io { doing: "keep the manifest of an artifact".to_owned(), source };
+        let digest = digest::of_json(self);
+        let json = serde_json::to_vec(self).map_err(|error| io(error.into()))?;
+        home.write(&home.manifest(&digest), &json).map_err(io)?;
+        Ok(digest)
+    }
+
+    /// Returns the manifest of the artifact that `prefix` names.
+    pub(crate) fn load(home: &Home, prefix: &str) -> Result<Self, Error> {
+        let missing = || Error::NotFound(prefix.to_owned());
+        let digest = ArtifactDigest::parse(prefix).map_err(|_| missing())?;
+        let json = fs::read(home.manifest(&digest)).map_err(|_| missing())?;
+        serde_json::from_slice(&json).map_err(|_| missing())
+    }
+}
+
+/// Runs `work` on a thread that may block. It runs to its end even if the caller goes away.
+pub(crate) async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(died) => Err(Error::Io { doing: doing.to_owned(), source: std::io::Error::other(died) }),
+    }
+}

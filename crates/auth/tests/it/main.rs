@@ -1,0 +1,8 @@
+//! The crate from outside.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod differential;
+mod fuzz;
+mod refusals;
+mod request;

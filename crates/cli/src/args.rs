@@ -1,0 +1,90 @@
+//! The command line, read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{deploy, dev, env, invoke, logs, serve, sessions, status};
+
+/// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
+#[derive(Debug, Parser)]
+#[command(name = "innkeep", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 not authorised, 5 the agent failed, 6 timed out,
+7 server unreachable, 8 throttled or out of capacity.
+
+With --json, standard output holds one JSON object (`logs`: one per line), and an error is such an object too:
+{\"schema\":\"innkeep/v1\",\"error\":{\"code\",\"message\",\"cause\",\"log_tail\",\"fix\"}}";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The server's data directory [default: $INNKEEP_DATA_DIR, else /var/lib/innkeep as root, else
+    /// $XDG_DATA_HOME/innkeep]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The server to ask [default: $INNKEEP_URL, else the one that runs on the data directory]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The key to use: a profile of the data directory's `credentials`, else of ~/.aws/credentials
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print without colours
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Deploy(deploy::Deploy),
+    Invoke(invoke::Invoke),
+    Sessions(sessions::Sessions),
+    Status(status::Status),
+    Logs(logs::Logs),
+    Env(env::Env),
+}
+
+/// Reads `90`, `90s`, `1.5m`, `1h 30m`; a bare number is seconds.
+pub(crate) fn duration(s: &str) -> Result<Duration, String> {
+    if let Ok(secs) = s.parse::<u32>() {
+        return Ok(Duration::from_secs(secs.into()));
+    }
+    let parsed: Option<jiff::SignedDuration> = s.parse().ok();
+    parsed
+        .and_then(|d| Duration::try_from(d).ok())
+        .ok_or_else(|| "expected a duration such as 30s, 10m or 2h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let secs = ["90", "90s", "10m", "1h 30m", "500ms"].map(|s| duration(s).unwrap().as_millis());
+        assert_eq!(secs, [90_000, 90_000, 600_000, 5_400_000, 500]);
+        for bad in ["", "x", "-1", "-5s", "10 parsecs"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `innkeep env`: the variables by which unmodified clients find this server.
+
+use clap::{Args, ValueEnum};
+use innkeep_sdk::Client;
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::snippets::quote;
+
+/// Print the variables by which AWS SDKs, the AWS CLI and curl find this server
+///
+/// In a shell: eval "$(innkeep env)"
+#[derive(Debug, Args)]
+pub(crate) struct Env {
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = Shell::Bash)]
+    shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Json,
+    Dotenv,
+}
+
+impl Env {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let variables = variables(&client);
+        if context.out.json {
+            return context.out.json(&json!({"environment": object(&variables)}));
+        }
+        match self.shell {
+            Shell::Json => context.out.data(format!("{:#}", Value::Object(object(&variables)))),
+            Shell::Dotenv => variables.iter().try_for_each(|(k, v)| context.out.data(format!("{k}={}", quote(v)))),
+            Shell::Bash => {
+                variables.iter().try_for_each(|(k, v)| context.out.data(format!("export {k}={}", quote(v))))?;
+                // A token left from another account would be sent along and refused.
+                if client.credentials().session_token.is_none() {
+                    context.out.data("unset AWS_SESSION_TOKEN")
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+fn variables(client: &Client) -> Vec<(&'static str, String)> {
+    let (endpoint, key) = (client.endpoint(), client.credentials());
+    let urls = [
+        "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE",
+        "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL",
+        "BEDROCK_AGENTCORE_DP_ENDPOINT",
+        "BEDROCK_AGENTCORE_CP_ENDPOINT",
+        "BEDROCK_AGENTCORE_DATA_PLANE_ENDPOINT",
+    ];
+    let mut variables: Vec<_> = urls.map(|name| (name, endpoint.url.clone())).into();
+    variables.push(("AWS_ACCESS_KEY_ID", key.access_key_id.clone()));
+    variables.push(("AWS_SECRET_ACCESS_KEY", key.secret.clone()));
+    variables.extend(key.session_token.clone().map(|token| ("AWS_SESSION_TOKEN", token)));
+    variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, endpoint.region.to_string())));
+    variables
+}
+
+fn object(variables: &[(&'static str, String)]) -> Map<String, Value> {
+    variables.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone()))).collect()
+}

@@ -1,0 +1,171 @@
+//! Where words go: data to standard output, everything meant for people to standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::environment::Environment;
+use crate::failure::{Code, Failure};
+
+/// The version of what `--json` prints; the first member of every object.
+const SCHEMA: &str = "innkeep/v1";
+
+/// How text is set off on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Style {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+}
+
+/// How this run talks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// Whether data is JSON.
+    pub(crate) json: bool,
+    /// Whether step timings are shown.
+    pub(crate) progress: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, no_colour: bool, environment: &Environment) -> Self {
+        let plain = no_colour || environment.get("NO_COLOR").is_some() || environment.get("TERM") == Some("dumb");
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let progress = err && !json && environment.get("CI").is_none();
+        Self { json, progress, colour_out: out && !plain, colour_err: err && !plain }
+    }
+
+    /// Writes one line of data.
+    pub(crate) fn data(self, line: impl AsRef<str>) -> Result<(), Failure> {
+        self.bytes(format!("{}\n", line.as_ref()).as_bytes())
+    }
+
+    /// Writes data as it is, at once.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::new(Code::ReaderGone, "standard output was closed"),
+            _ => Failure::io("cannot write to standard output", &error),
+        })
+    }
+
+    /// Writes one JSON object on one line, with the schema's version.
+    pub(crate) fn json(self, object: &impl Serialize) -> Result<(), Failure> {
+        let mut document = json!({"schema": SCHEMA});
+        match (serde_json::to_value(object), document.as_object_mut()) {
+            (Ok(Value::Object(members)), Some(document)) => document.extend(members),
+            (Ok(other), Some(document)) => {
+                document.insert("value".to_owned(), other);
+            }
+            (Err(error), _) => return Err(Failure::new(Code::Failed, format!("cannot write JSON: {error}"))),
+            (_, None) => {}
+        }
+        self.data(document.to_string())
+    }
+
+    /// Writes one line for people. One that cannot be written is lost: there is nobody to tell.
+    pub(crate) fn note(self, line: impl AsRef<str>) {
+        let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
+    }
+
+    /// Tells people, or a program, why the command failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if failure.code == Code::ReaderGone {
+            return;
+        }
+        if self.json {
+            // Standard output may be what failed; the exit status still tells.
+            let _ = self.json(&failure.to_json());
+            return;
+        }
+        self.note(format!("{} {}", self.err(Style::Red, "error:"), failure.message));
+        if let Some(cause) = &failure.cause {
+            self.note(format!("{} {cause}", self.err(Style::Dim, "cause:")));
+        }
+        if !failure.log_tail.is_empty() {
+            self.note(self.err(Style::Dim, "the agent's last log lines:"));
+        }
+        for line in &failure.log_tail {
+            self.note(format!("  {} {line}", self.err(Style::Dim, "|")));
+        }
+        if let Some(fix) = &failure.fix {
+            self.note(format!("{} {fix}", self.err(Style::Green, "next:")));
+        }
+    }
+
+    /// Returns `text` as it is set off on standard output.
+    pub(crate) fn out(self, style: Style, text: &str) -> String {
+        paint(self.colour_out, style, text)
+    }
+
+    /// Returns `text` as it is set off on standard error.
+    pub(crate) fn err(self, style: Style, text: &str) -> String {
+        paint(self.colour_err, style, text)
+    }
+
+    /// Writes rows as columns, the first row as their heads.
+    pub(crate) fn table<const N: usize>(self, heads: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
+        let mut widths = heads.map(|head| head.chars().count());
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |cells: [&str; N]| {
+            let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            padded.join("  ").trim_end().to_owned()
+        };
+        self.data(self.out(Style::Bold, &line(heads)))?;
+        rows.iter().try_for_each(|row| self.data(line(row.each_ref().map(String::as_str))))
+    }
+}
+
+fn paint(colour: bool, style: Style, text: &str) -> String {
+    let code = match style {
+        Style::Bold => 1,
+        Style::Dim => 2,
+        Style::Red => 31,
+        Style::Green => 32,
+        Style::Yellow => 33,
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Returns a duration as people read it: `210 ms`, `1.8 s`, `3m 12s`, `2h 5m`, `3d 4h`.
+pub(crate) fn human_duration(d: Duration) -> String {
+    let secs = d.as_secs();
+    match secs {
+        0 => format!("{} ms", d.as_millis()),
+        1..60 => format!("{secs}.{} s", d.subsec_millis() / 100),
+        60..3600 => format!("{}m {}s", secs / 60, secs % 60),
+        3600..86_400 => format!("{}h {}m", secs / 3600, secs / 60 % 60),
+        _ => format!("{}d {}h", secs / 86_400, secs / 3600 % 24),
+    }
+}
+
+/// Returns a size as people read it: `812 B`, `3.4 kB`, `24.0 MB`.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes / 100 % 10),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_short() {
+        let shown = [210, 1830, 192_000, 7_500_000, 273_600_000].map(|ms| human_duration(Duration::from_millis(ms)));
+        assert_eq!(shown, ["210 ms", "1.8 s", "3m 12s", "2h 5m", "3d 4h"]);
+        assert_eq!([812, 3456, 24_000_000].map(human_bytes), ["812 B", "3.4 kB", "24.0 MB"]);
+    }
+}

@@ -1,0 +1,215 @@
+//! `innkeep sessions`: what is running, why it started and ended, and how to end it.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use innkeep_protocol::operator::{SessionView, StopSessions};
+use innkeep_sdk::{Client, SessionQuery};
+use innkeep_types::{Clock, EndpointName, SessionId, SystemClock, UnixMillis};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::output::{Output, Style, human_duration};
+use crate::{args, resolve};
+
+/// List, inspect and end sessions
+#[derive(Debug, Args)]
+pub(crate) struct Sessions {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List sessions, newest first; looking never extends one
+    Ls(List),
+    /// Show all that is known of a session
+    Inspect(Named),
+    /// End sessions: SIGTERM, up to 15 s, SIGKILL; their ids stay usable
+    Stop(Stop),
+    /// End sessions at once, without grace
+    Kill(Stop),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    of: Of,
+    /// Stopped ones too
+    #[arg(long, short)]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    #[command(flatten)]
+    of: Of,
+    /// The session's id or short name
+    #[arg(short, long, value_parser = resolve::session)]
+    session: SessionId,
+}
+
+#[derive(Debug, Args)]
+struct Stop {
+    #[command(flatten)]
+    of: Of,
+    /// Its id or short name; may be repeated
+    #[arg(
+        short, long = "session", value_name = "SESSION", value_parser = resolve::session,
+        required_unless_present = "all", conflicts_with = "all"
+    )]
+    sessions: Vec<SessionId>,
+    /// Every session
+    #[arg(long)]
+    all: bool,
+    /// With --all: only those that were started longer ago than this, such as 10m
+    #[arg(long, requires = "all", value_parser = args::duration)]
+    older: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct Of {
+    /// Only of this runtime: name, id or ARN
+    #[arg(value_name = "NAME")]
+    runtime: Option<String>,
+    /// Only of this endpoint
+    #[arg(long)]
+    endpoint: Option<EndpointName>,
+}
+
+impl Sessions {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self.action {
+            Action::Ls(List { of, all }) => {
+                let sessions = find(&client, of, None, all).await?;
+                list(context.out, &sessions)
+            }
+            Action::Inspect(Named { of, session }) => {
+                let sessions = find(&client, of, Some(&session), true).await?;
+                if sessions.is_empty() {
+                    return Err(unknown(&session));
+                }
+                sessions.iter().try_for_each(|session| inspect(context.out, session))
+            }
+            Action::Stop(which) => stop(&client, context.out, which, false).await,
+            Action::Kill(which) => stop(&client, context.out, which, true).await,
+        }
+    }
+}
+
+async fn find(client: &Client, of: Of, session: Option<&SessionId>, all: bool) -> Result<Vec<SessionView>, Failure> {
+    let runtime = match of.runtime {
+        Some(runtime) => Some(resolve::runtime(client, &runtime).await?.id),
+        None => None,
+    };
+    let query = SessionQuery { runtime, endpoint: of.endpoint, session: session.cloned(), all };
+    Ok(client.sessions(&query).await?.sessions)
+}
+
+/// Prints sessions as a table, or as JSON.
+pub(crate) fn list(out: Output, sessions: &[SessionView]) -> Result<(), Failure> {
+    if out.json {
+        return out.json(&json!({"sessions": sessions}));
+    }
+    if sessions.is_empty() {
+        out.note("no sessions; `--all` lists stopped ones too");
+        return Ok(());
+    }
+    let now = SystemClock.now();
+    let ms = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), |ms| human_duration(Duration::from_millis(ms)));
+    let rows: Vec<_> = sessions
+        .iter()
+        .map(|s| {
+            let ended = s.stop.as_ref().map_or_else(|| "-".to_owned(), |stop| stop.as_str().to_owned());
+            let age = age(s, now).map_or_else(|| "-".to_owned(), human_duration);
+            let (id, runtime) = (resolve::short(&s.session_id).to_owned(), s.runtime_id.to_string());
+            let state = s.state.clone();
+            [
+                id,
+                runtime,
+                format!("v{}", s.version),
+                state,
+                age,
+                ms(s.ready_ms),
+                ms(s.idle_left_ms),
+                s.open_requests.to_string(),
+                ended,
+            ]
+        })
+        .collect();
+    out.table(["SESSION", "RUNTIME", "VERSION", "STATE", "AGE", "START", "IDLE LEFT", "OPEN", "ENDED"], &rows)
+}
+
+fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
+    if out.json {
+        return out.json(session);
+    }
+    let now = SystemClock.now();
+    let ms = |ms: u64| human_duration(Duration::from_millis(ms));
+    let rows = [
+        ("session", Some(session.session_id.to_string())),
+        ("runtime", Some(format!("{} ({}, version {})", session.runtime_id, session.endpoint, session.version))),
+        ("state", Some(session.state.clone())),
+        ("isolation", Some(session.tier.as_str().to_owned())),
+        ("started", Some(session.started_at.clone())),
+        ("age", age(session, now).map(human_duration)),
+        ("ready after", session.ready_ms.map(ms)),
+        ("open requests", Some(session.open_requests.to_string())),
+        ("idle time left", session.idle_left_ms.map(ms)),
+        ("lifetime left", session.lifetime_left_ms.map(ms)),
+        ("agent process", session.agent_pid.map(|pid| pid.to_string())),
+        ("stopped", session.stopped_at.clone()),
+        ("reason", session.stop.as_ref().map(|stop| stop.as_str().to_owned())),
+        ("agent ended", session.exit.map(|exit| exit.to_string())),
+    ];
+    for (name, value) in rows {
+        if let Some(value) = value {
+            out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<16}"))))?;
+        }
+    }
+    Ok(())
+}
+
+async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(), Failure> {
+    let Stop { of, sessions: named, all: _, older } = which;
+    let live = find(client, of, None, false).await?;
+    if let Some(absent) = named.iter().find(|id| !live.iter().any(|session| session.session_id == **id)) {
+        return Err(unknown(absent));
+    }
+    let now = SystemClock.now();
+    let old_enough = |s: &SessionView| older.is_none_or(|older| age(s, now).is_some_and(|age| age >= older));
+    let chosen = live.iter().filter(|s| named.is_empty() || named.contains(&s.session_id)).filter(|s| old_enough(s));
+    let mut stopped = Vec::new();
+    for session in chosen {
+        let request = StopSessions {
+            runtime_id: session.runtime_id.clone(),
+            endpoint: Some(session.endpoint.clone()),
+            session_id: Some(session.session_id.clone()),
+            only_idle: false,
+            keep_version: None,
+            kill,
+            reload: false,
+        };
+        stopped.extend(client.stop_sessions(&request).await?.stopped);
+    }
+    if out.json {
+        return out.json(&json!({"stopped": stopped}));
+    }
+    if stopped.is_empty() {
+        out.note("no session was to be ended");
+    }
+    stopped.iter().try_for_each(|session| out.data(session.as_str()))
+}
+
+fn unknown(session: &SessionId) -> Failure {
+    Failure::new(Code::NotFound, format!("there is no session {session}")).with_fix("innkeep sessions ls --all")
+}
+
+/// Returns how long ago the session was started, or for how long it ran.
+fn age(session: &SessionView, now: UnixMillis) -> Option<Duration> {
+    let at = |time: &str| time.parse::<jiff::Timestamp>().ok().map(|t| UnixMillis(t.as_millisecond()));
+    let end = session.stopped_at.as_deref().and_then(at).unwrap_or(now);
+    Some(end.since(at(&session.started_at)?))
+}

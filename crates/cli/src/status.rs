@@ -1,0 +1,99 @@
+//! `innkeep status`: what is deployed, what serves, what failed last.
+
+use clap::Args;
+use innkeep_protocol::operator::{EndpointView, RuntimeView};
+use innkeep_sdk::{Client, SessionQuery};
+use innkeep_types::RuntimeStatus;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Output, Style};
+use crate::{resolve, sessions};
+
+/// Show what is deployed, its endpoints and sessions, and the last errors
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One runtime in detail: name, id or ARN
+    #[arg(value_name = "NAME")]
+    runtime: Option<String>,
+}
+
+impl Status {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self.runtime {
+            None => all(&client, context.out).await,
+            Some(name) => one(&client, context.out, &name).await,
+        }
+    }
+}
+
+async fn all(client: &Client, out: Output) -> Result<(), Failure> {
+    let list = client.runtimes(None).await?;
+    if out.json {
+        return out.json(&json!({"server": client.endpoint().url, "runtimes": list.runtimes}));
+    }
+    out.note(out.err(Style::Dim, &format!("server {}", client.endpoint().url)));
+    if list.runtimes.is_empty() {
+        out.note("nothing is deployed yet: `innkeep deploy DIR`");
+        return Ok(());
+    }
+    let rows: Vec<_> = list
+        .runtimes
+        .iter()
+        .map(|runtime| {
+            let RuntimeView { name, status, latest_version, live_sessions, last_updated_at, failure_reason, .. } =
+                runtime;
+            let reason = failure_reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or("-").to_owned();
+            [
+                name.to_string(),
+                status.as_str().to_owned(),
+                latest_version.to_string(),
+                endpoints(runtime),
+                live_sessions.to_string(),
+                last_updated_at.clone(),
+                reason,
+            ]
+        })
+        .collect();
+    out.table(["NAME", "STATUS", "VERSION", "SERVES", "SESSIONS", "CHANGED", "LAST ERROR"], &rows)
+}
+
+async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
+    let runtime = resolve::runtime(client, name).await?;
+    let failure = match runtime.status {
+        RuntimeStatus::CreateFailed | RuntimeStatus::UpdateFailed => Some(client.failure(&runtime.id).await?),
+        _ => None,
+    };
+    let query = SessionQuery { runtime: Some(runtime.id.clone()), all: true, ..SessionQuery::default() };
+    let recent = client.sessions(&query).await?.sessions;
+    if out.json {
+        let log_tail = failure.map(|failure| failure.log_tail);
+        return out.json(&json!({"runtime": runtime, "logTail": log_tail, "sessions": recent}));
+    }
+    let line = |name: &str, value: &str| out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<10}"))));
+    line("name", runtime.name.as_str())?;
+    line("id", runtime.id.as_str())?;
+    line("arn", &runtime.arn)?;
+    line("status", &format!("{} (version {})", runtime.status.as_str(), runtime.latest_version))?;
+    line("serves", &endpoints(&runtime))?;
+    line("changed", &runtime.last_updated_at)?;
+    if let Some(failure) = failure {
+        line("failure", &out.out(Style::Red, failure.failure_reason.as_deref().unwrap_or("no reason was recorded")))?;
+        failure
+            .log_tail
+            .iter()
+            .try_for_each(|text| out.data(format!("{} {text}", out.out(Style::Dim, "          |"))))?;
+    }
+    if recent.is_empty() { line("sessions", "none yet") } else { sessions::list(out, &recent) }
+}
+
+/// Returns which version each endpoint serves: `DEFAULT v3`.
+fn endpoints(runtime: &RuntimeView) -> String {
+    let each = |EndpointView { name, live_version, status }: &EndpointView| match live_version {
+        Some(version) => format!("{name} v{version}"),
+        None => format!("{name} {}", status.as_str()),
+    };
+    runtime.endpoints.iter().map(each).collect::<Vec<_>>().join(", ")
+}

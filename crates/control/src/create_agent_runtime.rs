@@ -1,0 +1,65 @@
+//! CreateAgentRuntime: a runtime, its version 1 and its endpoint DEFAULT, which serves once the version is READY.
+
+use std::collections::BTreeMap;
+
+use http::request::Parts;
+use innkeep_protocol::control::{AgentRuntimeAccepted, AgentRuntimeRequest};
+use innkeep_sandbox::tasks::Kind;
+use innkeep_store::NewRuntime;
+use innkeep_types::{RuntimeId, RuntimeName, Settings, VersionConfig};
+
+use crate::error::Error;
+use crate::validate::{self, Violations};
+use crate::{Control, Principal, request, wire};
+
+/// What a valid request asks for.
+struct Asked {
+    name: RuntimeName,
+    config: VersionConfig,
+    settings: Option<Settings>,
+    tags: BTreeMap<String, String>,
+}
+
+impl Control {
+    pub(crate) async fn create_agent_runtime(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        principal: &Principal,
+    ) -> Result<AgentRuntimeAccepted, Error> {
+        let request = request::body(body)?;
+        let mut found = Violations::default();
+        let asked = check(&request, parts, &mut found);
+        let Asked { name, config, settings, tags } = found.complete(asked)?;
+        let token = request::client_token(&request, settings.as_ref())?;
+
+        let mut random = [0; 10];
+        getrandom::fill(&mut random).map_err(Error::NoRandomness)?;
+        let id = RuntimeId::generate(&name, random);
+        let settings = settings.unwrap_or_default();
+        let new = NewRuntime { id, name, config, settings, tags, token, at: self.inner.clock.now() };
+
+        // In a task of its own: a client that goes away must not leave a runtime that nobody makes.
+        let control = self.clone();
+        let begun = self.inner.tasks.spawn(Kind::Make, async move {
+            let accepted = control.inner.store.create_runtime(new).await?;
+            if !accepted.replayed {
+                control.spawn_make(accepted.version.clone());
+            }
+            Ok::<_, Error>(accepted.version)
+        });
+        let record = begun.await.map_err(Error::Lost)??;
+        tracing::info!(runtime.id = %record.runtime, key.id = principal.key_id, "runtime {} is created", record.runtime);
+        Ok(wire::accepted(&self.arn(&record.runtime), &record))
+    }
+}
+
+fn check(request: &AgentRuntimeRequest, parts: &Parts, found: &mut Violations) -> Option<Asked> {
+    let name = found.required("agentRuntimeName", request.agent_runtime_name.as_deref());
+    let name = name.and_then(|name| found.parsed("agentRuntimeName", RuntimeName::parse(name)));
+    let config = validate::configuration(request, found);
+    let settings = validate::settings(&parts.headers, found);
+    let tags = validate::tags(request.tags.as_ref(), found);
+    validate::client_token(request.client_token.as_deref(), found);
+    Some(Asked { name: name?, config: config?, settings: settings?, tags })
+}

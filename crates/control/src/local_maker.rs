@@ -1,0 +1,70 @@
+//! The [`Maker`] of a server: bundles from its artifact store, sandboxes from its registry.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use innkeep_artifacts::Artifacts;
+use innkeep_sandbox::{Deployment, Registry};
+use innkeep_store::VersionRecord;
+use innkeep_types::{
+    AccountId, ArtifactDigest, EndpointName, ErrorKind, Region, RuntimeArn, RuntimeVersion, StopReason,
+};
+
+use crate::maker::{MakeFailed, Maker};
+
+/// Makes versions on this host.
+#[derive(Debug, Clone)]
+pub struct LocalMaker {
+    /// Where code comes from.
+    pub artifacts: Artifacts,
+    /// Where it is booted.
+    pub registry: Registry,
+    /// The region in ARNs.
+    pub region: Region,
+    /// The account in ARNs.
+    pub account: AccountId,
+}
+
+#[async_trait]
+impl Maker for LocalMaker {
+    async fn make(&self, version: &VersionRecord) -> Result<ArtifactDigest, MakeFailed> {
+        let prepared = self.artifacts.prepare(&version.config.artifact).await;
+        let bundle = prepared.map_err(|error| failed(version, &error, error.kind()))?;
+        let digest = bundle.digest.clone();
+        let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
+        let deployment = Deployment::new(arn, EndpointName::default_endpoint(), version, Arc::new(bundle));
+        match self.registry.boot_once(&deployment).await {
+            Ok(()) => Ok(digest),
+            Err(innkeep_sandbox::Error::ShuttingDown) => Err(MakeFailed::ShuttingDown),
+            Err(innkeep_sandbox::Error::StartFailed { message, log_tail, .. }) => {
+                Err(MakeFailed::Failed { reason: message, log: log_tail })
+            }
+            Err(error) => Err(failed(version, &error, error.kind())),
+        }
+    }
+
+    async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
+        self.registry.stop_runtime(runtime, version, StopReason::RuntimeDeleted).await;
+    }
+}
+
+/// A caller is told the whole chain of causes of what he can mend; of a defect of ours only that it is one.
+fn failed(version: &VersionRecord, error: &(dyn StdError + 'static), kind: ErrorKind) -> MakeFailed {
+    let reason = match kind {
+        ErrorKind::Internal | ErrorKind::Unavailable => {
+            let VersionRecord { runtime, version, .. } = version;
+            tracing::error!(runtime.id = %runtime, error, "version {version} of runtime {runtime} could not be made");
+            "Innkeep could not make this version; the server's log has the cause".to_owned()
+        }
+        _ => chain(error),
+    };
+    MakeFailed::Failed { reason, log: Vec::new() }
+}
+
+fn chain(error: &dyn StdError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}

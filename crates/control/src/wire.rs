@@ -1,0 +1,128 @@
+//! Stored records as the API shows them.
+
+use innkeep_protocol::control::{
+    AgentRuntime, AgentRuntimeAccepted, AgentRuntimeArtifact, AgentRuntimeEndpoint, Code, CodeConfiguration,
+    ContainerConfiguration, GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration,
+    ProtocolConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
+};
+use innkeep_store::{EndpointRecord, VersionRecord};
+use innkeep_types::{Artifact, Lifecycle, NetworkMode, Protocol, RuntimeArn, ServerProtocol};
+
+use crate::validate::PLATFORM_VERSION;
+
+/// Shows what Create or Update began.
+pub(crate) fn accepted(arn: &RuntimeArn, record: &VersionRecord) -> AgentRuntimeAccepted {
+    AgentRuntimeAccepted {
+        agent_runtime_arn: arn.to_string(),
+        agent_runtime_id: record.runtime.clone(),
+        agent_runtime_version: record.version.to_string(),
+        workload_identity_details: Some(workload_identity(arn)),
+        created_at: record.created_at.to_string(),
+        last_updated_at: None,
+        status: record.status,
+    }
+}
+
+/// Shows everything of one version. Log lines of a failed boot are the operator API's.
+pub(crate) fn agent_runtime(arn: &RuntimeArn, record: VersionRecord) -> GetAgentRuntimeResponse {
+    let config = record.config;
+    GetAgentRuntimeResponse {
+        agent_runtime_arn: arn.to_string(),
+        agent_runtime_name: record.name,
+        agent_runtime_id: record.runtime,
+        agent_runtime_version: record.version.to_string(),
+        created_at: record.created_at.to_string(),
+        last_updated_at: record.updated_at.to_string(),
+        role_arn: config.role_arn,
+        status: record.status,
+        lifecycle_configuration: lifecycle(config.lifecycle),
+        failure_reason: record.failure_reason,
+        description: config.description,
+        workload_identity_details: Some(workload_identity(arn)),
+        agent_runtime_artifact: Some(artifact(config.artifact)),
+        network_configuration: Some(network(config.network_mode)),
+        protocol_configuration: protocol(config.protocol),
+        environment_variables: config.environment,
+        metadata_configuration: Some(RuntimeMetadataConfiguration { require_mmds_v2: Some(true) }),
+        platform_version: config.platform_version.or_else(|| Some(PLATFORM_VERSION.to_owned())),
+    }
+}
+
+/// Shows one version as an item of a list.
+pub(crate) fn item(arn: &RuntimeArn, record: VersionRecord) -> AgentRuntime {
+    AgentRuntime {
+        agent_runtime_arn: arn.to_string(),
+        agent_runtime_id: record.runtime,
+        agent_runtime_version: record.version.to_string(),
+        agent_runtime_name: record.name,
+        description: record.config.description.unwrap_or_default(),
+        last_updated_at: record.updated_at.to_string(),
+        status: record.status,
+    }
+}
+
+/// Shows an endpoint. Its id, of which there is one per endpoint, is its name with the suffix of its runtime's.
+pub(crate) fn endpoint(arn: &RuntimeArn, record: EndpointRecord) -> AgentRuntimeEndpoint {
+    let suffix = record.runtime.as_str().rsplit_once('-').map_or("", |(_, suffix)| suffix);
+    AgentRuntimeEndpoint {
+        id: format!("{}-{suffix}", record.name),
+        agent_runtime_endpoint_arn: arn.endpoint(&record.name).to_string(),
+        agent_runtime_arn: arn.to_string(),
+        name: record.name,
+        live_version: record.live.map(|version| version.to_string()),
+        target_version: Some(record.target.to_string()),
+        status: record.status,
+        created_at: record.created_at.to_string(),
+        last_updated_at: record.updated_at.to_string(),
+        failure_reason: None,
+    }
+}
+
+/// A runtime's own identity has the runtime's id for its name.
+fn workload_identity(arn: &RuntimeArn) -> WorkloadIdentityDetails {
+    let RuntimeArn { partition, region, account, runtime } = arn;
+    let directory = "workload-identity-directory/default/workload-identity";
+    WorkloadIdentityDetails {
+        workload_identity_arn: format!("arn:{partition}:bedrock-agentcore:{region}:{account}:{directory}/{runtime}"),
+    }
+}
+
+fn artifact(artifact: Artifact) -> AgentRuntimeArtifact {
+    match artifact {
+        Artifact::Code { bucket, prefix, version_id, runtime, entry_point } => {
+            let s3 = S3Location { bucket: Some(bucket), prefix: Some(prefix), version_id };
+            let code_configuration = CodeConfiguration {
+                code: Some(Code { s3: Some(s3) }),
+                runtime: Some(runtime),
+                entry_point: Some(entry_point),
+            };
+            AgentRuntimeArtifact { container_configuration: None, code_configuration: Some(code_configuration) }
+        }
+        Artifact::Container { uri } => {
+            let container_configuration = Some(ContainerConfiguration { container_uri: Some(uri) });
+            AgentRuntimeArtifact { container_configuration, code_configuration: None }
+        }
+    }
+}
+
+fn lifecycle(lifecycle: Lifecycle) -> LifecycleConfiguration {
+    LifecycleConfiguration {
+        idle_runtime_session_timeout: Some(lifecycle.idle_timeout_secs.into()),
+        max_lifetime: Some(lifecycle.max_lifetime_secs.into()),
+    }
+}
+
+fn network(mode: NetworkMode) -> NetworkConfiguration {
+    let NetworkMode::Public = mode;
+    NetworkConfiguration { network_mode: Some("PUBLIC".to_owned()), network_mode_config: None }
+}
+
+/// Only what the caller named is shown.
+fn protocol(protocol: Protocol) -> Option<ProtocolConfiguration> {
+    let Protocol { server: ServerProtocol::Http, port, path, explicit } = protocol;
+    explicit.block.then(|| ProtocolConfiguration {
+        server_protocol: Some("HTTP".to_owned()),
+        port: explicit.port.then(|| port.into()),
+        path: explicit.path.then_some(path),
+    })
+}

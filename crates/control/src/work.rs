@@ -1,0 +1,95 @@
+//! What goes on after the answer: making versions and finishing deletes.
+//!
+//! ```text
+//! CREATING ─┬─► READY            UPDATING ─┬─► READY           any ──► DELETING ──► (gone)
+//!           └─► CREATE_FAILED              └─► UPDATE_FAILED
+//! ```
+//!
+//! The store knows what is unfinished, so a server started after a crash begins it again: both are idempotent.
+
+use std::collections::BTreeSet;
+
+use innkeep_sandbox::tasks::Kind;
+use innkeep_store::{Error, Outcome, VersionRecord};
+use innkeep_types::{RuntimeId, RuntimeStatus, RuntimeVersion};
+
+use crate::Control;
+use crate::maker::MakeFailed;
+
+impl Control {
+    /// Takes up what a dead server left unfinished: makes versions, finishes deletes.
+    /// # Errors
+    /// Fails where the store cannot be read; the work itself goes on after the return.
+    pub async fn resume(&self) -> Result<(), Error> {
+        let mut deletes = BTreeSet::new();
+        for record in self.inner.store.unfinished().await? {
+            if record.status != RuntimeStatus::Deleting {
+                self.spawn_make(record);
+            } else if self.is_deleting(&record.runtime, None).await? {
+                deletes.insert((record.runtime, None));
+            } else {
+                deletes.insert((record.runtime, Some(record.version)));
+            }
+        }
+        for (runtime, version) in deletes {
+            self.spawn_delete(runtime, version);
+        }
+        Ok(())
+    }
+
+    /// Begins to make a version that is CREATING or UPDATING.
+    pub(crate) fn spawn_make(&self, record: VersionRecord) {
+        let control = self.clone();
+        self.inner.tasks.spawn(Kind::Make, async move {
+            let (runtime, version) = (&record.runtime, record.version);
+            if let Err(error) = control.make(&record).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+            }
+        });
+    }
+
+    /// Begins to end what runs of a runtime, or of one version of it, that is DELETING.
+    pub(crate) fn spawn_delete(&self, runtime: RuntimeId, version: Option<RuntimeVersion>) {
+        let control = self.clone();
+        self.inner.tasks.spawn(Kind::Make, async move {
+            control.inner.maker.unmake(&control.arn(&runtime), version).await;
+            match control.inner.store.finish_delete(&runtime, version).await {
+                Ok(()) => tracing::info!(runtime.id = %runtime, "delete of {runtime} is finished"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(runtime.id = %runtime, error, "delete of {runtime} is left for the next start");
+                }
+            }
+        });
+    }
+
+    /// Tells whether a runtime as a whole, or one version, is on its way out. Only the former takes the endpoints along.
+    pub(crate) async fn is_deleting(
+        &self,
+        runtime: &RuntimeId,
+        version: Option<RuntimeVersion>,
+    ) -> Result<bool, Error> {
+        let store = &self.inner.store;
+        Ok(match version {
+            Some(_) => store.get_version(runtime, version).await?.is_some_and(|v| v.status == RuntimeStatus::Deleting),
+            None => store.list_endpoints(runtime).await?.iter().any(|e| e.status == RuntimeStatus::Deleting),
+        })
+    }
+
+    async fn make(&self, record: &VersionRecord) -> Result<(), Error> {
+        let (runtime, version) = (&record.runtime, record.version);
+        let outcome = match self.inner.maker.make(record).await {
+            Ok(bundle) => {
+                tracing::info!(runtime.id = %runtime, "version {version} of {runtime} is ready");
+                Outcome::Ready { bundle }
+            }
+            Err(MakeFailed::Failed { reason, log }) => {
+                tracing::info!(runtime.id = %runtime, "version {version} of {runtime} failed: {reason}");
+                Outcome::Failed { reason, log }
+            }
+            Err(MakeFailed::ShuttingDown) => return Ok(()),
+        };
+        self.inner.store.finish_version(runtime, version, outcome, self.inner.clock.now()).await
+    }
+}

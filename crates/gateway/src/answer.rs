@@ -1,0 +1,57 @@
+//! From the head of the agent's answer to the head of ours.
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::Body;
+use innkeep_protocol::headers;
+use innkeep_sandbox::Lease;
+use innkeep_sandbox::upstream::UpstreamBody;
+
+use crate::call::{Caller, header_value};
+use crate::error::Error;
+use crate::stream::End;
+
+/// What passes as the agent sent it. Source: contract 1.2; `Content-Encoding` besides, without which the bytes that pass mean
+/// something else.
+const PASSED: [HeaderName; 8] = [
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    headers::MCP_SESSION_ID,
+    headers::MCP_PROTOCOL_VERSION,
+    headers::AMZN_TRACE_ID,
+    headers::TRACEPARENT,
+    headers::TRACESTATE,
+    headers::BAGGAGE,
+];
+
+/// Returns the agent's answer if it is one that passes: 2xx, and no larger than `max_bytes` as far as it says. Anything else is
+/// the agent's failure, whatever it meant to say: headers and body are dropped, and with them the connection.
+pub(crate) fn accept(answer: Response<UpstreamBody>, max_bytes: u64) -> Result<Response<UpstreamBody>, Error> {
+    if !answer.status().is_success() {
+        Err(Error::AgentStatus(answer.status()))
+    } else if answer.body().size_hint().lower() > max_bytes {
+        Err(Error::AnswerTooLarge(max_bytes))
+    } else {
+        Ok(answer)
+    }
+}
+
+/// Returns the caller's headers for an answer of the agent; hyper adds the length where the body knows it.
+pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    for name in &PASSED {
+        for value in agent.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.insert(headers::START, HeaderValue::from_static(if lease.is_cold() { "cold" } else { "warm" }));
+    headers.insert(headers::VERSION, header_value(&lease.deployment().version.to_string()));
+    caller.identify(&mut headers);
+    headers
+}
+
+/// Returns what will tell that the agent's answer is complete.
+pub(crate) fn end(status: StatusCode, agent: &HeaderMap) -> End {
+    let framed = agent.contains_key(CONTENT_LENGTH) || agent.contains_key(TRANSFER_ENCODING);
+    if framed || status == StatusCode::NO_CONTENT { End::Framed } else { End::Close }
+}

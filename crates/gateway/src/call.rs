@@ -1,0 +1,142 @@
+//! One request as it came in: its head, checked, and the few facts about its caller that every answer carries.
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, request};
+use innkeep_protocol::headers;
+use innkeep_types::{RequestId, SessionId};
+
+use crate::error::Error;
+
+/// What is known of the caller so far; answers and errors are labelled with it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) request_id: RequestId,
+    /// The session, once it is known to be a valid one.
+    pub(crate) session: Option<SessionId>,
+    /// Whether the key that signed, once verified, has operator rights.
+    pub(crate) operator: bool,
+}
+
+impl Caller {
+    /// Adds request id and session to an answer's headers.
+    pub(crate) fn identify(&self, headers: &mut HeaderMap) {
+        headers.insert(headers::AMZN_REQUEST_ID, header_value(self.request_id.as_str()));
+        if let Some(session) = &self.session {
+            headers.insert(headers::SESSION_ID, header_value(session.as_str()));
+        }
+    }
+}
+
+/// Returns an id as a header's value.
+pub(crate) fn header_value(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).expect("ids are visible ASCII")
+}
+
+/// Header, its member in the API, least and most bytes. Source: contract A.1, `InvokeAgentRuntime`.
+const LENGTHS: [(HeaderName, &str, usize, usize); 11] = [
+    (CONTENT_TYPE, "contentType", 1, 256),
+    (ACCEPT, "accept", 1, 256),
+    (headers::MCP_SESSION_ID, "mcpSessionId", 1, 1024),
+    (headers::MCP_PROTOCOL_VERSION, "mcpProtocolVersion", 1, 1024),
+    (headers::MCP_METHOD, "mcpMethod", 1, 1024),
+    (headers::MCP_NAME, "mcpName", 1, 1024),
+    (headers::USER_ID, "runtimeUserId", 1, 1024),
+    (headers::AMZN_TRACE_ID, "traceId", 0, 128),
+    (headers::TRACEPARENT, "traceParent", 0, 128),
+    (headers::TRACESTATE, "traceState", 0, 512),
+    (headers::BAGGAGE, "baggage", 0, 8192),
+];
+
+/// Checks the length of every header that the API bounds.
+pub(crate) fn check_headers(head: &request::Parts) -> Result<(), Error> {
+    for (header, member, min, max) in &LENGTHS {
+        for value in head.headers.get_all(header) {
+            check_length(member, value.len(), *min, *max)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the session that the caller names, if any.
+pub(crate) fn session(head: &request::Parts) -> Result<Option<SessionId>, Error> {
+    const MEMBER: &str = "runtimeSessionId";
+    let mut values = head.headers.get_all(headers::SESSION_ID).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::field(MEMBER, "Member must be given once".to_owned()));
+    }
+    check_length(MEMBER, value.len(), 33, 256)?;
+    let invalid = |_| Error::field(MEMBER, "Member must satisfy regular expression pattern: [\\x21-\\x7E]+".to_owned());
+    let session = value.to_str().map_err(|_| ()).and_then(|s| SessionId::parse(s).map_err(|_| ())).map_err(invalid)?;
+    Ok(Some(session))
+}
+
+/// Returns the session that the caller must name.
+pub(crate) fn required_session(head: &request::Parts) -> Result<SessionId, Error> {
+    session(head)?.ok_or_else(|| Error::field("runtimeSessionId", "Member must not be null".to_owned()))
+}
+
+fn check_length(member: &'static str, len: usize, min: usize, max: usize) -> Result<(), Error> {
+    let bound = if len < min {
+        format!("Member must have length greater than or equal to {min}")
+    } else if len > max {
+        format!("Member must have length less than or equal to {max}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::field(member, bound))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(name: HeaderName, value: &str) -> request::Parts {
+        Request::builder().header(name, value).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn every_bounded_header_is_measured() {
+        for (header, member, min, max) in &LENGTHS {
+            assert!(check_headers(&head(header.clone(), &"x".repeat(*max))).is_ok(), "{member}");
+            let error = check_headers(&head(header.clone(), &"x".repeat(max + 1))).unwrap_err();
+            let expect = format!(
+                "Value at '{member}' failed to satisfy constraint: Member must have length less than or equal to {max}"
+            );
+            assert_eq!(error.to_string(), expect);
+            assert_eq!(check_headers(&head(header.clone(), "")).is_err(), *min > 0, "{member}");
+        }
+    }
+
+    fn check_session(value: &str, expect: Result<(), &str>) {
+        let found = session(&head(headers::SESSION_ID, value));
+        match expect {
+            Ok(()) => assert_eq!(found.unwrap().unwrap().as_str(), value),
+            Err(expect) => assert_eq!(
+                found.unwrap_err().to_string(),
+                format!("Value at 'runtimeSessionId' failed to satisfy constraint: {expect}")
+            ),
+        }
+    }
+
+    #[test]
+    fn session_ids_are_33_to_256_visible_characters() {
+        check_session(&"a".repeat(33), Ok(()));
+        check_session(&"~".repeat(256), Ok(()));
+        check_session("short", Err("Member must have length greater than or equal to 33"));
+        check_session(&"a".repeat(257), Err("Member must have length less than or equal to 256"));
+        check_session(&"a b".repeat(20), Err("Member must satisfy regular expression pattern: [\\x21-\\x7E]+"));
+        check_session(&"ä".repeat(20), Err("Member must satisfy regular expression pattern: [\\x21-\\x7E]+"));
+    }
+
+    #[test]
+    fn a_session_named_twice_is_refused() {
+        let mut twice = head(headers::SESSION_ID, &"a".repeat(33));
+        twice.headers.append(headers::SESSION_ID, HeaderValue::from_static("b"));
+        assert!(session(&twice).is_err());
+        assert!(session(&head(ACCEPT, "*/*")).unwrap().is_none());
+        assert!(required_session(&head(ACCEPT, "*/*")).is_err());
+    }
+}

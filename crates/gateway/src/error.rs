@@ -1,0 +1,166 @@
+//! Why a request of the data plane was refused or failed, and what the caller is told. The only file here that knows statuses.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
+use innkeep_protocol::headers;
+use innkeep_sandbox::{Ended, upstream};
+use innkeep_types::{EndpointName, ErrorKind, StopReason};
+
+use crate::call::Caller;
+use crate::stream::GatewayBody;
+
+/// A failure inside the server, of whatever part.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request was not answered by the agent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A part of the request breaks a rule; `field` is the member's name in the API.
+    #[error("Value at '{field}' failed to satisfy constraint: {message}")]
+    Invalid { field: &'static str, message: String },
+    #[error("request body of more than {0} bytes")]
+    BodyTooLarge(u64),
+    #[error("request body ended early")]
+    BodyBroken(#[source] BoxError),
+    #[error("no byte of the request body arrived for {0:?}")]
+    BodyStalled(Duration),
+    #[error(transparent)]
+    Signature(#[from] innkeep_auth::sigv4::Error),
+    #[error("No endpoint or agent found with qualifier '{qualifier}' for agent '{agent}'")]
+    NoAgent { qualifier: EndpointName, agent: String },
+    #[error(transparent)]
+    Session(#[from] innkeep_sandbox::Error),
+    #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
+    AgentStatus(StatusCode),
+    /// The agent gave no answer; `ended` says more if its sandbox has ended, or is being ended, too.
+    #[error("{}", gone_message(.ended.as_ref()))]
+    AgentGone { ended: Option<Ended>, #[source] source: Option<upstream::Error> },
+    #[error("The agent's answer is larger than {0} bytes")]
+    AnswerTooLarge(u64),
+    #[error("The agent did not answer within {0:?}")]
+    AgentTimeout(Duration),
+    #[error("too many large requests at once, please retry")]
+    SpoolFull,
+    #[error("could not keep the request's body")]
+    Spool(#[source] std::io::Error),
+    #[error("could not look up the agent")]
+    Resolve(#[source] BoxError),
+}
+
+impl Error {
+    /// Returns the refusal of one member of the request.
+    pub(crate) fn field(field: &'static str, message: String) -> Self {
+        Self::Invalid { field, message }
+    }
+
+    /// Returns whose fault it is.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid { .. } | Self::BodyTooLarge(_) | Self::BodyBroken(_) | Self::BodyStalled(_) => {
+                ErrorKind::Validation
+            }
+            Self::Signature(source) => source.kind(),
+            Self::NoAgent { .. } => ErrorKind::NotFound,
+            Self::Session(source) => source.kind(),
+            Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
+            Self::AgentStatus(_) | Self::AgentGone { .. } | Self::AnswerTooLarge(_) => ErrorKind::Agent,
+            Self::AgentTimeout(_) => ErrorKind::AgentTimeout,
+            Self::SpoolFull => ErrorKind::Unavailable,
+            Self::Spool(_) | Self::Resolve(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns the answer that the caller gets, and logs the error: it stops travelling here. `connection_usable` tells whether
+    /// another request may follow on the caller's connection.
+    pub(crate) fn into_response(self, caller: &Caller, connection_usable: bool) -> Response<GatewayBody> {
+        let kind = self.kind();
+        self.log(kind, caller);
+        let shape = shape(kind);
+        let body = serde_json::to_vec(&self.body(kind, caller.operator)).unwrap_or_default();
+        let mut response = Response::new(GatewayBody::whole(Bytes::from(body)));
+        *response.status_mut() = StatusCode::from_u16(shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(shape.exception));
+        headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(kind.blame().as_str()));
+        if !connection_usable {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        caller.identify(headers);
+        response
+    }
+
+    fn body(&self, kind: ErrorKind, operator: bool) -> ErrorBody {
+        let mut body = ErrorBody { message: self.message(kind), ..ErrorBody::default() };
+        if kind == ErrorKind::Validation {
+            body.reason = Some(ValidationReason::FieldValidationFailed);
+            let (name, message) = match self {
+                Self::Invalid { field, message } => (*field, message.clone()),
+                _ => ("payload", body.message.clone()),
+            };
+            body.field_list = vec![ValidationField { name: name.to_owned(), message }];
+        }
+        if operator {
+            body.log_tail = self.log_tail();
+        }
+        body
+    }
+
+    /// Our own failures are not explained to callers; the log has them, under the request id.
+    fn message(&self, kind: ErrorKind) -> String {
+        match kind {
+            ErrorKind::Internal => "The server encountered an internal error".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn log_tail(&self) -> Vec<String> {
+        match self {
+            Self::Session(innkeep_sandbox::Error::StartFailed { log_tail, .. }) => log_tail.clone(),
+            Self::AgentGone { ended: Some(ended), .. } => ended.log_tail.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn log(&self, kind: ErrorKind, caller: &Caller) {
+        let chain = Chain(self);
+        let request = &caller.request_id;
+        match kind {
+            ErrorKind::Internal => tracing::error!(request.id = %request, "request {request} failed: {chain}"),
+            ErrorKind::Unavailable => tracing::warn!(request.id = %request, "request {request} refused: {chain}"),
+            _ => tracing::debug!(request.id = %request, "request {request} refused: {chain}"),
+        }
+    }
+}
+
+fn gone_message(ended: Option<&Ended>) -> String {
+    let Some(Ended { reason, exit, .. }) = ended else {
+        return "The agent closed the connection without an answer".to_owned();
+    };
+    match (reason, exit) {
+        (StopReason::AgentExited { exit }, _) => format!("The agent exited with {exit} before it answered"),
+        (StopReason::OutOfMemory, _) => "The agent ran out of memory before it answered".to_owned(),
+        (StopReason::Unhealthy { detail }, _) => format!("The agent became unhealthy before it answered: {detail}"),
+        (StopReason::StoppedByCaller, _) => "The session was stopped before the agent answered".to_owned(),
+        (reason, _) => format!("The session ended before the agent answered: {}", reason.as_str()),
+    }
+}
+
+/// An error with its causes, on one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

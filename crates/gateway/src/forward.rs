@@ -1,0 +1,168 @@
+//! The request as the agent gets it. Its headers are made from a list of what may pass, never by copying and striking out:
+//! what a client may not say of itself (session, request, token, caller) cannot slip through. Source: contract 3.6.
+
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http_body_util::BodyExt;
+use innkeep_protocol::headers;
+use innkeep_sandbox::Deployment;
+use innkeep_sandbox::upstream::AgentRequestBody;
+use innkeep_types::{RequestId, SessionId};
+use uuid::Uuid;
+
+use crate::call::header_value;
+use crate::spool::Spooled;
+
+/// What passes as the caller sent it. Absent ones stay absent: nothing is made up, and agents parse JSON whatever the type.
+const PASSED: [HeaderName; 10] = [
+    CONTENT_TYPE,
+    ACCEPT,
+    headers::MCP_SESSION_ID,
+    headers::MCP_PROTOCOL_VERSION,
+    headers::MCP_METHOD,
+    headers::MCP_NAME,
+    headers::TRACEPARENT,
+    headers::TRACESTATE,
+    headers::BAGGAGE,
+    headers::AMZN_TRACE_ID,
+];
+
+/// Who asks, as the agent is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) session: &'a SessionId,
+    pub(crate) request_id: &'a RequestId,
+}
+
+/// Returns the request for the agent of `deployment`.
+pub(crate) fn request(
+    deployment: &Deployment,
+    context: Context<'_>,
+    caller: &HeaderMap,
+    body: Spooled,
+) -> Request<AgentRequestBody> {
+    let aliases = deployment.settings.header_aliases.unwrap_or(true);
+    let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
+    // Always, also for an empty body: agents on plain HTTP libraries read as many bytes as this says, or fail without it.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len));
+    let mut request = Request::new(body.into_body().boxed_unsync());
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = path(&deployment.protocol.path);
+    *request.headers_mut() = headers;
+    request
+}
+
+fn path(path: &str) -> Uri {
+    Uri::from(PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/invocations")))
+}
+
+fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(HOST, header_value(&format!("localhost:{port}")));
+    for name in &PASSED {
+        for value in caller.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if !headers.contains_key(headers::TRACEPARENT) {
+        headers.insert(headers::TRACEPARENT, fresh_traceparent());
+    }
+    let session = header_value(context.session.as_str());
+    let request_id = header_value(context.request_id.as_str());
+    if aliases {
+        headers.insert(headers::ALIAS_SESSION_ID, session.clone());
+        headers.insert(headers::ALIAS_REQUEST_ID, request_id.clone());
+    }
+    headers.insert(headers::SESSION_ID, session);
+    headers.insert(headers::REQUEST_ID, request_id);
+    headers
+}
+
+/// Returns the start of a trace: version 00, random ids, sampled. Source: W3C Trace Context, section 3.2.
+fn fresh_traceparent() -> HeaderValue {
+    let (trace, span) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u64_pair().1);
+    header_value(&format!("00-{trace:032x}-{span:016x}-01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: &str = "a-session-of-thirty-six-characters-1";
+
+    fn forwarded(aliases: bool, caller: &[(&'static str, &'static str)]) -> Vec<String> {
+        let caller: HeaderMap = caller
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let (session, request_id) = (SessionId::parse(SESSION).unwrap(), RequestId::parse("r-1").unwrap());
+        let context = Context { session: &session, request_id: &request_id };
+        let headers = agent_headers(8080, aliases, context, &caller);
+        let mut lines: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn the_agent_learns_session_request_and_trace_and_what_may_pass() {
+        let caller = [
+            ("accept", "text/event-stream"),
+            ("baggage", "session.id=1"),
+            ("content-type", "application/json"),
+            ("mcp-method", "tools/call"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ];
+        let expect = [
+            "accept: text/event-stream",
+            "baggage: session.id=1",
+            "content-type: application/json",
+            "host: localhost:8080",
+            "mcp-method: tools/call",
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "x-amzn-bedrock-agentcore-runtime-request-id: r-1",
+            "x-amzn-bedrock-agentcore-runtime-session-id: a-session-of-thirty-six-characters-1",
+            "x-request-id: r-1",
+            "x-session-id: a-session-of-thirty-six-characters-1",
+        ];
+        assert_eq!(forwarded(true, &caller), expect);
+        let without_aliases: Vec<_> = expect.into_iter().filter(|line| !line.starts_with("x-") || line.contains("amzn")).collect();
+        assert_eq!(forwarded(false, &caller), without_aliases);
+    }
+
+    #[test]
+    fn a_callers_own_copies_of_context_headers_are_dropped() {
+        let trace = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let forged = [
+            trace,
+            ("x-amzn-bedrock-agentcore-runtime-session-id", "forged"),
+            ("x-amzn-bedrock-agentcore-runtime-request-id", "forged"),
+            ("x-amzn-bedrock-agentcore-runtime-user-id", "forged"),
+            ("x-amz-bedrock-agentcore-identity-wat", "forged"),
+            ("x-amz-security-token", "forged"),
+            ("x-session-id", "forged"),
+            ("x-request-id", "forged"),
+            ("x-access-token", "forged"),
+            ("workloadaccesstoken", "forged"),
+            ("oauth2callbackurl", "forged"),
+            ("authorization", "forged"),
+            ("cookie", "forged"),
+            ("host", "forged"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "7"),
+            ("x-anything", "forged"),
+        ];
+        assert_eq!(forwarded(true, &forged), forwarded(true, &[trace]));
+    }
+
+    #[test]
+    fn a_trace_is_begun_where_the_caller_has_none() {
+        let (one, other) = (forwarded(false, &[]), forwarded(false, &[]));
+        assert_ne!(one, other);
+        let traceparent = one.iter().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+        let lens: Vec<_> = traceparent.split('-').map(str::len).collect();
+        assert_eq!(lens, [2, 32, 16, 2], "{traceparent}");
+    }
+}

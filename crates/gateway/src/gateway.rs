@@ -1,0 +1,121 @@
+//! The data plane as one value: what its operations share, and the one way in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use innkeep_sandbox::Registry;
+use innkeep_store::Store;
+use innkeep_types::{AccountId, Region, RequestId, limits};
+
+use crate::authenticate::Authenticator;
+use crate::call::Caller;
+use crate::inbound::Inbound;
+use crate::resolve::{Deploy, Resolver};
+use crate::route::{Operation, Route};
+use crate::spool::Spool;
+use crate::stream::GatewayBody;
+use crate::target::Home;
+use crate::{invoke, stop};
+
+/// What the data plane is made of.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds a closure, and keys")]
+pub struct GatewayConfig {
+    /// The only region whose runtimes are here.
+    pub region: Region,
+    /// The only account whose runtimes are here.
+    pub account: AccountId,
+    /// Verifies callers.
+    pub authenticator: Authenticator,
+    /// Where runtimes are looked up.
+    pub store: Store,
+    /// Makes what is looked up startable.
+    pub deploy: Deploy,
+    /// The sessions.
+    pub registry: Registry,
+    /// Where large request bodies wait; must exist.
+    pub spool_directory: PathBuf,
+    /// How large and how long.
+    pub limits: Limits,
+}
+
+/// How large and how long a request may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A request's body, and an answer's, bytes; default [`limits::MAX_BODY_BYTES`].
+    pub max_body_bytes: u64,
+    /// All spooled files together, bytes; default [`limits::SPOOL_TOTAL_BYTES`].
+    pub spool_total_bytes: u64,
+    /// To the answer's head; default [`limits::SYNC_REQUEST_TIMEOUT`].
+    pub sync_request_timeout: Duration,
+    /// To the answer's end; default [`limits::STREAM_TIMEOUT`].
+    pub stream_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: limits::MAX_BODY_BYTES,
+            spool_total_bytes: limits::SPOOL_TOTAL_BYTES,
+            sync_request_timeout: limits::SYNC_REQUEST_TIMEOUT,
+            stream_timeout: limits::STREAM_TIMEOUT,
+        }
+    }
+}
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) home: Home,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) resolver: Resolver,
+    pub(crate) registry: Registry,
+    pub(crate) spool: Spool,
+    pub(crate) limits: Limits,
+}
+
+impl Gateway {
+    /// Returns the data plane of a server.
+    pub fn new(config: GatewayConfig) -> Self {
+        let GatewayConfig { region, account, authenticator, store, deploy, registry, spool_directory, limits } = config;
+        Self {
+            home: Home { region, account },
+            authenticator,
+            resolver: Resolver::new(store, deploy),
+            registry,
+            spool: Spool::new(spool_directory, limits.max_body_bytes, limits.spool_total_bytes),
+            limits,
+        }
+    }
+
+    /// Answers one request that [`route`](crate::route) recognised, errors included.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the answer's body, ends the request: the agent sees its connection close. A start that it caused
+    /// goes on.
+    pub async fn handle(
+        &self,
+        route: Route,
+        request_id: RequestId,
+        request: Request<Incoming>,
+    ) -> Response<GatewayBody> {
+        let (head, incoming) = request.into_parts();
+        let mut body = Inbound::new(&head, incoming);
+        let mut caller = Caller { request_id, session: None, operator: false };
+        let result = match route.operation {
+            Operation::InvokeAgentRuntime => {
+                invoke::invoke(self, &route.raw_target, &head, &mut body, &mut caller).await
+            }
+            Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, &head, &mut body, &mut caller).await,
+        };
+        match result {
+            Ok(response) => response,
+            Err(error) => {
+                let connection_usable = body.drain().await;
+                error.into_response(&caller, connection_usable)
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A request's body as it arrives, and what becomes of the rest of it when the request is refused: it is read on for a moment,
+//! or the client, still sending, would see a reset where it should see the answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::request;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use innkeep_types::limits;
+use tokio::time::timeout;
+
+/// How long a refused request's body is read on. Source: our choice; a client on the same host sends 100 MB in less.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// A body that knows whether its client has been told to send it.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    incoming: Incoming,
+    /// The client holds the body back until it is polled (`Expect: 100-continue`): polling is what makes hyper send the 100.
+    held_back: bool,
+}
+
+impl Inbound {
+    pub(crate) fn new(head: &request::Parts, incoming: Incoming) -> Self {
+        let expect = head.headers.get(EXPECT).map(|value| value.as_bytes());
+        Self { incoming, held_back: expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) }
+    }
+
+    /// Reads the body of a refused request on, unless its client still holds it back. Tells whether it was read to its end, so
+    /// that another request may follow on the connection.
+    pub(crate) async fn drain(&mut self) -> bool {
+        self.is_end_stream() || !self.held_back && timeout(DRAIN_TIME, self.read_to_end()).await.unwrap_or(false)
+    }
+
+    async fn read_to_end(&mut self) -> bool {
+        let mut n_bytes = 0;
+        while let Some(frame) = self.frame().await {
+            let Ok(frame) = frame else { return false };
+            n_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if n_bytes > limits::MAX_BODY_BYTES {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.held_back = false;
+        Pin::new(&mut self.incoming).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

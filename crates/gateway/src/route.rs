@@ -1,0 +1,71 @@
+//! Which requests are the data plane's, told from method and path as received: an ARN in the path holds slashes, encoded or
+//! raw, so the operation is the last known suffix and everything between is the target.
+
+use http::Method;
+
+/// A request of the data plane, recognised but not looked into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// What is asked for.
+    pub operation: Operation,
+    /// Of which runtime or endpoint: ARN or id, still percent-encoded.
+    pub raw_target: String,
+}
+
+/// An operation of the data plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /runtimes/{target}/invocations`
+    InvokeAgentRuntime,
+    /// `POST /runtimes/{target}/stopruntimesession`
+    StopRuntimeSession,
+}
+
+/// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
+pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
+    const SUFFIXES: [(&str, Operation); 2] = [
+        ("/invocations", Operation::InvokeAgentRuntime),
+        ("/stopruntimesession", Operation::StopRuntimeSession),
+    ];
+    if method != Method::POST {
+        return None;
+    }
+    let path = raw_path.strip_prefix("/runtimes/")?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    SUFFIXES.into_iter().find_map(|(suffix, operation)| {
+        let raw_target = path.strip_suffix(suffix).filter(|target| !target.is_empty())?;
+        Some(Route { operation, raw_target: raw_target.to_owned() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, expect: Option<(Operation, &str)>) {
+        let found = route(&Method::POST, path);
+        let found = found.as_ref().map(|route| (route.operation, route.raw_target.as_str()));
+        assert_eq!(found, expect, "{path}");
+    }
+
+    #[test]
+    fn the_target_is_everything_up_to_the_last_known_suffix() {
+        use Operation::{InvokeAgentRuntime, StopRuntimeSession};
+        let encoded = "arn%3Aaws%3Abedrock-agentcore%3Aus-west-2%3A000000000000%3Aruntime%2Fhello-Ab3dE6gH9j";
+        let raw = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
+        check(&format!("/runtimes/{encoded}/invocations"), Some((InvokeAgentRuntime, encoded)));
+        check(&format!("/runtimes/{raw}/invocations"), Some((InvokeAgentRuntime, raw)));
+        check(&format!("/runtimes/{raw}/invocations/"), Some((InvokeAgentRuntime, raw)));
+        check(&format!("/runtimes/{raw}/stopruntimesession"), Some((StopRuntimeSession, raw)));
+        check("/runtimes/a/invocations/invocations", Some((InvokeAgentRuntime, "a/invocations")));
+    }
+
+    #[test]
+    fn the_control_planes_paths_are_left_alone() {
+        for path in ["/", "/runtimes/", "/runtimes/invocations", "/runtimes//invocations", "/runtimes/x-1/versions/", "/x/a/invocations"]
+        {
+            check(path, None);
+        }
+        assert_eq!(route(&Method::GET, "/runtimes/a/invocations"), None);
+    }
+}

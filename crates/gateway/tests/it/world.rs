@@ -1,0 +1,196 @@
+//! A gateway with everything around it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use innkeep_artifacts::Bundle;
+use innkeep_auth::sigv4::SigningKeys;
+use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Limits, StreamError};
+use innkeep_sandbox::driver::Driver;
+use innkeep_sandbox::tasks::Tasks;
+use innkeep_sandbox::{Deployment, Registry};
+use innkeep_store::{AccessKey, NewRuntime, Outcome, Store};
+use innkeep_testkit::{FakeDriver, MemoryJournal};
+use innkeep_types::{
+    AccountId, Artifact, ArtifactDigest, Lifecycle, NetworkMode, Protocol, Region, RequestId, RuntimeArn, RuntimeId,
+    RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
+};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::agent::{Agent, Step};
+use crate::client::Client;
+
+pub(crate) const RUNTIME: &str = "hello-Ab3dE6gH9j";
+pub(crate) const ARN: &str = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
+pub(crate) const SESSION: &str = "a-session-of-thirty-six-characters-1";
+pub(crate) const OPERATOR_KEY: &str = "AKIAOPERATOR";
+pub(crate) const PLAIN_KEY: &str = "AKIAPLAIN";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
+
+/// Long enough for anything, short enough to be waited for.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) struct World {
+    pub(crate) agent: Agent,
+    pub(crate) driver: Arc<FakeDriver>,
+    pub(crate) registry: Registry,
+    pub(crate) store: Store,
+    address: std::net::SocketAddr,
+    _directory: TempDir,
+}
+
+impl World {
+    /// Returns a world whose agent does `steps` about every request.
+    pub(crate) async fn new(steps: Vec<Step>) -> Self {
+        Self::with(steps, Limits::default(), FakeDriver::reaching).await
+    }
+
+    pub(crate) async fn with_limits(steps: Vec<Step>, limits: Limits) -> Self {
+        Self::with(steps, limits, FakeDriver::reaching).await
+    }
+
+    pub(crate) async fn with(
+        steps: Vec<Step>,
+        limits: Limits,
+        driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
+    ) -> Self {
+        let directory = TempDir::new().unwrap();
+        let agent = Agent::new(steps).await;
+        let driver = driver(agent.address);
+        let store = Store::open(directory.path()).await.unwrap();
+        deploy(&store).await;
+        let registry = Registry::new(
+            driver.clone() as Arc<dyn Driver>,
+            Arc::new(MemoryJournal::default()),
+            SystemClock::shared(),
+            Tasks::default(),
+            innkeep_sandbox::Limits::default(),
+        );
+        let gateway = Gateway::new(GatewayConfig {
+            region: region(),
+            account: account(),
+            authenticator: Authenticator {
+                keys: Arc::new(key),
+                signing_keys: Arc::new(SigningKeys::default()),
+                clock: SystemClock::shared(),
+            },
+            store: store.clone(),
+            deploy: Arc::new(|version, endpoint| {
+                let arn = RuntimeArn::new(region(), account(), version.runtime.clone());
+                Ok(Deployment::new(arn, endpoint, version, Arc::new(bundle())))
+            }),
+            registry: registry.clone(),
+            spool_directory: directory.path().to_owned(),
+            limits,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        listen(listener, Arc::new(gateway));
+        Self { agent, driver, registry, store, address, _directory: directory }
+    }
+
+    /// Returns a fresh client connection.
+    pub(crate) async fn client(&self) -> Client {
+        Client::new(self.connect().await).await
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub(crate) fn open_requests(&self) -> u32 {
+        self.registry.list().iter().map(|session| session.open_requests).sum()
+    }
+}
+
+fn region() -> Region {
+    Region::parse("us-west-2").unwrap()
+}
+
+fn account() -> AccountId {
+    AccountId::parse("000000000000").unwrap()
+}
+
+fn key(id: &str) -> Option<Arc<AccessKey>> {
+    let key = |operator| AccessKey { id: id.to_owned(), secret: SECRET.to_owned(), operator, created_at: UnixMillis(0) };
+    match id {
+        OPERATOR_KEY => Some(Arc::new(key(true))),
+        PLAIN_KEY => Some(Arc::new(key(false))),
+        _ => None,
+    }
+}
+
+fn digest() -> ArtifactDigest {
+    ArtifactDigest::parse("0".repeat(64)).unwrap()
+}
+
+fn bundle() -> Bundle {
+    Bundle {
+        digest: digest(),
+        code: PathBuf::from("/nonexistent"),
+        argv: vec!["/nonexistent/agent".to_owned()],
+        environment: BTreeMap::new(),
+        settings: Settings::default(),
+    }
+}
+
+async fn deploy(store: &Store) {
+    let id = RuntimeId::parse(RUNTIME).unwrap();
+    let config = VersionConfig {
+        artifact: Artifact::Container { uri: "hello".to_owned() },
+        role_arn: "arn:aws:iam::000000000000:role/agent".to_owned(),
+        description: None,
+        network_mode: NetworkMode::Public,
+        protocol: Protocol::default(),
+        lifecycle: Lifecycle::default(),
+        environment: BTreeMap::new(),
+        platform_version: None,
+    };
+    let new = NewRuntime {
+        id: id.clone(),
+        name: RuntimeName::parse("hello").unwrap(),
+        config,
+        settings: Settings::default(),
+        tags: BTreeMap::new(),
+        token: None,
+        at: UnixMillis(0),
+    };
+    store.create_runtime(new).await.unwrap();
+    let outcome = Outcome::Ready { bundle: digest() };
+    store.finish_version(&id, RuntimeVersion::FIRST, outcome, UnixMillis(0)).await.unwrap();
+}
+
+fn listen(listener: TcpListener, gateway: Arc<Gateway>) {
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
+        loop {
+            let connection = TokioIo::new(listener.accept().await.unwrap().0);
+            let gateway = gateway.clone();
+            tasks.spawn(async move {
+                let service = service_fn(|request| route(&gateway, request));
+                // A cut answer ends the connection with an error; that is what is tested.
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, service).await;
+            });
+        }
+    });
+}
+
+async fn route(
+    gateway: &Gateway,
+    request: Request<Incoming>,
+) -> Result<Response<UnsyncBoxBody<bytes::Bytes, StreamError>>, std::convert::Infallible> {
+    let Some(route) = innkeep_gateway::route(request.method(), request.uri().path()) else {
+        let body = Full::from("not the data plane's").map_err(|never| match never {});
+        return Ok(Response::builder().status(418).body(body.boxed_unsync()).unwrap());
+    };
+    Ok(gateway.handle(route, RequestId::generate(), request).await.map(BodyExt::boxed_unsync))
+}

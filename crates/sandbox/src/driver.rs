@@ -1,0 +1,139 @@
+//! What makes sandboxes, and what a sandbox can do: the only open seam of the session core.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use innkeep_artifacts::Bundle;
+use innkeep_protocol::link::{AgentState, ExitFacts};
+use innkeep_types::{ErrorKind, HealthCheck, SandboxId, Tier, UnixMillis};
+use std::collections::BTreeMap;
+use tokio::sync::watch;
+
+use crate::dial::DialStream;
+
+/// What a driver can do on this host, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The isolation its sandboxes have.
+    pub tier: Tier,
+    /// Why the driver cannot be used here; none if it can.
+    pub unusable: Option<String>,
+    /// What is weaker than users may expect, one sentence each.
+    pub caveats: Vec<String>,
+}
+
+/// One start of one sandbox, without any session's identity.
+#[derive(Debug, Clone)]
+pub struct LaunchSpec {
+    /// Which sandbox; also the name of its directory.
+    pub sandbox: SandboxId,
+    /// What to run.
+    pub bundle: Arc<Bundle>,
+    /// The agent's environment, complete but for what the driver must choose itself (a port, a home directory).
+    pub environment: BTreeMap<String, String>,
+    /// The port that the agent binds.
+    pub port: u16,
+    /// How readiness and health are found.
+    pub health: HealthCheck,
+    /// From start to the first good health answer.
+    pub start_timeout: Duration,
+    /// Between health checks.
+    pub ping_interval: Duration,
+    /// When the sandbox ends even without a server.
+    pub ends_at: UnixMillis,
+}
+
+/// Why a driver failed. No variant leaves a sandbox behind.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host refused something.
+    #[error("could not {what} for sandbox {sandbox}")]
+    Host {
+        /// Which sandbox.
+        sandbox: SandboxId,
+        /// What was attempted, `start the launcher`.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The launcher reported a failure of its own.
+    #[error("launcher of sandbox {sandbox} failed: {message}")]
+    Launcher {
+        /// Which sandbox.
+        sandbox: SandboxId,
+        /// Its words.
+        message: String,
+    },
+    /// The agent's program could not be started at all.
+    #[error("agent could not be started: {message}")]
+    Agent {
+        /// Why, in words for the deployer.
+        message: String,
+    },
+    /// The sandbox is gone, or its sidecar broke the link's rules.
+    #[error("link to sandbox {sandbox} is gone: {message}")]
+    Link {
+        /// Which sandbox.
+        sandbox: SandboxId,
+        /// What happened.
+        message: String,
+    },
+    /// The agent's port did not take the connection.
+    #[error("agent does not accept connections: {message}")]
+    Refused {
+        /// Why.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Returns whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Host { .. } | Self::Launcher { .. } => ErrorKind::Internal,
+            Self::Agent { .. } | Self::Refused { .. } | Self::Link { .. } => ErrorKind::Agent,
+        }
+    }
+}
+
+/// Makes sandboxes.
+#[async_trait]
+pub trait Driver: fmt::Debug + Send + Sync + 'static {
+    /// Returns what it can do here.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts a sandbox and returns once its sidecar answers; the agent is then still starting. On an error nothing of it
+    /// remains. Dropping the future may leave a sandbox behind: callers run it to its end.
+    async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error>;
+
+    /// Returns the sandboxes that still live from before a restart, and removes what is left of dead ones.
+    async fn adopt(&self) -> Result<Vec<Arc<dyn Sandbox>>, Error>;
+}
+
+/// One running sandbox.
+#[async_trait]
+pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
+    /// Returns which one.
+    fn id(&self) -> &SandboxId;
+
+    /// Returns where the agent's output is kept, also after the sandbox's end.
+    fn log_file(&self) -> PathBuf;
+
+    /// Returns the agent's process on the host, if it has one there.
+    fn agent_pid(&self) -> Option<i32>;
+
+    /// Returns the level of the agent's state. The last value of a sandbox is `Exited`; the channel closes when sidecar and
+    /// agent are both gone (then, without an `Exited`, the sandbox was lost).
+    fn state(&self) -> watch::Receiver<AgentState>;
+
+    /// Returns a fresh connection to the agent's port. Bounded in time by the driver.
+    async fn dial(&self) -> Result<DialStream, Error>;
+
+    /// Ends agent and sidecar: SIGTERM, up to `grace`, SIGKILL; returns when nothing but the log is left. Idempotent;
+    /// also the way to clean up after one that ended by itself.
+    async fn kill(&self, grace: Duration) -> Option<ExitFacts>;
+}

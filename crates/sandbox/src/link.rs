@@ -1,0 +1,215 @@
+//! The host's end of the link to one sidecar. What comes over it is hostile until checked: a message that breaks the rules ends
+//! the link, and with it the sandbox.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use innkeep_protocol::link::{AgentState, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar};
+use innkeep_types::SandboxId;
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use crate::dial::DialStream;
+use crate::sys;
+
+/// The longest that a sidecar may take for its Hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest that a dial may take; the sidecar gives up a little earlier.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Dials that may wait at one time; more are refused.
+const MAX_DIALS: usize = 1024;
+
+/// Why there is no connection to the agent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("the link is closed")]
+    Closed,
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An open link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: AsyncFd<OwnedFd>,
+    dials: Mutex<Dials>,
+}
+
+#[derive(Debug)]
+struct Dials {
+    /// None once the link is closed.
+    waiting: Option<HashMap<u64, oneshot::Sender<Result<DialStream, String>>>>,
+    next_id: u64,
+}
+
+impl Link {
+    /// Connects to the sidecar of the sandbox in `directory` and returns the link and the agent's pid.
+    pub(crate) async fn connect(directory: &Path, sandbox: &SandboxId) -> io::Result<(Self, i32)> {
+        let socket = sys::watch(connect(directory)?, Interest::READABLE | Interest::WRITABLE)?;
+        let link = Self { socket, dials: Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0 }) };
+        let hello = timeout(HELLO_TIMEOUT, async {
+            link.send(&ToSidecar::Hello { protocol: PROTOCOL }).await?;
+            link.next().await
+        });
+        match hello.await?? {
+            (ToHost::Hello { sandbox: other, agent_pid, .. }, None) if other == *sandbox => Ok((link, agent_pid)),
+            _ => Err(broken("the sidecar did not say hello")),
+        }
+    }
+
+    /// Takes in what the sidecar says until it has told the agent's end; every state goes to `state`. Any other end of the link
+    /// is an error.
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn receive(&self, state: &watch::Sender<AgentState>) -> io::Result<()> {
+        loop {
+            match self.next().await? {
+                (ToHost::State(new), None) => {
+                    let last = matches!(new, AgentState::Exited(_));
+                    state.send_replace(new);
+                    if last {
+                        return Ok(());
+                    }
+                }
+                (ToHost::Dialled { id, port }, Some(descriptor)) => {
+                    let stream = DialStream::from_descriptor(descriptor, port).map_err(io::Error::other)?;
+                    self.answer(id, Ok(stream));
+                }
+                (ToHost::DialFailed { id, error }, None) => self.answer(id, Err(error)),
+                _ => return Err(broken("the sidecar sent what it must not send now")),
+            }
+        }
+    }
+
+    /// Returns a fresh connection to the agent.
+    /// # Cancel safety
+    /// Safe: a connection that arrives for nobody is closed.
+    pub(crate) async fn dial(&self) -> Result<DialStream, DialError> {
+        let (waiting, answer_rx) = self.wait_for_answer()?;
+        let answer = timeout(DIAL_TIMEOUT, async {
+            self.send(&ToSidecar::Dial { id: waiting.id }).await.map_err(|_| DialError::Closed)?;
+            answer_rx.await.map_err(|_| DialError::Closed)?.map_err(DialError::Refused)
+        });
+        answer.await.unwrap_or_else(|_| Err(DialError::Refused(format!("no connection within {DIAL_TIMEOUT:?}"))))
+    }
+
+    /// Asks for the agent's end.
+    pub(crate) async fn stop(&self, grace: Duration) -> io::Result<()> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.send(&ToSidecar::Stop { grace_ms }).await
+    }
+
+    /// Fails all dials, now and later.
+    pub(crate) fn close(&self) {
+        self.dials.lock().waiting = None;
+    }
+
+    fn wait_for_answer(&self) -> Result<(Waiting<'_>, oneshot::Receiver<Result<DialStream, String>>), DialError> {
+        let mut dials = self.dials.lock();
+        let id = dials.next_id;
+        dials.next_id += 1;
+        let waiting = dials.waiting.as_mut().ok_or(DialError::Closed)?;
+        if waiting.len() >= MAX_DIALS {
+            return Err(DialError::Refused(format!("{MAX_DIALS} connections are being made already")));
+        }
+        let (answer_tx, answer_rx) = oneshot::channel();
+        waiting.insert(id, answer_tx);
+        Ok((Waiting { link: self, id }, answer_rx))
+    }
+
+    /// Hands an answer to who waits for it; one that comes too late is dropped, its connection closed.
+    fn answer(&self, id: u64, answer: Result<DialStream, String>) {
+        let waiting = self.dials.lock().waiting.as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    async fn send(&self, message: &ToSidecar) -> io::Result<()> {
+        let frame = serde_json::to_vec(message)?;
+        loop {
+            let mut ready = self.socket.writable().await?;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            if let Ok(sent) = ready.try_io(|socket| Ok(rustix::net::send(socket, &frame, flags)?)) {
+                return sent.map(drop);
+            }
+        }
+    }
+
+    async fn next(&self) -> io::Result<(ToHost, Option<OwnedFd>)> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            if let Ok(received) = ready.try_io(receive) {
+                return received;
+            }
+        }
+    }
+}
+
+/// A place among the waiting dials, given back when the caller is done, or gone.
+struct Waiting<'a> {
+    link: &'a Link,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = &mut self.link.dials.lock().waiting {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+fn connect(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    // Through a descriptor: a socket's path is limited to 108 bytes, a data directory's is not.
+    let directory = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", directory.as_raw_fd());
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Receives one message and at most one descriptor. Whatever else came is closed here, and an error.
+fn receive(socket: &AsyncFd<OwnedFd>) -> io::Result<(ToHost, Option<OwnedFd>)> {
+    let mut frame = vec![0; MAX_FRAME];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut frame)];
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket.as_fd(), &mut parts, &mut control, flags)?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(some) = message {
+            descriptors.extend(some);
+        }
+    }
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) || descriptors.len() > 1 {
+        return Err(broken("the sidecar sent too much"));
+    }
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let message = serde_json::from_slice(frame.get(..received.bytes).unwrap_or_default())?;
+    Ok((message, descriptors.pop()))
+}
+
+fn broken(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! A process of a sandbox as the host sees it: held by descriptor, so that its pid cannot become another's.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use innkeep_protocol::link::SandboxFacts;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::sys;
+
+/// A process, alive or not.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: Pid,
+    descriptor: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of the process that has `pid` now; none if there is none.
+    pub(super) fn open(pid: i32) -> io::Result<Option<Self>> {
+        let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(descriptor) => Ok(Some(Self { pid, descriptor: sys::watch(descriptor, Interest::READABLE)? })),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes hold of the sidecar that `facts` describe; none if it is gone.
+    pub(super) fn find_sidecar(facts: &SandboxFacts) -> io::Result<Option<Self>> {
+        if fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim() != facts.boot_id {
+            return Ok(None);
+        }
+        let process = Self::open(facts.pid)?;
+        // Read with the descriptor in hand: a start time that fits is then that of the process held.
+        Ok(process.filter(|_| start_time(facts.pid) == Some(facts.start_time)))
+    }
+
+
+    /// Kills it.
+    pub(super) fn kill(&self) {
+        // One that is gone already is what we want.
+        let _ = rustix::process::pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
+    }
+
+    /// Kills its process group, which bears its pid.
+    pub(super) fn kill_group(&self) {
+        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+    }
+
+    /// Waits for its end.
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn ended(&self) {
+        // A pidfd stays readable once its process has ended. An error is the runtime's own end.
+        let _ = self.descriptor.readable().await;
+    }
+}
+
+/// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name, field 2, may hold anything; field 3 follows the last bracket.
+    stat.rsplit(')').next()?.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}

@@ -1,0 +1,142 @@
+//! One sandbox of the `process` driver: the handle that others hold, and the follower that owns its end.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitFacts};
+use innkeep_types::SandboxId;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::handle::Process;
+use super::remove;
+use crate::dial::DialStream;
+use crate::driver::{Error, Sandbox};
+use crate::link::{DialError, Link};
+
+/// The longest that a sidecar may take to end after its agent, and an agent after its sidecar.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest that a sidecar may leave a Stop untaken.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What handle and follower share.
+#[derive(Debug)]
+struct Parts {
+    id: SandboxId,
+    directory: PathBuf,
+    log_file: PathBuf,
+    sidecar: Process,
+    /// None if it was gone before it could be held.
+    agent: Option<Process>,
+    agent_pid: i32,
+    link: Link,
+}
+
+/// The handle.
+#[derive(Debug)]
+struct ProcessSandbox {
+    parts: Arc<Parts>,
+    state: watch::Receiver<AgentState>,
+}
+
+/// Takes in what the sidecar says; cleans up when it is gone.
+#[derive(Debug)]
+pub(super) struct Follower {
+    parts: Arc<Parts>,
+    state_tx: watch::Sender<AgentState>,
+}
+
+/// Returns handle and follower of a sandbox whose sidecar has said hello.
+pub(super) fn new(
+    id: SandboxId,
+    directory: PathBuf,
+    log_file: PathBuf,
+    sidecar: Process,
+    (link, agent_pid): (Link, i32),
+) -> (Arc<dyn Sandbox>, Follower) {
+    // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
+    let agent = Process::open(agent_pid).ok().flatten();
+    let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent, agent_pid, link });
+    let (state_tx, state) = watch::channel(AgentState::Starting);
+    (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, state_tx })
+}
+
+impl Follower {
+    /// Follows the sandbox to its end and removes what is left of it; then, with this, the state's channel closes.
+    pub(super) async fn follow(self) {
+        let Self { parts, state_tx } = self;
+        let id = &parts.id;
+        if let Err(error) = parts.link.receive(&state_tx).await {
+            warn!(sandbox.id = %id, "link to sandbox {id} broke, it is ended: {error}");
+            parts.sidecar.kill();
+        }
+        parts.link.close();
+        if timeout(END_TIMEOUT, parts.sidecar.ended()).await.is_err() {
+            warn!(sandbox.id = %id, "sidecar of sandbox {id} did not end by itself");
+            parts.sidecar.kill();
+            parts.sidecar.ended().await;
+        }
+        let told = matches!(&*state_tx.borrow(), AgentState::Exited(_));
+        if !told {
+            // The kernel has killed the agent with its sidecar (PDEATHSIG), but not what the agent started.
+            if let Some(agent) = &parts.agent {
+                agent.kill_group();
+                let _ = timeout(END_TIMEOUT, agent.ended()).await;
+            }
+            if let Some(facts) = read_exit(&parts) {
+                state_tx.send_replace(AgentState::Exited(facts));
+            }
+        }
+        remove(&parts.directory).await;
+    }
+}
+
+fn read_exit(parts: &Parts) -> Option<ExitFacts> {
+    serde_json::from_slice(&fs::read(parts.directory.join(EXIT_FILE)).ok()?).ok()
+}
+
+#[async_trait]
+impl Sandbox for ProcessSandbox {
+    fn id(&self) -> &SandboxId {
+        &self.parts.id
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.parts.log_file.clone()
+    }
+
+    fn agent_pid(&self) -> Option<i32> {
+        Some(self.parts.agent_pid)
+    }
+
+    fn state(&self) -> watch::Receiver<AgentState> {
+        self.state.clone()
+    }
+
+    async fn dial(&self) -> Result<DialStream, Error> {
+        self.parts.link.dial().await.map_err(|error| match error {
+            DialError::Refused(message) => Error::Refused { message },
+            DialError::Closed => Error::Link { sandbox: self.parts.id.clone(), message: error.to_string() },
+        })
+    }
+
+    async fn kill(&self, grace: Duration) -> Option<ExitFacts> {
+        // One that cannot take it is over already, or is killed below.
+        let _ = timeout(STOP_TIMEOUT, self.parts.link.stop(grace)).await;
+        let mut state = self.state.clone();
+        let gone = async { while state.changed().await.is_ok() {} };
+        if timeout(grace.saturating_add(END_TIMEOUT), gone).await.is_err() {
+            self.parts.sidecar.kill();
+            while state.changed().await.is_ok() {}
+        }
+        match &*self.state.borrow() {
+            AgentState::Exited(facts) => Some(facts.clone()),
+            _ => None,
+        }
+    }
+}

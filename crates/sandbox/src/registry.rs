@@ -1,0 +1,327 @@
+//! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use innkeep_types::lifecycle::State;
+use innkeep_types::{
+    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, limits,
+};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::admission::StartRate;
+use crate::deployment::Deployment;
+use crate::driver::{self, Driver};
+use crate::gate::Gate;
+use crate::journal::Journal;
+use crate::session::{Command, Lease, Session, SessionInfo, Status};
+use crate::start::{self, Failure};
+use crate::supervisor::Supervisor;
+use crate::tasks::{Kind, Tasks};
+
+/// Why a session could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The agent did not become ready.
+    #[error("{message}")]
+    StartFailed {
+        /// For any caller, a whole sentence.
+        message: String,
+        /// How the agent ended, if it did.
+        exit: Option<AgentExit>,
+        /// Its last log lines, for operators.
+        log_tail: Vec<String>,
+    },
+    /// Start or end of the session took longer than a request may wait, or a stop met a session that is starting or stopping.
+    #[error("Session operation in progress, please retry")]
+    Busy,
+    /// No such session has a sandbox.
+    #[error("no running session {0}")]
+    NotRunning(SessionKey),
+    /// [`Limits::active_sessions`].
+    #[error("maxVms limit exceeded: {0} sessions are active")]
+    TooManySessions(usize),
+    /// [`Limits::starts_per_second`].
+    #[error("too many new sessions per second")]
+    TooManyStarts,
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The driver failed for a reason of ours.
+    #[error("could not start a sandbox")]
+    Driver(#[source] Arc<driver::Error>),
+}
+
+impl Error {
+    /// Returns whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::StartFailed { .. } => ErrorKind::Agent,
+            Self::Busy => ErrorKind::RetryableConflict,
+            Self::NotRunning(_) => ErrorKind::NotFound,
+            Self::TooManySessions(_) => ErrorKind::Quota,
+            Self::TooManyStarts => ErrorKind::Throttled,
+            Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::Driver(source) => source.kind(),
+        }
+    }
+
+    fn from_failure(failure: Failure) -> Self {
+        match failure.source {
+            Some(source) if source.kind() != ErrorKind::Agent => Self::Driver(source),
+            _ => Self::StartFailed { message: failure.message, exit: failure.exit, log_tail: failure.log_tail },
+        }
+    }
+}
+
+/// How many sessions this server takes. Existing ones are never touched by a limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Sandboxes at one time; default [`limits::MAX_ACTIVE_SESSIONS`].
+    pub active_sessions: usize,
+    /// New sandboxes per second, four seconds' worth in a burst; default [`limits::MAX_STARTS_PER_SECOND`].
+    pub starts_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { active_sessions: limits::MAX_ACTIVE_SESSIONS, starts_per_second: limits::MAX_STARTS_PER_SECOND }
+    }
+}
+
+/// Handle to all sessions; clones share it.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    driver: Arc<dyn Driver>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    limits: Limits,
+    /// Held for look-ups and insertions only, never across an await.
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug)]
+struct Sessions {
+    by_key: HashMap<SessionKey, Arc<Session>>,
+    start_rate: StartRate,
+    closed: bool,
+}
+
+/// What waits longer than the agent's own start limit: the launch before it, and the end of the sandbox before that.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Registry {
+    /// Returns a registry without sessions.
+    pub fn new(
+        driver: Arc<dyn Driver>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        limits: Limits,
+    ) -> Self {
+        let start_rate = StartRate::new(limits.starts_per_second);
+        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, closed: false });
+        Self { shared: Arc::new(Shared { driver, journal, clock, tasks, limits, sessions }) }
+    }
+
+    /// Returns a lease on the session's sandbox, starting one if there is none: concurrent callers share one start, and a
+    /// caller who goes away does not cancel it.
+    ///
+    /// # Cancel safety
+    /// Safe: a start that was begun goes on, and a lease that is dropped is given back.
+    pub async fn acquire(&self, session: &SessionId, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
+        let key = deployment.key(session);
+        let found = self.shared.sessions.lock().by_key.get(&key).cloned();
+        if let Some(lease) = found.and_then(|session| Lease::try_open(&session, false)) {
+            return Ok(lease);
+        }
+        let patience = deployment.start_timeout() + PATIENCE;
+        timeout(patience, self.acquire_cold(&key, deployment)).await.unwrap_or(Err(Error::Busy))
+    }
+
+    async fn acquire_cold(&self, key: &SessionKey, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
+        loop {
+            let session = self.find_or_start(key, deployment)?;
+            let mut status = session.status.clone();
+            let was_provisioning = status.borrow_and_update().state == State::Provisioning;
+            // Stopping is where a failed start shows first; a session that was ending already is waited for to its end.
+            let settled = status
+                .wait_for(|s| match s.state {
+                    State::Provisioning => false,
+                    State::Running { .. } => true,
+                    State::Stopping { .. } => was_provisioning,
+                    State::Stopped { .. } => true,
+                })
+                .await
+                .map(|s| s.clone());
+            if let Some(lease) = Lease::try_open(&session, was_provisioning) {
+                return Ok(lease);
+            }
+            let ended = settled.ok().and_then(|s| s.ended).filter(|_| was_provisioning);
+            match ended.map(|e| (e.reason, e.exit, e.log_tail)) {
+                Some((StopReason::StartFailed { detail }, exit, log_tail)) => {
+                    return Err(Error::StartFailed { message: detail, exit, log_tail });
+                }
+                Some((StopReason::RuntimeDeleted, ..)) => return Err(Error::NotRunning(key.clone())),
+                // It ran, or was ending, and is gone by now: the next round starts afresh.
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    fn find_or_start(&self, key: &SessionKey, deployment: &Arc<Deployment>) -> Result<Arc<Session>, Error> {
+        let mut sessions = self.shared.sessions.lock();
+        if let Some(session) = sessions.by_key.get(key) {
+            return Ok(session.clone());
+        }
+        if sessions.closed {
+            return Err(Error::ShuttingDown);
+        }
+        if sessions.by_key.len() >= self.shared.limits.active_sessions {
+            return Err(Error::TooManySessions(sessions.by_key.len()));
+        }
+        if !sessions.start_rate.try_take() {
+            return Err(Error::TooManyStarts);
+        }
+        let session = self.spawn(key.clone(), deployment.clone());
+        sessions.by_key.insert(key.clone(), session.clone());
+        Ok(session)
+    }
+
+    fn spawn(&self, key: SessionKey, deployment: Arc<Deployment>) -> Arc<Session> {
+        let shared = &self.shared;
+        let (status_tx, status) =
+            watch::channel(Status { state: State::Provisioning, generation: 0, ended: None });
+        let (commands, commands_rx) = mpsc::channel(4);
+        let started = Instant::now();
+        let session = Arc::new(Session {
+            key,
+            deployment,
+            sandbox: SandboxId::generate(),
+            tier: shared.driver.capabilities().tier,
+            started,
+            started_at: shared.clock.now(),
+            gate: Gate::new(started),
+            running: OnceLock::new(),
+            status,
+            commands,
+        });
+        let supervisor = Supervisor {
+            session: session.clone(),
+            driver: shared.driver.clone(),
+            journal: shared.journal.clone(),
+            clock: shared.clock.clone(),
+            tasks: shared.tasks.clone(),
+            status: status_tx,
+            commands: commands_rx,
+        };
+        let entry = Entry { registry: self.clone(), session: session.clone() };
+        shared.tasks.spawn(Kind::Session, async move {
+            let (status, stopped) = supervisor.run().await;
+            // First out of the registry, then the news: who waits for the end finds the place free.
+            drop(entry);
+            status.send_modify(|s| {
+                s.state = stopped;
+                s.generation += 1;
+            });
+        });
+        session
+    }
+
+    /// Tells the session to end: aborts its streams, marks it Stopping, returns. `Busy` while it starts or ends already.
+    pub async fn stop(&self, key: &SessionKey, reason: StopReason, grace: Duration) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(key, Command::Stop { reason, grace, reply }).await?;
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Error::Busy),
+            Err(_) => Err(Error::NotRunning(key.clone())),
+        }
+    }
+
+    /// Tells the session to end if no request is open and its agent is not busy; tells whether it does.
+    pub async fn stop_if_unused(&self, key: &SessionKey, reason: StopReason) -> Result<bool, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.command(key, Command::StopIfUnused { reason, reply }).await?;
+        answer.await.map_err(|_| Error::NotRunning(key.clone()))
+    }
+
+    async fn command(&self, key: &SessionKey, command: Command) -> Result<(), Error> {
+        let session = self.shared.sessions.lock().by_key.get(key).cloned();
+        let session = session.ok_or_else(|| Error::NotRunning(key.clone()))?;
+        session.commands.send(command).await.map_err(|_| Error::NotRunning(key.clone()))
+    }
+
+    /// Ends every sandbox of a runtime, or of one version of it, and waits until they are gone.
+    pub async fn stop_runtime(&self, arn: &RuntimeArn, version: Option<RuntimeVersion>, reason: StopReason) {
+        let matches = |s: &Session| {
+            s.key.runtime == arn.runtime && version.is_none_or(|version| s.deployment.version == version)
+        };
+        self.stop_all(matches, &reason, limits::STOP_GRACE).await;
+    }
+
+    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check.
+    ///
+    /// # Cancel safety
+    /// Not safe: run it to its end, or a sandbox may be left behind.
+    pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
+        let spec = deployment.launch_spec(SandboxId::generate(), self.shared.clock.now());
+        let sandbox = self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
+        let mut state = sandbox.state();
+        let ready = start::first_ping(&mut state).await;
+        start::end(&sandbox, limits::STOP_GRACE).await;
+        ready.map(|_| ()).map_err(Error::from_failure)
+    }
+
+    /// Returns the sessions that have a sandbox.
+    pub fn list(&self) -> Vec<SessionInfo> {
+        let sessions: Vec<_> = self.shared.sessions.lock().by_key.values().cloned().collect();
+        sessions.iter().map(|s| s.info()).collect()
+    }
+
+    /// Ends all sandboxes and waits; new sessions are refused from now on.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.shared.sessions.lock().closed = true;
+        self.stop_all(|_| true, &StopReason::ServerShutdown, grace).await;
+    }
+
+    async fn stop_all(&self, matches: impl Fn(&Session) -> bool, reason: &StopReason, grace: Duration) {
+        let chosen: Vec<_> =
+            self.shared.sessions.lock().by_key.values().filter(|s| matches(s)).cloned().collect();
+        for session in &chosen {
+            let (reply, _) = oneshot::channel();
+            let stop = Command::Stop { reason: reason.clone(), grace, reply };
+            // An actor that has ended takes no more commands; that is what we want of it.
+            let _ = session.commands.send(stop).await;
+        }
+        for session in chosen {
+            let mut status = session.status.clone();
+            let _ = status.wait_for(|s| matches!(s.state, State::Stopped { .. })).await;
+        }
+    }
+}
+
+/// A session's place in the registry; given up when its actor ends, however it ends.
+#[derive(Debug)]
+struct Entry {
+    registry: Registry,
+    session: Arc<Session>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut sessions = self.registry.shared.sessions.lock();
+        if sessions.by_key.get(&self.session.key).is_some_and(|s| Arc::ptr_eq(s, &self.session)) {
+            sessions.by_key.remove(&self.session.key);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! From a deployment to an agent that answers, or to the reason why not. Shared by sessions and by the first boot of a version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
+use innkeep_protocol::ping::Ping;
+use innkeep_types::{AgentExit, ErrorKind, StopReason, limits};
+use tokio::sync::watch;
+
+use crate::driver::{self, Sandbox};
+use crate::session::Ended;
+
+/// Why an agent did not start.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// For any caller, a whole sentence.
+    pub(crate) message: String,
+    pub(crate) exit: Option<AgentExit>,
+    pub(crate) log_tail: Vec<String>,
+    /// The driver's own error, if that was it.
+    pub(crate) source: Option<Arc<driver::Error>>,
+}
+
+impl Failure {
+    pub(crate) fn from_driver(error: driver::Error) -> Self {
+        let message = match error.kind() {
+            ErrorKind::Agent => format!("The agent could not be started: {error}"),
+            _ => "The sandbox could not be started".to_owned(),
+        };
+        Self { message, exit: None, log_tail: Vec::new(), source: Some(Arc::new(error)) }
+    }
+
+    fn exited(facts: &ExitFacts) -> Self {
+        let message = match facts.cause {
+            ExitCause::NotReady => "The agent did not become ready in time".to_owned(),
+            _ => format!("The agent ended with {} before it was ready", facts.exit),
+        };
+        Self { message, exit: Some(facts.exit), log_tail: facts.log_tail.clone(), source: None }
+    }
+
+    pub(crate) fn into_ended(self) -> Ended {
+        let reason = StopReason::StartFailed { detail: self.message };
+        Ended { reason, exit: self.exit, log_tail: self.log_tail }
+    }
+}
+
+/// Waits for the first good health answer.
+///
+/// # Cancel safety
+/// Safe: it only looks.
+pub(crate) async fn first_ping(state: &mut watch::Receiver<AgentState>) -> Result<Ping, Failure> {
+    loop {
+        // The guard must not live across the await below.
+        let level = state.borrow_and_update().clone();
+        match level {
+            AgentState::Starting | AgentState::Missed { .. } => {}
+            AgentState::Healthy(ping) => return Ok(ping),
+            AgentState::NotReady { detail } => return Err(not_ready(detail, state).await),
+            AgentState::Exited(facts) => return Err(Failure::exited(&facts)),
+        }
+        if state.changed().await.is_err() {
+            let message = "The sandbox was lost before the agent was ready".to_owned();
+            return Err(Failure { message, exit: None, log_tail: Vec::new(), source: None });
+        }
+    }
+}
+
+/// The sidecar is ending an agent that was not ready: its exit brings the log lines.
+async fn not_ready(detail: String, state: &mut watch::Receiver<AgentState>) -> Failure {
+    let exited = state.wait_for(|s| matches!(s, AgentState::Exited(_)));
+    let facts = match tokio::time::timeout(limits::STOP_GRACE + Duration::from_secs(2), exited).await {
+        Ok(Ok(state)) => match &*state {
+            AgentState::Exited(facts) => Some(facts.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (exit, log_tail) = facts.map_or((None, Vec::new()), |f| (Some(f.exit), f.log_tail));
+    Failure { message: detail, exit, log_tail, source: None }
+}
+
+/// Ends a sandbox; the log says if something of it could not be ended.
+pub(crate) async fn end(sandbox: &Arc<dyn Sandbox>, grace: Duration) -> Option<ExitFacts> {
+    let facts = sandbox.kill(grace).await;
+    tracing::debug!(sandbox.id = %sandbox.id(), "sandbox {} ended", sandbox.id());
+    facts
+}

@@ -1,0 +1,291 @@
+//! The actor that owns one session's sandbox: feeds what happens to `lifecycle::step` and performs its effects.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
+use innkeep_protocol::ping::{Ping, PingStatus};
+use innkeep_store::SessionRecord;
+use innkeep_types::lifecycle::{self, Effect, Event, State, Step};
+use innkeep_types::{Clock, StopReason};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::driver::{Driver, Sandbox};
+use crate::journal::Journal;
+use crate::session::{Command, Ended, Running, Session, Status};
+use crate::start::{self, Failure};
+use crate::tasks::{Kind, Tasks};
+use crate::upstream::Upstream;
+
+/// Everything the actor of one session owns.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) session: Arc<Session>,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) status: watch::Sender<Status>,
+    /// Bounded: a caller who stops a session waits for its turn.
+    pub(crate) commands: mpsc::Receiver<Command>,
+}
+
+/// What a running actor keeps besides the published state.
+#[derive(Debug)]
+struct Wake {
+    at: Instant,
+    /// Set when the gate closes: how long the sandbox may take to end.
+    kill: Option<Duration>,
+}
+
+impl Supervisor {
+    /// Lives as long as the sandbox. The caller removes the session from the registry afterwards, then publishes its end with
+    /// the returned state.
+    pub(crate) async fn run(mut self) -> (watch::Sender<Status>, State) {
+        let started = self.record(None);
+        // The record is written beside the start, not before it: an fsync must not delay the caller.
+        let recording = self.tasks.spawn(Kind::Session, started);
+
+        let sandbox = self.start().await;
+        if let Some(sandbox) = &sandbox {
+            self.watch_over(sandbox).await;
+        }
+        let reason = match self.status.borrow().state.clone() {
+            State::Stopping { reason } | State::Stopped { reason } => reason,
+            _ => StopReason::HostLost,
+        };
+        let _ = recording.await;
+        self.record(Some(reason.clone())).await;
+        let session = &self.session;
+        info!(session.key = %session.key, sandbox.id = %session.sandbox, stop.reason = reason.as_str(),
+            "session {} stopped: {}", session.key, reason.as_str());
+        (self.status, State::Stopped { reason })
+    }
+
+    /// Launches the sandbox. None if that failed; the state then says so, and nothing is left.
+    async fn start(&mut self) -> Option<Arc<dyn Sandbox>> {
+        let session = &self.session;
+        let spec = session.deployment.launch_spec(session.sandbox.clone(), self.clock.now());
+        match self.driver.launch(spec).await {
+            Ok(sandbox) => Some(sandbox),
+            Err(error) => {
+                warn!(session.key = %session.key, error = &error as &dyn std::error::Error,
+                    "session {} could not be launched", session.key);
+                let ended = Failure::from_driver(error).into_ended();
+                let event = Event::StartFailed(ended.reason.clone());
+                let mut wake = self.idle_wake();
+                self.feed(event, Some(ended), &mut wake);
+                None
+            }
+        }
+    }
+
+    /// Runs the sandbox to its end.
+    async fn watch_over(&mut self, sandbox: &Arc<dyn Sandbox>) {
+        let mut agent = sandbox.state();
+        let mut wake = self.idle_wake();
+        match self.until_ready(&mut agent, &mut wake).await {
+            Ok(ping) => self.ready(sandbox, ping, &mut wake),
+            Err(failure) => {
+                let ended = failure.into_ended();
+                self.feed(Event::StartFailed(ended.reason.clone()), Some(ended), &mut wake);
+            }
+        }
+        while wake.kill.is_none() {
+            tokio::select! {
+                changed = agent.changed() => {
+                    if changed.is_err() {
+                        self.lost(&mut wake);
+                    } else {
+                        let level = agent.borrow_and_update().clone();
+                        self.agent_changed(level, &mut wake);
+                    }
+                }
+                Some(command) = self.commands.recv() => self.obey(command, &mut wake),
+                () = sleep_until(wake.at) => self.feed(Event::Tick, None, &mut wake),
+            }
+        }
+        self.end(sandbox, wake.kill.unwrap_or_default()).await;
+    }
+
+    /// Waits for the first good health answer; meanwhile only the server itself may end the start.
+    async fn until_ready(
+        &mut self,
+        agent: &mut watch::Receiver<AgentState>,
+        wake: &mut Wake,
+    ) -> Result<Ping, Failure> {
+        loop {
+            tokio::select! {
+                ping = start::first_ping(agent) => return ping,
+                Some(command) = self.commands.recv() => {
+                    self.obey(command, wake);
+                    if wake.kill.is_some() {
+                        let message = "The session was stopped before the agent was ready".to_owned();
+                        return Err(Failure { message, exit: None, log_tail: Vec::new(), source: None });
+                    }
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, sandbox: &Arc<dyn Sandbox>, ping: Ping, wake: &mut Wake) {
+        let session = self.session.clone();
+        let after = session.started.elapsed();
+        let upstream = Arc::new(Upstream::new(sandbox.clone()));
+        // The actor sets it once, and the gate opens after it.
+        let _ = session.running.set(Running { sandbox: sandbox.clone(), upstream, after });
+        self.feed(Event::Ready, None, wake);
+        self.health(ping, wake);
+        info!(session.key = %session.key, sandbox.id = %session.sandbox, sandbox.tier = session.tier.as_str(),
+            start_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX), "session {} ready", session.key);
+    }
+
+    fn agent_changed(&mut self, level: AgentState, wake: &mut Wake) {
+        match level {
+            AgentState::Healthy(ping) => self.health(ping, wake),
+            AgentState::Missed { misses, detail } => self.feed(Event::Missed { misses, detail }, None, wake),
+            AgentState::Exited(facts) => {
+                let ended = after_exit(facts);
+                self.feed(Event::AgentExited(ended.reason.clone()), Some(ended), wake);
+            }
+            AgentState::Starting | AgentState::NotReady { .. } => {}
+        }
+    }
+
+    /// The idle clock counts from the last change of status by our own clock, or from the agent's own `time_of_last_update` if
+    /// that is later and not in the future. Source: contract 3.2.
+    fn health(&mut self, ping: Ping, wake: &mut Wake) {
+        let State::Running { busy: was_busy, changed } = self.status.borrow().state.clone() else { return };
+        let age = self.session.started.elapsed();
+        let busy = ping.status == PingStatus::HealthyBusy;
+        let said = ping.time_of_last_update.and_then(|secs| {
+            let ago_ms = self.clock.now().0.checked_sub(secs.checked_mul(1000)?)?;
+            Some(age.saturating_sub(Duration::from_millis(u64::try_from(ago_ms).ok()?)))
+        });
+        let seen = if busy == was_busy { changed } else { age };
+        self.feed(Event::Health { busy, changed: said.map_or(seen, |said| said.max(seen)) }, None, wake);
+    }
+
+    fn lost(&mut self, wake: &mut Wake) {
+        let ended = Ended { reason: StopReason::HostLost, exit: None, log_tail: Vec::new() };
+        self.feed(Event::AgentExited(StopReason::HostLost), Some(ended), wake);
+    }
+
+    fn obey(&mut self, command: Command, wake: &mut Wake) {
+        match command {
+            Command::Stop { reason, grace, reply } => {
+                let result = match self.step(Event::Stop { reason, grace }, None, wake) {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(denied) => Err(denied),
+                };
+                // The caller may have gone away; the stop goes on.
+                let _ = reply.send(result);
+            }
+            Command::StopIfUnused { reason, reply } => {
+                let running = matches!(self.status.borrow().state, State::Running { busy: false, .. });
+                if running {
+                    self.perform(Effect::CloseIfUnused(reason), wake);
+                }
+                let _ = reply.send(running && wake.kill.is_some());
+            }
+        }
+    }
+
+    fn feed(&mut self, event: Event, ended: Option<Ended>, wake: &mut Wake) {
+        let _ = self.step(event, ended, wake);
+    }
+
+    fn step(&mut self, event: Event, ended: Option<Ended>, wake: &mut Wake) -> ControlFlow<lifecycle::Denied> {
+        let state = self.status.borrow().state.clone();
+        let rules = self.session.deployment.rules();
+        match lifecycle::step(state, event, self.session.now(), &rules) {
+            Err(denied) => ControlFlow::Break(denied),
+            Ok(Step { state, effects }) => {
+                // The gate moves before the news of it: who hears Running can enter.
+                let (gate, rest): (Vec<_>, Vec<_>) =
+                    effects.into_iter().partition(|e| matches!(e, Effect::OpenGate | Effect::CloseGate));
+                gate.into_iter().for_each(|effect| self.perform(effect, wake));
+                self.publish(state, ended);
+                rest.into_iter().for_each(|effect| self.perform(effect, wake));
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, wake: &mut Wake) {
+        match effect {
+            Effect::OpenGate => self.session.gate.open(),
+            Effect::CloseGate => self.session.gate.close(),
+            Effect::CloseIfUnused(reason) => {
+                if self.session.gate.close_if_unused() {
+                    self.feed(Event::Unused(reason), None, wake);
+                }
+            }
+            Effect::Kill { grace } => wake.kill = Some(grace),
+            Effect::WakeAt(age) => wake.at = self.session.started + age,
+        }
+    }
+
+    fn publish(&self, state: State, ended: Option<Ended>) {
+        let ended = ended.or_else(|| match &state {
+            State::Stopping { reason } => Some(Ended { reason: reason.clone(), exit: None, log_tail: Vec::new() }),
+            _ => None,
+        });
+        self.status.send_if_modified(|status| {
+            let changed = status.state != state;
+            if changed {
+                status.state = state;
+                status.generation += 1;
+                status.ended = status.ended.take().or(ended);
+            }
+            changed
+        });
+    }
+
+    /// Ends the sandbox, and goes on answering meanwhile.
+    async fn end(&mut self, sandbox: &Arc<dyn Sandbox>, grace: Duration) {
+        if let Some(running) = self.session.running.get() {
+            running.upstream.close_idle();
+        }
+        let end = start::end(sandbox, grace);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                _ = &mut end => return,
+                Some(command) = self.commands.recv() => {
+                    let mut wake = self.idle_wake();
+                    self.obey(command, &mut wake);
+                }
+            }
+        }
+    }
+
+    fn idle_wake(&self) -> Wake {
+        Wake { at: self.session.started + self.session.deployment.rules().max_lifetime, kill: None }
+    }
+
+    fn record(&self, stopped: Option<StopReason>) -> impl Future<Output = ()> + Send + use<> {
+        let (session, journal) = (&self.session, self.journal.clone());
+        let record = SessionRecord {
+            key: session.key.clone(),
+            sandbox: session.sandbox.clone(),
+            version: session.deployment.version,
+            tier: session.tier,
+            started_at: session.started_at,
+            stopped: stopped.map(|reason| (self.clock.now(), reason)),
+        };
+        async move { journal.record(record).await }
+    }
+}
+
+/// Why a sandbox whose agent ended did end.
+fn after_exit(facts: ExitFacts) -> Ended {
+    let reason = match facts.cause {
+        ExitCause::Deadline => StopReason::MaxLifetime,
+        ExitCause::Itself | ExitCause::Stopped | ExitCause::NotReady => StopReason::AgentExited { exit: facts.exit },
+    };
+    Ended { reason, exit: Some(facts.exit), log_tail: facts.log_tail }
+}

@@ -1,0 +1,29 @@
+//! Every unsafe thing that this crate does. Nothing here decides anything.
+#![expect(unsafe_code, reason = "the one file of this crate that may; see each JUSTIFICATION")]
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use hyper::rt::ReadBufCursor;
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Registers a descriptor with the runtime.
+pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open, stays the same descriptor and is owned by the AsyncFd to its end.
+    // JUSTIFICATION: tokio has no safe constructor; its contract is just what OwnedFd guarantees.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
+
+/// Receives into the free part of hyper's buffer and returns how much.
+pub(crate) fn receive(socket: impl AsFd, buffer: &mut ReadBufCursor<'_>, flags: RecvFlags) -> io::Result<usize> {
+    // SAFETY: recv writes initialised bytes and nothing else.
+    // JUSTIFICATION: the safe way zeroes the buffer before every read, or copies every byte once more.
+    let free = unsafe { buffer.as_mut() };
+    let n = rustix::net::recv(socket, free, flags)?.1;
+    // SAFETY: the kernel wrote `n` bytes; without MSG_TRUNC it never reports more than it wrote.
+    // JUSTIFICATION: as above.
+    unsafe { buffer.advance(n) };
+    Ok(n)
+}

@@ -1,0 +1,60 @@
+//! Every task of the server has a kind, a span and an owner that waits for it. Read [`Kind`] and you know what runs.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Owns one session: `supervisor`.
+    Session,
+    /// Follows the sidecar of one sandbox to its end, then cleans up.
+    Sandbox,
+    /// Boots a version once, or unmakes a deleted one.
+    Make,
+    /// Serves one client connection.
+    Connection,
+    /// Takes connections in.
+    Listener,
+    /// Removes old logs, uploads and records.
+    Housekeeping,
+}
+
+/// Spawns and owns tasks; clones share ownership.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs `task` to its end. It must end by itself soon after [`Tasks::stopping`] is cancelled.
+    pub fn spawn<F>(&self, kind: Kind, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn(task.instrument(tracing::debug_span!("task", kind = ?kind)))
+    }
+
+    /// Returns the token that is cancelled when the tasks are to end.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Returns the tracker itself, for libraries that spawn on one.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    /// Tells all tasks to end and waits until they have.
+    pub async fn finish(&self) {
+        self.stopping.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

@@ -1,0 +1,111 @@
+//! Connections that no request uses, newest on top.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Connection;
+use super::{KEEP_CONNECTIONS, KEEP_IDLE};
+
+/// Handle to the kept connections of one sandbox; clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    idle: Mutex<Idle>,
+    /// Owns the one task that closes what was kept too long; it ends by itself when nothing is kept.
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// Oldest first.
+    kept: Vec<Kept>,
+    reaping: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pool {
+    /// Returns the connection used last, if it may be used again.
+    pub(super) async fn take(&self) -> Option<Connection> {
+        loop {
+            let mut connection = self.pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Connection> {
+        let kept = self.shared.idle.lock().kept.pop()?;
+        (kept.since.elapsed() < KEEP_IDLE).then_some(kept.connection)
+    }
+
+    /// Keeps a connection whose answer was read to the end; closes it if there are enough, or the pool is closed.
+    pub(super) fn put(&self, connection: Connection) {
+        // Bodies are also dropped while a runtime shuts down.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut idle = self.shared.idle.lock();
+        if idle.closed || idle.kept.len() >= KEEP_CONNECTIONS {
+            drop(idle);
+            return;
+        }
+        idle.kept.push(Kept { connection, since: Instant::now() });
+        if !idle.reaping {
+            idle.reaping = true;
+            self.shared.tasks.spawn_on(reap(Arc::downgrade(&self.shared)), &runtime);
+        }
+    }
+
+    /// Closes all kept connections.
+    pub(super) fn clear(&self) {
+        let closed = std::mem::take(&mut self.shared.idle.lock().kept);
+        drop(closed);
+    }
+
+    /// Closes all kept connections and keeps no more.
+    pub(super) fn close(&self) {
+        self.shared.idle.lock().closed = true;
+        self.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.shared.idle.lock().kept.len()
+    }
+}
+
+/// Closes connections as they grow too old, until none is kept.
+async fn reap(pool: Weak<Shared>) {
+    loop {
+        let oldest = {
+            let Some(pool) = pool.upgrade() else { return };
+            let mut idle = pool.idle.lock();
+            let Some(oldest) = idle.kept.first() else {
+                idle.reaping = false;
+                return;
+            };
+            oldest.since
+        };
+        tokio::time::sleep_until(oldest + KEEP_IDLE).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let expired: Vec<Kept> = {
+            let mut idle = pool.idle.lock();
+            let n_expired = idle.kept.partition_point(|kept| kept.since.elapsed() >= KEEP_IDLE);
+            idle.kept.drain(..n_expired).collect()
+        };
+        drop(expired);
+    }
+}

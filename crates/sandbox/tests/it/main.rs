@@ -1,0 +1,4 @@
+//! The session core, from outside.
+
+mod process;
+mod registry;

@@ -1,0 +1,289 @@
+//! The `process` driver with real agents: what happens to processes, ports, descriptors and files.
+
+mod agents;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use agents::{PING, World, children_of, get, has_ended};
+use innkeep_protocol::link::{AgentState, ExitCause, LogLine};
+use innkeep_protocol::ping::PingStatus;
+use innkeep_sandbox::driver::{Driver, Error, Sandbox};
+use innkeep_testkit::wait_for;
+use innkeep_types::{AgentExit, HealthCheck, UnixMillis};
+
+/// For what should take milliseconds, on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn two_agents_on_one_port_answer_for_themselves_and_only_on_loopback() {
+    let world = World::new();
+    let script = format!("{PING}\nserve(lambda: f\"{{os.environ['NAME']}} {{server.socket.getsockname()[0]}}\")");
+    let mut sandboxes = Vec::new();
+    for name in ["one", "two"] {
+        let mut spec = world.spec(&script);
+        spec.environment.insert("NAME".to_owned(), name.to_owned());
+        sandboxes.push((name, world.launch_ready(spec).await));
+    }
+    for (name, sandbox) in &sandboxes {
+        assert_eq!(get(sandbox, "/").await, format!("{name} 127.0.0.1"));
+    }
+    for (_, sandbox) in sandboxes {
+        sandbox.kill(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_bind_the_port_leads_to_the_agent() {
+    let world = World::new();
+    let ways = [
+        "socket.create_server(('', 8080))",
+        "socket.create_server(('::', 8080), family=socket.AF_INET6, dualstack_ipv6=True)",
+        "socket.create_server(('::1', 8080), family=socket.AF_INET6)",
+        // Two workers share it; the first one's listener goes again.
+        "[socket.create_server(('', 8080), reuse_port=True).close(), socket.create_server(('', 8080), reuse_port=True)][1]",
+        // Neither another protocol nor a unix socket is the agent's port.
+        "[socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', 0)), \
+          socket.socket(socket.AF_UNIX).bind('\\0innkeep-test-%d' % os.getpid()), socket.create_server(('', 8080))][2]",
+    ];
+    for way in ways {
+        let script = format!(
+            "import os, socket\nlistener = {way}\nwhile True:\n c, _ = listener.accept()\n c.recv(999)\n \
+             c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nhi')\n c.close()"
+        );
+        let sandbox = world.launch_ready(world.spec(&script)).await;
+        assert_eq!(get(&sandbox, "/").await, "hi", "{way}");
+        sandbox.kill(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_at_import_is_told_at_once_with_its_last_words() {
+    let world = World::new();
+    let begun = tokio::time::Instant::now();
+    let sandbox = world.launch(world.spec("print('hello')\nraise SystemExit('no model configured')")).await.unwrap();
+    let mut state = sandbox.state();
+    let state = state.wait_for(|state| matches!(state, AgentState::Exited(_))).await.unwrap().clone();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let AgentState::Exited(facts) = state else { unreachable!() };
+    assert_eq!((facts.exit, facts.cause), (AgentExit::Code(1), ExitCause::Itself));
+    assert_eq!(BTreeSet::from_iter(facts.log_tail), BTreeSet::from(["hello".to_owned(), "no model configured".to_owned()]));
+
+    assert_eq!(sandbox.kill(Duration::ZERO).await.unwrap().exit, AgentExit::Code(1));
+    assert!(!world.directory(&sandbox).exists());
+    let log = fs::read_to_string(sandbox.log_file()).unwrap();
+    let lines: BTreeSet<_> = log.lines().map(|line| serde_json::from_str::<LogLine>(line).unwrap().m).collect();
+    assert!(lines.contains("hello"));
+}
+
+#[tokio::test]
+async fn an_agent_that_binds_another_port_is_not_ready_and_told_which() {
+    let world = World::new();
+    for (script, words) in [
+        ("import time\ntime.sleep(60)", "Nothing listens on port 8080."),
+        ("import socket, time\nserver = socket.create_server(('127.0.0.1', 39117))\ntime.sleep(60)", "listens on 39117 instead"),
+        (&format!("{PING}\nserve(lambda: 'x', ping=500)"), "GET /ping was answered with status 500"),
+    ] {
+        let mut spec = world.spec(script);
+        spec.start_timeout = Duration::from_millis(700);
+        let sandbox = world.launch(spec).await.unwrap();
+        let detail = not_ready(&sandbox).await;
+        assert!(detail.contains("initialization completes in 0.7s.") && detail.contains(words), "{detail}");
+        // The sidecar ends it by itself.
+        let facts = sandbox.kill(SOON).await.unwrap();
+        assert_eq!(facts.cause, ExitCause::NotReady);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_without_ping_is_named_and_accepted_by_tcp() {
+    let world = World::new();
+    let script = "from http.server import *\nHTTPServer(('', 8080), BaseHTTPRequestHandler).serve_forever()";
+    let sandbox = world.launch(world.spec(script)).await.unwrap();
+    let detail = not_ready(&sandbox).await;
+    assert!(detail.contains("501") && detail.contains("innkeep deploy --set health=tcp"), "{detail}");
+    sandbox.kill(Duration::ZERO).await;
+
+    let mut spec = world.spec(script);
+    spec.health = HealthCheck::Tcp;
+    world.launch_ready(spec).await.kill(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn changes_of_health_and_misses_are_told() {
+    let world = World::new();
+    let script = format!(
+        "{PING}\nserve(lambda: 'x', ping=lambda: \
+         (500, '') if os.path.exists('sick') else (200, '{{\"status\":\"HealthyBusy\",\"time_of_last_update\":7}}') \
+         if os.path.exists('busy') else (200, 'OK'))"
+    );
+    let mut spec = world.spec(&script);
+    spec.ping_interval = Duration::from_millis(20);
+    let code = spec.bundle.code.clone();
+    let sandbox = world.launch_ready(spec).await;
+    let mut state = sandbox.state();
+    fs::write(code.join("busy"), "").unwrap();
+    state
+        .wait_for(|state| {
+            matches!(state, AgentState::Healthy(p) if p.status == PingStatus::HealthyBusy && p.time_of_last_update == Some(7))
+        })
+        .await
+        .unwrap();
+    fs::write(code.join("sick"), "").unwrap();
+    let sick = |state: &AgentState| matches!(state, AgentState::Missed { misses: 3.., detail } if detail.contains("500"));
+    state.wait_for(sick).await.unwrap();
+    fs::remove_file(code.join("sick")).unwrap();
+    state.wait_for(|state| matches!(state, AgentState::Healthy(_))).await.unwrap();
+    sandbox.kill(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn kill_leaves_no_process_whatever_the_agent_started() {
+    let world = World::new();
+    // Ignores SIGTERM, and has a grandchild in a session of its own whose parent is gone.
+    let script = format!(
+        "import signal, subprocess\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+         subprocess.run(['/bin/sh', '-c', 'setsid sleep 999 & setsid setsid sleep 998 &'])\n\
+         child = subprocess.Popen(['sleep', '997'], stdout=subprocess.DEVNULL)\n{PING}\nserve(lambda: 'x')"
+    );
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    wait_for("the agent and its three descendants", SOON, || world.processes() == 4).await;
+    let begun = tokio::time::Instant::now();
+    let grace = Duration::from_millis(300);
+    let facts = sandbox.kill(grace).await.unwrap();
+    assert!(begun.elapsed() >= grace, "SIGTERM is ignored, so it takes the whole grace");
+    assert_eq!((facts.exit, facts.cause), (AgentExit::Signal(9), ExitCause::Stopped));
+    assert_eq!(world.processes(), 0);
+    assert!(!world.directory(&sandbox).exists());
+    assert!(sandbox.log_file().exists());
+    assert!(matches!(sandbox.dial().await, Err(Error::Link { .. })));
+    assert_eq!(sandbox.kill(grace).await, Some(facts), "it may be killed again");
+}
+
+#[tokio::test]
+async fn sigterm_gives_an_agent_the_chance_to_end_itself() {
+    let world = World::new();
+    let script = format!("import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{PING}\nserve(lambda: 'x')");
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    let facts = sandbox.kill(SOON).await.unwrap();
+    assert_eq!((facts.exit, facts.cause), (AgentExit::Code(7), ExitCause::Stopped));
+}
+
+#[tokio::test]
+async fn an_agent_inherits_its_environment_three_descriptors_and_nothing_else() {
+    let world = World::new();
+    let script = format!(
+        "import json, signal\nfds = sorted(os.listdir('/proc/self/fd'), key=int) if (os := __import__('os')) else 0\n{PING}\n\
+         status = dict(l.split(':', 1) for l in open('/proc/self/status').read().splitlines())\n\
+         serve(lambda: json.dumps({{'fds': fds, 'env': sorted(os.environ), 'cwd': os.getcwd(), 'home': os.environ['HOME'], \
+         'blocked': status['SigBlk'].strip(), 'leader': os.getsid(0) == os.getpgid(0) == os.getpid()}}))"
+    );
+    let spec = world.spec(&script);
+    let code = spec.bundle.code.clone();
+    let sandbox = world.launch_ready(spec).await;
+    let seen: serde_json::Value = serde_json::from_str(&get(&sandbox, "/").await).unwrap();
+    // The fourth is the listing itself.
+    assert_eq!(seen["fds"], serde_json::json!(["0", "1", "2", "3"]));
+    // LC_CTYPE is Python's own doing.
+    let environment: Vec<_> = seen["env"].as_array().unwrap().iter().filter(|name| **name != "LC_CTYPE").collect();
+    assert_eq!(environment, ["HOME", "MARK", "PATH", "TMPDIR"]);
+    assert_eq!(seen["cwd"], code.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(seen["blocked"], "0000000000000000");
+    assert_eq!(seen["leader"], true);
+    let home = std::path::PathBuf::from(seen["home"].as_str().unwrap());
+    assert!(home.is_dir());
+    sandbox.kill(Duration::ZERO).await;
+    assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn an_agent_dies_with_its_sidecar() {
+    let world = World::new();
+    let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
+    let mut state = sandbox.state();
+    world.kill_sidecar(&sandbox);
+    while state.changed().await.is_ok() {}
+    assert_eq!(world.processes(), 0);
+    assert!(!world.directory(&sandbox).exists());
+    assert_eq!(sandbox.kill(SOON).await, None, "nobody saw how it ended");
+}
+
+#[tokio::test]
+async fn a_later_driver_adopts_what_lives_and_removes_what_does_not() {
+    let mut world = World::new();
+    let script = format!("{PING}\nserve(lambda: 'still here')");
+    let lives = world.launch_ready(world.spec(&script)).await;
+    let dies = world.launch_ready(world.spec(&script)).await;
+    let pid = lives.agent_pid();
+    world.replace_driver();
+    world.kill_sidecar(&dies);
+    wait_for("the agent to die", SOON, || has_ended(dies.agent_pid().unwrap())).await;
+
+    let adopted = world.driver.adopt().await.unwrap();
+    assert_eq!(adopted.iter().map(|sandbox| sandbox.id()).collect::<Vec<_>>(), [lives.id()]);
+    assert_eq!(adopted[0].agent_pid(), pid);
+    adopted[0].state().wait_for(|state| matches!(state, AgentState::Healthy(_))).await.unwrap();
+    assert_eq!(get(&adopted[0], "/").await, "still here");
+    assert!(!world.directory(&dies).exists());
+
+    adopted[0].kill(Duration::ZERO).await;
+    assert_eq!(world.processes(), 0);
+    assert!(world.driver.adopt().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_sandbox_ends_by_itself_at_its_deadline_or_without_its_directory() {
+    let world = World::new();
+    let mut spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
+    spec.ends_at = UnixMillis(0);
+    let sandbox = world.launch(spec).await.unwrap();
+    let mut state = sandbox.state();
+    while state.changed().await.is_ok() {}
+    assert!(matches!(&*state.borrow(), AgentState::Exited(facts) if facts.cause == ExitCause::Deadline));
+
+    let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
+    let mut state = sandbox.state();
+    fs::remove_dir_all(world.directory(&sandbox)).unwrap();
+    while state.changed().await.is_ok() {}
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothing() {
+    let world = World::new();
+    let mut no_program = world.spec("");
+    std::sync::Arc::make_mut(&mut no_program.bundle).argv = vec!["/no/such/program".to_owned()];
+    let mut no_directory = world.spec("");
+    std::sync::Arc::make_mut(&mut no_directory.bundle).code = "/no/such/directory".into();
+    for (spec, words) in [(no_program, "could not execute /no/such/program"), (no_directory, "/no/such/directory is no directory")] {
+        let directory = world.sandbox_directory(&spec.sandbox);
+        match world.launch(spec).await {
+            Err(Error::Agent { message }) => assert!(message.contains(words), "{message}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!directory.exists());
+    }
+}
+
+#[tokio::test]
+async fn the_sidecar_is_no_child_of_the_server_and_small() {
+    let world = World::new();
+    let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
+    let sidecar = world.sidecar_pid(&sandbox);
+    assert!(!children_of(std::process::id()).contains(&sidecar));
+    // The debug build of the sidecar is larger than what is shipped; bench/run measures that.
+    let rollup = fs::read_to_string(format!("/proc/{sidecar}/smaps_rollup"));
+    if let Some(pss) = rollup.ok().and_then(|text| Some(text.lines().find(|l| l.starts_with("Pss:"))?.to_owned())) {
+        println!("sidecar {pss}");
+    }
+    sandbox.kill(Duration::ZERO).await;
+    wait_for("the sidecar to end", SOON, || has_ended(sidecar)).await;
+}
+
+async fn not_ready(sandbox: &std::sync::Arc<dyn Sandbox>) -> String {
+    let mut state = sandbox.state();
+    let state = state.wait_for(|state| matches!(state, AgentState::NotReady { .. })).await.unwrap();
+    let AgentState::NotReady { detail } = &*state else { unreachable!() };
+    detail.clone()
+}

@@ -1,0 +1,293 @@
+//! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_artifacts::Bundle;
+use innkeep_protocol::link::AgentState;
+use innkeep_protocol::ping::PingStatus;
+use innkeep_sandbox::tasks::Tasks;
+use innkeep_sandbox::{Deployment, Error, Limits, Registry};
+use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
+use innkeep_types::{
+    AgentExit, ArtifactDigest, EndpointName, ErrorKind, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion,
+    SessionId, Settings, StopReason, UnixMillis, limits,
+};
+
+const SOON: Duration = Duration::from_secs(1);
+
+struct World {
+    registry: Registry,
+    driver: Arc<FakeDriver>,
+    journal: MemoryJournal,
+}
+
+fn world(driver: Arc<FakeDriver>) -> World {
+    limited(driver, Limits::default())
+}
+
+fn limited(driver: Arc<FakeDriver>, limits: Limits) -> World {
+    let journal = MemoryJournal::default();
+    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
+    let registry = Registry::new(driver.clone(), Arc::new(journal.clone()), clock, Tasks::default(), limits);
+    World { registry, driver, journal }
+}
+
+fn deployment(version: u32) -> Arc<Deployment> {
+    let arn = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
+    Arc::new(Deployment {
+        arn: RuntimeArn::parse_with_endpoint(arn).unwrap().0,
+        name: RuntimeName::parse("hello").unwrap(),
+        version: RuntimeVersion::new(version).unwrap(),
+        endpoint: EndpointName::default_endpoint(),
+        lifecycle: Lifecycle::default(),
+        protocol: Protocol::default(),
+        settings: Settings::default(),
+        environment: [].into(),
+        bundle: Arc::new(Bundle {
+            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
+            code: PathBuf::from("/nonexistent"),
+            argv: vec!["/nonexistent".to_owned()],
+            environment: [].into(),
+            settings: Settings::default(),
+        }),
+    })
+}
+
+fn session(name: &str) -> SessionId {
+    SessionId::from_short(name).unwrap()
+}
+
+impl World {
+    fn states(&self) -> Vec<&'static str> {
+        self.registry.list().iter().map(|s| s.state).collect()
+    }
+
+    /// The reasons of the ends recorded so far.
+    fn reasons(&self) -> Vec<String> {
+        self.journal.records().iter().filter_map(|r| r.stopped.as_ref()).map(|(_, r)| r.as_str().to_owned()).collect()
+    }
+
+    async fn gone(&self) {
+        wait_for("every session to be gone", SOON, || self.registry.list().is_empty()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_first_requests_share_one_start() {
+    let world = world(FakeDriver::waiting());
+    let (alice, deployment) = (session("alice"), deployment(1));
+    let requests: Vec<_> = (0..200)
+        .map(|_| {
+            let (registry, alice, deployment) = (world.registry.clone(), alice.clone(), deployment.clone());
+            Tasks::default()
+                .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &deployment).await })
+        })
+        .collect();
+    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    world.driver.last().ping(PingStatus::Healthy, None);
+    let mut leases = Vec::new();
+    for request in requests {
+        leases.push(request.await.unwrap().unwrap());
+    }
+    assert!(leases.iter().all(innkeep_sandbox::Lease::is_cold));
+    assert_eq!((world.driver.launches(), world.registry.list()[0].open_requests), (1, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_used_again() {
+    let world = world(FakeDriver::ready());
+    let (alice, deployment) = (session("alice"), deployment(1));
+    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
+    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
+    assert_eq!(world.states(), ["Idle"]);
+    tokio::time::sleep(SOON * 2).await;
+    world.gone().await;
+    assert_eq!((world.reasons(), world.driver.last().grace()), (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE)));
+    let again = world.registry.acquire(&alice, &deployment).await.unwrap();
+    assert_eq!((again.is_cold(), world.driver.launches()), (true, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
+    let world = world(FakeDriver::ready());
+    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    tokio::time::sleep(limits::IDLE_TIMEOUT * 3).await;
+    assert_eq!(world.states(), ["Active"]);
+    drop(lease);
+    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
+    assert_eq!(world.states(), ["Idle"]);
+    tokio::time::sleep(SOON * 2).await;
+    world.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_agent_keeps_its_session_until_it_is_done() {
+    let world = world(FakeDriver::ready());
+    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    world.driver.last().ping(PingStatus::HealthyBusy, None);
+    tokio::time::sleep(limits::IDLE_TIMEOUT * 2).await;
+    assert_eq!(world.states(), ["Active"]);
+    world.driver.last().ping(PingStatus::Healthy, None);
+    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
+    assert_eq!(world.states(), ["Idle"]);
+    tokio::time::sleep(SOON * 2).await;
+    world.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from_the_future() {
+    let world = world(FakeDriver::ready());
+    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    let start = 1_795_168_800;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.driver.last().ping(PingStatus::Healthy, Some(start + 500));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.driver.last().ping(PingStatus::Healthy, Some(start + 9_999_999));
+    let left = world.registry.list()[0].idle_left.unwrap();
+    assert!(left <= Duration::from_secs(800) && left > Duration::from_secs(790), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lifetime_ends_even_a_session_in_use() {
+    let world = world(FakeDriver::ready());
+    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let ended = tokio::time::timeout(limits::MAX_LIFETIME + SOON, lease.ended()).await.unwrap();
+    assert_eq!(ended.reason, StopReason::MaxLifetime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
+    let world = world(FakeDriver::ready());
+    let missed = || AgentState::Missed { misses: 3, detail: "timed out".to_owned() };
+    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    world.driver.last().say(missed());
+    tokio::time::sleep(SOON).await;
+    assert_eq!(world.states(), ["Active"]);
+    drop(lease);
+    world.driver.last().say(AgentState::Missed { misses: 4, detail: "timed out".to_owned() });
+    world.gone().await;
+    assert_eq!(world.reasons(), ["Unhealthy"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines() {
+    let world = world(FakeDriver::waiting());
+    let (registry, deployment) = (world.registry.clone(), deployment(1));
+    let (alice, also) = (session("alice"), deployment.clone());
+    let request = Tasks::default()
+        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
+    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    world.driver.last().exit(AgentExit::Code(3), &["ImportError: no module named spam"]);
+    let error = request.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Agent);
+    let Error::StartFailed { message, exit, log_tail } = error else { panic!("{error:?}") };
+    assert!(message.contains("exit code 3"), "{message}");
+    assert_eq!((exit, log_tail.len()), (Some(AgentExit::Code(3)), 1));
+    world.gone().await;
+    assert_eq!((world.reasons(), world.driver.alive()), (vec!["StartFailed".to_owned()], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
+    let world = world(FakeDriver::ready());
+    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    world.driver.last().exit(AgentExit::Signal(11), &["about to fail"]);
+    let ended = lease.ended().await;
+    assert_eq!(ended.reason, StopReason::AgentExited { exit: AgentExit::Signal(11) });
+    assert_eq!(ended.log_tail, ["about to fail"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
+    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
+    let key = deployment.key(&session("alice"));
+    world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap();
+    assert_eq!(lease.ended().await.reason, StopReason::StoppedByCaller);
+    world.gone().await;
+    let error = world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_provisioning_is_a_retryable_conflict() {
+    let world = world(FakeDriver::waiting());
+    let (registry, deployment) = (world.registry.clone(), deployment(1));
+    let (alice, also) = (session("alice"), deployment.clone());
+    let request = Tasks::default()
+        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
+    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    let stop = world.registry.stop(&deployment.key(&session("alice")), StopReason::StoppedByCaller, SOON).await;
+    assert_eq!(stop.unwrap_err().kind(), ErrorKind::RetryableConflict);
+    world.driver.last().ping(PingStatus::Healthy, None);
+    request.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_one() {
+    let world = world(FakeDriver::ready());
+    let alice = session("alice");
+    drop(world.registry.acquire(&alice, &deployment(1)).await.unwrap());
+    let kept = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    assert_eq!(kept.deployment().version.get(), 1);
+    drop(kept);
+    assert!(world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
+    let fresh = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    assert_eq!(fresh.deployment().version.get(), 2);
+    assert!(!world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_refuse_new_sessions_and_leave_existing_ones_alone() {
+    let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1 });
+    let deployment = deployment(1);
+    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    let refused = world.registry.acquire(&session("bob"), &deployment).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Quota);
+    assert!(refused.to_string().contains("maxVms limit exceeded"));
+    assert!(!world.registry.acquire(&session("alice"), &deployment).await.unwrap().is_cold());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_goes_away_does_not_cancel_the_start() {
+    let world = world(FakeDriver::waiting());
+    let (alice, deployment) = (session("alice"), deployment(1));
+    let impatient = tokio::time::timeout(SOON, world.registry.acquire(&alice, &deployment)).await;
+    assert!(impatient.is_err());
+    world.driver.last().ping(PingStatus::Healthy, None);
+    wait_for("the session", SOON, || world.states() == ["Idle"]).await;
+    assert_eq!(world.driver.launches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_a_runtime_ends_its_sessions_and_shutdown_ends_all() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
+    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted).await;
+    assert_eq!((world.driver.alive(), world.registry.list().len()), (0, 0));
+    drop(world.registry.acquire(&session("bob"), &deployment).await.unwrap());
+    world.registry.shutdown(SOON).await;
+    assert_eq!(world.driver.alive(), 0);
+    let refused = world.registry.acquire(&session("carol"), &deployment).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
+    let world = world(FakeDriver::ready());
+    world.registry.boot_once(&deployment(1)).await.unwrap();
+    assert_eq!((world.driver.launches(), world.driver.alive()), (1, 0));
+    let slow = self::world(FakeDriver::waiting());
+    let boot = async {
+        wait_for("the launch", SOON, || slow.driver.launches() == 1).await;
+        slow.driver.last().exit(AgentExit::Code(1), &[]);
+    };
+    let deployment = deployment(1);
+    let (booted, ()) = tokio::join!(slow.registry.boot_once(&deployment), boot);
+    assert!(booted.unwrap_err().to_string().contains("exit code 1"));
+    assert_eq!(slow.driver.alive(), 0);
+}

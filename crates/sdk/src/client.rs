@@ -1,0 +1,183 @@
+//! The client: where the server is, who asks, and how one call is signed, sent and read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use innkeep_auth::sigv4::{self, Credentials};
+use innkeep_types::{AccountId, Clock, Region, SystemClock};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use crate::body::Payload;
+use crate::connection::{self, ResponseBody};
+use crate::error::Error;
+
+/// Time to a connection. Source: our choice; the server is near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time to the whole answer of a call that has no reason to take long. Source: our choice, boto3's read timeout.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most that is read of an answer that is not streamed, bytes. Source: our choice; a thousand runtimes are 400 KiB.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// `x-amz-content-sha256`: lets the server refuse a wrong body early, and stream a right one.
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+
+/// Every character but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where a server is, and the names under which it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its base URL: `http://host[:port]`.
+    pub url: String,
+    /// The region that requests are signed for and ARNs name.
+    pub region: Region,
+    /// The account that ARNs name.
+    pub account: AccountId,
+}
+
+/// Client of one server with one key.
+#[derive(Debug, Clone)]
+pub struct Client {
+    endpoint: Endpoint,
+    credentials: Credentials,
+    host: String,
+    port: u16,
+    authority: HeaderValue,
+}
+
+/// One call, before it is signed.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload,
+    /// To the head of the answer.
+    pub(crate) timeout: Duration,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
+        let payload = Payload::Bytes(Bytes::new());
+        Self { method, target: target.into(), headers: HeaderMap::new(), payload, timeout: CALL_TIMEOUT }
+    }
+
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
+        self.payload = Payload::Bytes(serde_json::to_vec(body).map_err(Error::Encode)?.into());
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(self)
+    }
+}
+
+impl Client {
+    /// Returns a client of the server at `endpoint`. Does not connect.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if the URL is not `http://host[:port]`.
+    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Result<Self, Error> {
+        let refuse = |reason| Error::Url { url: endpoint.url.clone(), reason };
+        let uri: Uri = endpoint.url.parse().map_err(|_| refuse("it is not a URL; expected http://host:port"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(refuse("TLS is not supported yet; use http://")),
+            _ => return Err(refuse("it does not begin with http://")),
+        }
+        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() {
+            return Err(refuse("it must not have a path or a query"));
+        }
+        let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(80);
+        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| refuse("its host is not a host name"))?;
+        Ok(Self { host, port, authority, endpoint, credentials })
+    }
+
+    /// Returns where the server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns who asks.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Tells whether a ready server answers `GET /healthz`.
+    pub async fn is_healthy(&self) -> bool {
+        let mut call = Call::new(Method::GET, "/healthz");
+        call.timeout = CONNECT_TIMEOUT;
+        self.send(call).await.is_ok()
+    }
+
+    /// Signs and sends `call`; returns the response if its status is 2xx.
+    pub(crate) async fn send(&self, call: Call) -> Result<Response<ResponseBody>, Error> {
+        let timeout = call.timeout;
+        let within = |_| Error::Timeout { waited: timeout };
+        let mut response = tokio::time::timeout(timeout, self.exchange(call)).await.map_err(within)??;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = tokio::time::timeout(timeout, response.body_mut().collect(MAX_ANSWER_BYTES));
+        let body = body.await.map_err(within)?.unwrap_or_default();
+        Err(Error::from_response(status, response.headers(), &body))
+    }
+
+    /// Sends `call` and returns its JSON answer, all within the call's time.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        let timeout = call.timeout;
+        let answer = async {
+            let body = self.send(call).await?.body_mut().collect(MAX_ANSWER_BYTES).await?;
+            serde_json::from_slice(&body).map_err(Error::Decode)
+        };
+        tokio::time::timeout(timeout, answer).await.map_err(|_| Error::Timeout { waited: timeout })?
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Response<ResponseBody>, Error> {
+        let Call { method, target, mut headers, payload, timeout: _ } = call;
+        let (body, digest) = payload.prepare().await.map_err(Error::Payload)?;
+        headers.insert(HOST, self.authority.clone());
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("innkeep/", env!("CARGO_PKG_VERSION"))));
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        headers.insert(CONTENT_SHA256, HeaderValue::try_from(hex).map_err(|e| Error::Request(e.into()))?);
+        let region = self.endpoint.region.as_str();
+        let now = SystemClock.now();
+        sigv4::sign(&self.credentials, region, &method, &target, &mut headers, &digest, now).map_err(Error::Sign)?;
+        let mut request = Request::builder().method(method).uri(target).body(body).map_err(Error::Request)?;
+        *request.headers_mut() = headers;
+
+        let refuse = |source| Error::Connect { url: self.endpoint.url.clone(), source };
+        let connect = TcpStream::connect((self.host.as_str(), self.port));
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|elapsed| refuse(elapsed.into()))?
+            .map_err(refuse)?;
+        // Small requests must not wait for the acknowledgement of the ones before them; failing to say so costs only time.
+        let _ = stream.set_nodelay(true);
+        connection::exchange(stream, request).await.map_err(Error::Broken)
+    }
+}
+
+/// Percent-encodes one path segment or query value.
+pub(crate) fn encode(s: &str) -> String {
+    utf8_percent_encode(s, RESERVED).to_string()
+}
+
+/// Returns `path` with those `parameters` that have a value, in the order given.
+pub(crate) fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut target = path.to_owned();
+    let given = parameters.iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    for (i, (name, value)) in given.enumerate() {
+        target.push(if i == 0 { '?' } else { '&' });
+        target.push_str(name);
+        target.push('=');
+        target.push_str(&encode(value));
+    }
+    target
+}

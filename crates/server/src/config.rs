@@ -1,0 +1,222 @@
+//! The server's settings: defaults, then `innkeep.toml`, then `INNKEEP_…` variables, then flags. The only place of the server
+//! that reads the environment.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use innkeep_types::{AccountId, Region, limits};
+use serde::{Deserialize, Serialize};
+
+/// Every setting of a server. Each has a variable of the same name in capitals, after `INNKEEP_`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; default `127.0.0.1:7080`. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The region of ARNs; default `us-west-2`.
+    pub region: Region,
+    /// The account of ARNs; default `000000000000`.
+    pub account: AccountId,
+    /// Which isolation sessions get; default `auto`.
+    pub isolation: Isolation,
+    /// Listen beyond loopback although there is no TLS; default false.
+    pub allow_plain_http: bool,
+    /// Sessions with a sandbox at one time; default 2500.
+    pub max_active_sessions: usize,
+    /// New sandboxes per second, four seconds' worth in a burst; default 25.
+    pub max_starts_per_second: u32,
+    /// Seconds that streams may take to finish, and agents to end, at shutdown; default 15.
+    pub shutdown_grace_secs: u64,
+    /// What is logged, in the syntax of `RUST_LOG`; default `info`.
+    pub log: String,
+    /// Log lines as JSON; default false.
+    pub log_json: bool,
+}
+
+/// The tier that sessions get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// The strongest that this host can do; never `process`.
+    Auto,
+    /// None: agents are ordinary processes. Only by name.
+    Process,
+}
+
+impl std::str::FromStr for Isolation {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "process" => Ok(Self::Process),
+            other => Err(format!("unknown isolation {other:?}; this version knows: auto, process")),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080),
+            data_dir: PathBuf::from("/var/lib/innkeep"),
+            region: Region::parse("us-west-2").expect("a region"),
+            account: AccountId::parse("000000000000").expect("twelve digits"),
+            isolation: Isolation::Auto,
+            allow_plain_http: false,
+            max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
+            max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
+            shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
+            log: "info".to_owned(),
+            log_json: false,
+        }
+    }
+}
+
+/// Why the settings could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("could not read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not TOML")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// There is no such setting.
+    #[error("unknown setting {key:?} in {origin}; the nearest known one is {nearest:?}")]
+    Unknown {
+        /// As written.
+        key: String,
+        /// Which file or variable.
+        origin: String,
+        /// What was probably meant.
+        nearest: String,
+    },
+    /// A value is of the wrong kind.
+    #[error("bad value for a setting")]
+    Value(#[source] Box<toml::de::Error>),
+    /// Listening beyond loopback needs TLS, which this version does not have, or a word of consent.
+    #[error(
+        "{0} is not a loopback address and there is no TLS; put a TLS proxy in front, or set allow_plain_http = true \
+         (INNKEEP_ALLOW_PLAIN_HTTP=true) if the network is trusted"
+    )]
+    PlainHttp(SocketAddr),
+}
+
+const PREFIX: &str = "INNKEEP_";
+
+/// Variables of the same prefix that are not settings of the server.
+const FOREIGN: [&str; 3] = ["INNKEEP_URL", "INNKEEP_DATA_DIR", "INNKEEP_PROFILE"];
+
+impl Config {
+    /// Returns the effective settings of a server in `data_dir`: `file`, else `innkeep.toml` in the data directory, else none;
+    /// then the `INNKEEP_…` variables among `variables`. Flags are the caller's to apply afterwards; then [`Config::check`].
+    pub fn load(
+        data_dir: &Path,
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let default_file = data_dir.join("innkeep.toml");
+        let mut table = match file {
+            Some(path) => read(path)?,
+            None if default_file.exists() => read(&default_file)?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
+            if FOREIGN.contains(&name.as_str()) {
+                continue;
+            }
+            known(&key, &name)?;
+            // Numbers and booleans as TOML spells them; anything else is a string.
+            let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
+            table.insert(key, parsed.unwrap_or(toml::Value::String(value)));
+        }
+        table.entry("data_dir").or_insert_with(|| toml::Value::String(data_dir.to_string_lossy().into_owned()));
+        table.try_into().map_err(|e| Error::Value(Box::new(e)))
+    }
+
+    /// Checks what no single setting can: that listening beyond loopback is meant.
+    pub fn check(self) -> Result<Self, Error> {
+        if self.listen.ip().is_loopback() || self.allow_plain_http { Ok(self) } else { Err(Error::PlainHttp(self.listen)) }
+    }
+
+    /// Returns the settings as a file that would give them.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+fn read(path: &Path) -> Result<toml::Table, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let table: toml::Table =
+        text.parse().map_err(|source| Error::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+    for key in table.keys() {
+        known(key, &path.display().to_string())?;
+    }
+    Ok(table)
+}
+
+fn known(key: &str, origin: &str) -> Result<(), Error> {
+    let known = toml::Table::try_from(Config::default()).unwrap_or_default();
+    if known.contains_key(key) {
+        return Ok(());
+    }
+    let nearest = known.keys().max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)));
+    let nearest = nearest.cloned().unwrap_or_default();
+    Err(Error::Unknown { key: key.to_owned(), origin: origin.to_owned(), nearest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("innkeep.toml"), file).unwrap();
+        Config::load(dir.path(), None, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn variables_win_over_the_file_and_the_file_over_defaults() {
+        let file = "region = \"eu-west-1\"\nmax_starts_per_second = 3\n";
+        let config = load(file, &[("INNKEEP_MAX_STARTS_PER_SECOND", "9"), ("INNKEEP_URL", "x"), ("PATH", "y")]).unwrap();
+        assert_eq!((config.region.as_str(), config.max_starts_per_second), ("eu-west-1", 9));
+        assert_eq!(config.listen, Config::default().listen);
+        assert_eq!(load("", &[("INNKEEP_ACCOUNT", "\"123456789012\"")]).unwrap().account.as_str(), "123456789012");
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let message = load("lisen = \"127.0.0.1:0\"\n", &[]).unwrap_err().to_string();
+        assert!(message.contains("\"listen\""), "{message}");
+        let message = load("", &[("INNKEEP_MAX_START_PER_SECOND", "9")]).unwrap_err().to_string();
+        assert!(message.contains("\"max_starts_per_second\""), "{message}");
+    }
+
+    #[test]
+    fn listening_beyond_loopback_needs_a_word() {
+        let config = Config { listen: "0.0.0.0:7080".parse().unwrap(), ..Config::default() };
+        assert!(matches!(config.clone().check(), Err(Error::PlainHttp(_))));
+        assert!(Config { allow_plain_http: true, ..config }.check().is_ok());
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let config = Config::default();
+        assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+    }
+}

@@ -1,0 +1,146 @@
+//! The data directory: found, created, locked; and the two small files in it that commands read.
+//!
+//! ```text
+//! innkeep.db, secret.key     the store's
+//! artifacts/                 the artifact store's
+//! sandboxes/, logs/          the driver's
+//! credentials                the root access key, AWS shared-credentials format, 0600
+//! server.json                where the running server listens
+//! lock                       held by the running server; holds its pid
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use innkeep_protocol::operator::ServerFile;
+use rustix::fs::{FlockOperation, flock};
+
+/// Why the data directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused something.
+    #[error("could not {what} {path}")]
+    Io {
+        /// `create`, `lock`, …
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server holds the lock.
+    #[error("another server (pid {pid}) is using {path}; stop it, or give this one its own --data-dir")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other server.
+        pid: String,
+    },
+}
+
+/// The locked data directory of a running server. Dropping it removes `server.json` and gives up the lock.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory (0700) if need be and locks it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, Error> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { what, path, source }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create", path))?;
+        let path = path.canonicalize().map_err(failed("find", path))?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed("open", &lock_path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            let _ = lock.read_to_string(&mut pid);
+            return Err(Error::InUse { path, pid: pid.trim().to_owned() });
+        }
+        let write_pid = |lock: &mut File| -> io::Result<()> {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())
+        };
+        write_pid(&mut lock).map_err(failed("write", &lock_path))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `server.json`, so that commands find this server.
+    pub(crate) fn write_server_file(&self, file: &ServerFile) -> Result<(), Error> {
+        let json = serde_json::to_vec(file).expect("a struct of strings and numbers is always JSON");
+        self.write_private("server.json", &json)
+    }
+
+    /// Writes `credentials` in the format that every AWS tool reads.
+    pub(crate) fn write_credentials(&self, key_id: &str, secret: &str, region: &str) -> Result<(), Error> {
+        let text = format!(
+            "[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\nregion = {region}\n"
+        );
+        self.write_private("credentials", text.as_bytes())
+    }
+
+    /// Replaces a file of mode 0600 in one step.
+    fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.new")));
+        let write = || -> io::Result<()> {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|source| Error::Io { what: "write", path: path.clone(), source })
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path.join("server.json"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_directory_is_told_the_first_ones_pid() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::lock(dir.path()).unwrap();
+        let refused = DataDir::lock(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        drop(first);
+        DataDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn credentials_are_readable_by_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::lock(&dir.path().join("new")).unwrap();
+        data.write_credentials("AKIAEXAMPLE", "secret", "us-west-2").unwrap();
+        let path = data.path().join("credentials");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(path).unwrap().contains("aws_secret_access_key = secret\n"));
+    }
+}

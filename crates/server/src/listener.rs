@@ -1,0 +1,84 @@
+//! Takes connections in and serves HTTP/1.1 on each.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use innkeep_sandbox::tasks::{Kind, Tasks};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use crate::router::Router;
+
+/// Time a client may take to send a request's head. Needs the timer below: without one hyper ignores it.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections served at one time; more wait in the kernel's queue. Each costs one task and its buffers (about 20 KiB).
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// The largest head of a request, bytes: baggage alone may be 8 KiB.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Headers of one request.
+const MAX_HEADERS: usize = 128;
+
+/// How long to wait after a failure to accept (out of descriptors) before trying again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until the tasks are told to end.
+pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, tasks: Tasks) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.stopping().cancelled() => return,
+            accepted = async {
+                let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+                listener.accept().await.map(|(stream, _)| (stream, slot))
+            } => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                let serve = serve(stream, router.clone(), tasks.clone());
+                tasks.spawn(Kind::Connection, async move {
+                    serve.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, router: Arc<Router>, tasks: Tasks) {
+    // Answers are streamed in small pieces; Nagle would hold them back.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.handle(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = tasks.stopping().cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        // Clients that go away are no news.
+        debug!(error = &error as &dyn std::error::Error, "connection ended");
+    }
+}

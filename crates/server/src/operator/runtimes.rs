@@ -1,0 +1,75 @@
+//! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure`.
+
+use http::Response;
+use innkeep_protocol::operator::{EndpointView, RuntimeList, RuntimeView};
+use innkeep_store::VersionRecord;
+use innkeep_types::{ErrorKind, RuntimeArn, RuntimeId, RuntimeName};
+use serde_json::json;
+
+use crate::operator::Operator;
+use crate::operator::query::Query;
+use crate::respond::{self, Body, Refused};
+
+/// Runtimes read from the store at a time.
+const PAGE: u32 = 100;
+
+impl Operator {
+    pub(crate) async fn list_runtimes(&self, query: &Query) -> Result<Response<Body>, Refused> {
+        let failed = |e: innkeep_store::Error| Refused::internal(&e);
+        let versions = match query.parsed::<RuntimeName>("name")? {
+            Some(name) => match self.store.find_runtime(&name).await.map_err(failed)? {
+                Some(runtime) => self.store.get_version(&runtime.id, None).await.map_err(failed)?.into_iter().collect(),
+                None => Vec::new(),
+            },
+            None => self.every_runtime().await?,
+        };
+        let mut runtimes = Vec::with_capacity(versions.len());
+        for version in versions {
+            runtimes.push(self.runtime_view(version).await?);
+        }
+        runtimes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(respond::json(200, &RuntimeList { runtimes }))
+    }
+
+    /// Why the newest version failed, with the agent's last log lines.
+    pub(crate) async fn runtime_failure(&self, id: &str) -> Result<Response<Body>, Refused> {
+        let id = RuntimeId::parse(id).map_err(|e| Refused::new(ErrorKind::Validation, e.to_string()))?;
+        let version = self.store.get_version(&id, None).await.map_err(|e| Refused::internal(&e))?;
+        let missing = || Refused::new(ErrorKind::NotFound, format!("agent runtime {id} does not exist"));
+        let version = version.ok_or_else(missing)?;
+        Ok(respond::json(200, &json!({"failureReason": version.failure_reason, "logTail": version.failure_log})))
+    }
+
+    async fn every_runtime(&self) -> Result<Vec<VersionRecord>, Refused> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_runtimes(after.take(), PAGE).await.map_err(|e| Refused::internal(&e))?;
+            after = page.last().map(|v| (v.created_at, v.runtime.clone()));
+            let last = page.len() < PAGE as usize;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn runtime_view(&self, version: VersionRecord) -> Result<RuntimeView, Refused> {
+        let endpoints = self.store.list_endpoints(&version.runtime).await.map_err(|e| Refused::internal(&e))?;
+        let live = self.registry.list().iter().filter(|s| s.key.runtime == version.runtime).count();
+        let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
+        Ok(RuntimeView {
+            name: version.name,
+            id: version.runtime,
+            arn: arn.to_string(),
+            status: version.status,
+            latest_version: version.version,
+            failure_reason: version.failure_reason,
+            endpoints: endpoints
+                .into_iter()
+                .map(|e| EndpointView { name: e.name, live_version: e.live, status: e.status })
+                .collect(),
+            live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
+            last_updated_at: version.updated_at.to_string(),
+        })
+    }
+}

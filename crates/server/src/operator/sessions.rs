@@ -1,0 +1,127 @@
+//! Sessions: `GET sessions`, `POST sessions/stop`. Reading one never starts or extends it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::Response;
+use innkeep_protocol::operator::{SessionList, SessionView, StopSessions, StoppedSessions};
+use innkeep_sandbox::SessionInfo;
+use innkeep_store::SessionRecord;
+use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
+
+use crate::operator::Operator;
+use crate::operator::query::Query;
+use crate::respond::{self, Body, Refused};
+
+/// Sessions listed at most; newest first.
+const MAX_LISTED: u32 = 1000;
+
+impl Operator {
+    pub(crate) async fn list_sessions(&self, query: &Query) -> Result<Response<Body>, Refused> {
+        let runtime = query.parsed::<RuntimeId>("runtime")?;
+        let endpoint = query.parsed::<EndpointName>("endpoint")?;
+        let session = query.parsed::<SessionId>("session")?;
+        let wanted = |key: &SessionKey| {
+            runtime.as_ref().is_none_or(|r| *r == key.runtime)
+                && endpoint.as_ref().is_none_or(|e| *e == key.endpoint)
+                && session.as_ref().is_none_or(|s| *s == key.session)
+        };
+        let mut live: HashMap<SessionKey, SessionInfo> =
+            self.registry.list().into_iter().filter(|s| wanted(&s.key)).map(|s| (s.key.clone(), s)).collect();
+        let mut sessions = Vec::new();
+        if query.flag("all") || session.is_some() {
+            let records = self.store.list_sessions(runtime.as_ref(), false, MAX_LISTED).await;
+            for record in records.map_err(|e| Refused::internal(&e))? {
+                if wanted(&record.key) && !live.contains_key(&record.key) && record.stopped.is_some() {
+                    sessions.push(stopped(record));
+                }
+            }
+        }
+        sessions.extend(live.drain().map(|(_, info)| running(info)));
+        sessions.sort_by(|a: &SessionView, b| b.started_at.cmp(&a.started_at));
+        Ok(respond::json(200, &SessionList { sessions }))
+    }
+
+    pub(crate) async fn stop_sessions(&self, body: &[u8]) -> Result<Response<Body>, Refused> {
+        let request: StopSessions = serde_json::from_slice(body)
+            .map_err(|e| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}")))?;
+        let reason = if request.reload { StopReason::Reloaded } else { StopReason::StoppedByCaller };
+        let grace = if request.kill { Duration::ZERO } else { limits::STOP_GRACE };
+        let chosen = self.registry.list().into_iter().filter(|s| {
+            s.key.runtime == request.runtime_id
+                && request.endpoint.as_ref().is_none_or(|e| *e == s.key.endpoint)
+                && request.session_id.as_ref().is_none_or(|id| *id == s.key.session)
+                && request.keep_version != Some(s.version)
+        });
+        let mut stopped = Vec::new();
+        for session in chosen {
+            let done = if request.only_idle {
+                self.registry.stop_if_unused(&session.key, reason.clone()).await.unwrap_or(false)
+            } else {
+                self.registry.stop(&session.key, reason.clone(), grace).await.is_ok()
+            };
+            if done {
+                stopped.push(session.key.session);
+            }
+        }
+        match &request.session_id {
+            Some(id) if stopped.is_empty() && !request.only_idle => {
+                Err(Refused::new(ErrorKind::NotFound, format!("session {id} has no sandbox that could be stopped now")))
+            }
+            _ => Ok(respond::json(200, &StoppedSessions { stopped })),
+        }
+    }
+}
+
+fn ms(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn running(info: SessionInfo) -> SessionView {
+    SessionView {
+        runtime_id: info.key.runtime,
+        endpoint: info.key.endpoint,
+        session_id: info.key.session,
+        version: info.version,
+        state: info.state.to_owned(),
+        tier: info.tier,
+        started_at: info.started_at.to_string(),
+        ready_ms: info.ready.map(ms),
+        stopped_at: None,
+        open_requests: info.open_requests,
+        idle_left_ms: info.idle_left.map(ms),
+        lifetime_left_ms: info.lifetime_left.map(ms),
+        agent_pid: info.agent_pid,
+        stop: None,
+        exit: None,
+    }
+}
+
+fn stopped(record: SessionRecord) -> SessionView {
+    let (at, reason) = record.stopped.map_or((None, None), |(at, reason)| (Some(at.to_string()), Some(reason)));
+    let exit = reason.as_ref().and_then(exit_of);
+    SessionView {
+        runtime_id: record.key.runtime,
+        endpoint: record.key.endpoint,
+        session_id: record.key.session,
+        version: record.version,
+        state: "Stopped".to_owned(),
+        tier: record.tier,
+        started_at: record.started_at.to_string(),
+        ready_ms: None,
+        stopped_at: at,
+        open_requests: 0,
+        idle_left_ms: None,
+        lifetime_left_ms: None,
+        agent_pid: None,
+        stop: reason,
+        exit,
+    }
+}
+
+fn exit_of(reason: &StopReason) -> Option<AgentExit> {
+    match reason {
+        StopReason::AgentExited { exit } => Some(*exit),
+        _ => None,
+    }
+}

@@ -1,0 +1,61 @@
+//! Which part of the server answers a request, by the path as received.
+
+use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use innkeep_control::{Control, Principal};
+use innkeep_gateway::Gateway;
+use innkeep_protocol::headers;
+use innkeep_types::{ErrorKind, RequestId};
+use std::sync::Arc;
+
+use crate::authenticate::Authenticator;
+use crate::operator::{self, Operator};
+use crate::respond::{self, Body, Refused};
+
+/// All parts of the server behind one listener. The path sets of the two AWS planes do not collide.
+#[derive(Debug)]
+pub(crate) struct Router {
+    pub(crate) gateway: Gateway,
+    pub(crate) control: Control,
+    pub(crate) operator: Operator,
+    pub(crate) authenticator: Arc<Authenticator>,
+}
+
+impl Router {
+    /// Answers one request, whatever it is.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Some(route) = innkeep_gateway::route(request.method(), request.uri().path()) {
+            let answer = self.gateway.handle(route, RequestId::generate(), request).await;
+            return answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
+        }
+        let mut response = self.slow(request).await;
+        if let Ok(id) = HeaderValue::from_str(RequestId::generate().as_str()) {
+            response.headers_mut().insert(headers::AMZN_REQUEST_ID, id);
+        }
+        response
+    }
+
+    /// Everything but the data plane.
+    async fn slow(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if path == "/healthz" {
+            return respond::json(200, &serde_json::json!({"status": "ok"}));
+        }
+        if path.starts_with(operator::PREFIX) {
+            return self.operator.handle(request).await;
+        }
+        match innkeep_control::route(request.method(), path) {
+            Some(route) => self.control(route, request).await.unwrap_or_else(Refused::into_response),
+            None => Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", request.method())).into_response(),
+        }
+    }
+
+    async fn control(&self, route: innkeep_control::Route, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+        let (parts, body) = request.into_parts();
+        let (key, body) = self.authenticator.small(&parts, body).await?;
+        let principal = Principal { key_id: key.id.clone(), operator: key.operator };
+        let answer = self.control.handle(&route, &parts, body, &principal).await;
+        Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+    }
+}

@@ -1,0 +1,155 @@
+//! Starts the agent: a session of its own, the plan's environment and nothing else, and, where the kernel lets us, a filter that
+//! hands its bind(2) calls to [`crate::bind`].
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use innkeep_protocol::link::LaunchPlan;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
+
+use crate::sys;
+
+/// The agent's process, just started.
+pub(crate) struct Agent {
+    /// Also the id of its session and process group.
+    pub(crate) pid: Pid,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+    /// Where its bind(2) calls arrive; none if it binds its port itself.
+    pub(crate) binds: Option<OwnedFd>,
+    /// Why there is no `binds`.
+    pub(crate) caveat: Option<String>,
+}
+
+/// Why there is no agent, in words for who deployed it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the command is empty")]
+    Empty,
+    #[error("working directory {} is no directory", .0.display())]
+    NoDirectory(PathBuf),
+    #[error("could not execute {}: {source}{}", program.display(), hint(source))]
+    Exec { program: PathBuf, source: io::Error },
+    #[error("port {port} is in use on this host, and agents cannot be given other ports here ({caveat})")]
+    PortTaken { port: u16, caveat: String },
+}
+
+/// Starts the agent of `plan`. The process must have one thread.
+pub(crate) fn start(plan: &LaunchPlan) -> Result<Agent, Error> {
+    let program = plan.argv.first().map(PathBuf::from).ok_or(Error::Empty)?;
+    if !plan.working_directory.is_dir() {
+        return Err(Error::NoDirectory(plan.working_directory.clone()));
+    }
+    let failed = |source| Error::Exec { program: program.clone(), source };
+    match with_own_port(plan, &program).map_err(failed)? {
+        Ok(agent) => Ok(agent),
+        Err(refused) => {
+            let caveat = format!("this kernel does not let us answer bind calls: {refused}");
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).is_err() {
+                return Err(Error::PortTaken { port: plan.port, caveat });
+            }
+            let mut command = command(plan, &program);
+            command.env("PORT", plan.port.to_string());
+            let child = sys::spawn(&mut command, become_agent).map_err(failed)?;
+            agent(child, None, Some(caveat)).map_err(failed)
+        }
+    }
+}
+
+/// Starts it under the filter. The inner error is the filter's: the agent may do without.
+fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, io::Error>> {
+    let (ours, theirs) = UnixDatagram::pair()?;
+    ours.set_nonblocking(true)?;
+    let mut command = command(plan, program);
+    let spawned = sys::spawn(&mut command, move || {
+        become_agent()?;
+        let binds = sys::notify_binds()?;
+        let descriptors = [binds.as_fd()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        rustix::net::sendmsg(&theirs, &[io::IoSlice::new(b"b")], &mut control, SendFlags::NOSIGNAL)?;
+        Ok(())
+    });
+    match (spawned, receive_descriptor(&ours)) {
+        (Ok(mut child), Some(binds)) => match may_look_into(&child) {
+            Ok(()) => Ok(Ok(agent(child, Some(binds), None)?)),
+            Err(refused) => {
+                child.kill()?;
+                child.wait()?;
+                Ok(Err(refused))
+            }
+        },
+        // The filter stood when exec failed.
+        (Err(exec), Some(_)) => Err(exec),
+        (Err(filter), None) => Ok(Err(filter)),
+        (Ok(_), None) => Err(io::Error::other("the new process sent no descriptor")),
+    }
+}
+
+fn command(plan: &LaunchPlan, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(plan.argv.iter().skip(1))
+        .env_clear()
+        .envs(&plan.environment)
+        .current_dir(&plan.working_directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs in the new process: cuts what ties it to us, but for our death.
+fn become_agent() -> io::Result<()> {
+    rustix::process::setsid()?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    sys::default_signals();
+    Ok(())
+}
+
+fn agent(mut child: Child, binds: Option<OwnedFd>, caveat: Option<String>) -> io::Result<Agent> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    match (pid, child.stdout.take(), child.stderr.take()) {
+        (Some(pid), Some(stdout), Some(stderr)) => Ok(Agent { pid, stdout, stderr, binds, caveat }),
+        _ => Err(io::Error::other("the new process has no pipes")),
+    }
+}
+
+fn receive_descriptor(socket: &UnixDatagram) -> Option<OwnedFd> {
+    let mut byte = [0];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+    control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    })
+}
+
+/// Tries on the agent what every answer to a bind call needs. Refused where ptrace is for administrators only.
+fn may_look_into(child: &Child) -> io::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    match rustix::process::pidfd_getfd(&process, 0, PidfdGetfdFlags::empty()) {
+        // It is gone already; its exit tells more.
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::BADF) => Ok(()),
+        tried => Ok(tried.map(drop)?),
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOENT) => " (the program, or the interpreter that it names, is not there)",
+        Some(libc::EACCES) => " (is it executable?)",
+        _ => "",
+    }
+}

@@ -1,0 +1,130 @@
+//! How versions come to be.
+//!
+//! ```text
+//!  create ──► CREATING ──► READY | CREATE_FAILED        (version 1)
+//!  add    ──► UPDATING ──► READY | UPDATE_FAILED        (later versions)
+//! ```
+//! Of one runtime, one version is made at a time.
+
+use innkeep_types::limits::{MAX_RUNTIMES, MAX_VERSIONS};
+use innkeep_types::{RuntimeId, RuntimeVersion, Settings, UnixMillis, VersionConfig};
+use rusqlite::params;
+
+use crate::columns::Json;
+use crate::db::Db;
+use crate::error::{Error, Fault};
+use crate::records::{Accepted, ClientToken, NewRuntime, Outcome, VersionRecord};
+use crate::tokens::{self, Operation};
+use crate::{endpoints, runtimes, versions};
+
+/// Creates a runtime with its first version.
+pub(crate) fn create(db: &Db, new: NewRuntime) -> Result<Accepted, Fault> {
+    if let Some(version) = answered(db, Operation::Create, new.token.as_ref(), new.at)? {
+        return Ok(Accepted { version, replayed: true });
+    }
+    if db.exists("SELECT 1 FROM runtime WHERE name = ?1", [new.name.as_str()])? {
+        return Err(Error::NameTaken(new.name).into());
+    }
+    if db.count("SELECT count(*) FROM runtime", [])? >= MAX_RUNTIMES {
+        return Err(Error::Quota("agent runtimes").into());
+    }
+    runtimes::insert(db, &new)?;
+    endpoints::insert_default(db, &new.id, new.at)?;
+    begin(db, Operation::Create, &new.id, new.config, &new.settings, new.token.as_ref(), new.at)
+}
+
+/// Adds a version to a runtime.
+pub(crate) fn add(
+    db: &Db,
+    runtime: &RuntimeId,
+    mut config: VersionConfig,
+    settings: Option<Settings>,
+    token: Option<&ClientToken>,
+    at: UnixMillis,
+) -> Result<Accepted, Fault> {
+    if let Some(version) = answered(db, Operation::Update(runtime), token, at)? {
+        return Ok(Accepted { version, replayed: true });
+    }
+    let newest = versions::get(db, runtime, None)?.ok_or_else(|| Error::NoRuntime(runtime.clone()))?;
+    if newest.status.in_progress() {
+        return Err(Error::InProgress(runtime.clone()).into());
+    }
+    if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= MAX_VERSIONS {
+        return Err(Error::Quota("versions of an agent runtime").into());
+    }
+    config.platform_version = config.platform_version.or(newest.config.platform_version);
+    let settings = settings.unwrap_or(newest.settings);
+    begin(db, Operation::Update(runtime), runtime, config, &settings, token, at)
+}
+
+/// Records how the making of a version ended.
+pub(crate) fn finish(
+    db: &Db,
+    runtime: &RuntimeId,
+    version: RuntimeVersion,
+    outcome: &Outcome,
+    at: UnixMillis,
+) -> Result<(), Fault> {
+    let n_changed = match outcome {
+        Outcome::Ready { bundle } => db.execute(
+            "UPDATE version SET status = 'READY', bundle = ?3, updated_at = ?4
+             WHERE runtime = ?1 AND version = ?2 AND status IN ('CREATING', 'UPDATING')",
+            params![runtime.as_str(), version.get(), bundle.as_str(), at.0],
+        )?,
+        Outcome::Failed { reason, log } => db.execute(
+            "UPDATE version SET status = iif(status = 'CREATING', 'CREATE_FAILED', 'UPDATE_FAILED'), failure_reason = ?3,
+                 failure_log = ?4, updated_at = ?5
+             WHERE runtime = ?1 AND version = ?2 AND status IN ('CREATING', 'UPDATING')",
+            params![runtime.as_str(), version.get(), reason, Json(log), at.0],
+        )?,
+    };
+    if n_changed == 0 {
+        return Err(match versions::get(db, runtime, Some(version))? {
+            Some(_) => Error::NotInProgress(runtime.clone(), version),
+            None => Error::NoVersion(runtime.clone(), version),
+        }
+        .into());
+    }
+    match outcome {
+        Outcome::Ready { .. } => endpoints::move_default(db, runtime, version, at)?,
+        Outcome::Failed { .. } => endpoints::keep_default(db, runtime, at)?,
+    }
+    runtimes::touch(db, runtime, at)
+}
+
+/// Inserts the runtime's next version, aims `DEFAULT` at it, and remembers the token.
+fn begin(
+    db: &Db,
+    operation: Operation<'_>,
+    runtime: &RuntimeId,
+    config: VersionConfig,
+    settings: &Settings,
+    token: Option<&ClientToken>,
+    at: UnixMillis,
+) -> Result<Accepted, Fault> {
+    let next = db.count("SELECT next_version FROM runtime WHERE id = ?1", [runtime.as_str()])?;
+    let version = RuntimeVersion::new(next).ok_or(Error::Quota("version numbers of an agent runtime"))?;
+    db.execute("UPDATE runtime SET next_version = next_version + 1 WHERE id = ?1", [runtime.as_str()])?;
+    runtimes::touch(db, runtime, at)?;
+    versions::insert(db, runtime, version, config, settings, at)?;
+    endpoints::aim_default(db, runtime, version, at)?;
+    if let Some(token) = token {
+        tokens::remember(db, operation, token, Some((runtime, version)), at)?;
+    }
+    let version = versions::get(db, runtime, Some(version))?.ok_or(Error::NoVersion(runtime.clone(), version))?;
+    Ok(Accepted { version, replayed: false })
+}
+
+/// Returns the answer that this operation gave to this token before.
+fn answered(
+    db: &Db,
+    operation: Operation<'_>,
+    token: Option<&ClientToken>,
+    now: UnixMillis,
+) -> Result<Option<VersionRecord>, Fault> {
+    let Some(token) = token else { return Ok(None) };
+    match tokens::find(db, operation, token, now)? {
+        Some(first) => first.answer(db),
+        None => Ok(None),
+    }
+}

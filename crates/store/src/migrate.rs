@@ -1,0 +1,63 @@
+//! Brings a database to the schema that this program knows. Migrations are SQL files that are only ever appended to the
+//! list; `PRAGMA user_version` counts those applied, in the same transaction.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{Error, Fault};
+
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_init.sql")];
+
+/// Applies what is missing. A database of a newer program is refused untouched.
+pub(crate) fn run(conn: &mut Connection, path: &Path) -> Result<(), Fault> {
+    apply(conn, path, MIGRATIONS)
+}
+
+fn apply(conn: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), Fault> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: u32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(Error::Newer { path: path.to_owned(), found, known }.into());
+    }
+    for (version, sql) in (1..=known).zip(migrations).filter(|(version, _)| *version > found) {
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", version)?;
+        tracing::info!(schema.version = version, "database {} is now at schema version {version}", path.display());
+    }
+    Ok(tx.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "CREATE TABLE a (x)";
+    const TWO: &str = "ALTER TABLE a ADD COLUMN y; INSERT INTO a VALUES (1, 2)";
+
+    fn version(conn: &Connection) -> u32 {
+        conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_migration_runs_once() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, Path::new("x"), &[ONE]).unwrap();
+        assert_eq!(version(&conn), 1);
+        for _ in 0..2 {
+            apply(&mut conn, Path::new("x"), &[ONE, TWO]).unwrap();
+            assert_eq!(version(&conn), 2);
+        }
+        let rows: u32 = conn.query_row("SELECT count(*) FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 1);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_database_as_it_was() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        assert!(apply(&mut conn, Path::new("x"), &[ONE, "no SQL"]).is_err());
+        assert_eq!(version(&conn), 0);
+        apply(&mut conn, Path::new("x"), &[ONE, TWO]).unwrap();
+    }
+}

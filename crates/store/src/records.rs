@@ -1,0 +1,164 @@
+//! What is kept: runtimes, versions, endpoints, access keys, sessions.
+
+use std::collections::BTreeMap;
+
+use innkeep_types::{
+    ArtifactDigest, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SandboxId, SessionKey,
+    Settings, StopReason, Tier, UnixMillis, VersionConfig,
+};
+
+/// A runtime without its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeRecord {
+    /// Its id.
+    pub id: RuntimeId,
+    /// Its name, unique in the store.
+    pub name: RuntimeName,
+    /// The newest version's number.
+    pub latest: RuntimeVersion,
+    /// The newest version's status, or DELETING.
+    pub status: RuntimeStatus,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When anything of it last changed.
+    pub updated_at: UnixMillis,
+    /// Tags given at Create.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One immutable version and how its making stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRecord {
+    /// Of which runtime.
+    pub runtime: RuntimeId,
+    /// That runtime's name.
+    pub name: RuntimeName,
+    /// Its number.
+    pub version: RuntimeVersion,
+    /// As validated.
+    pub config: VersionConfig,
+    /// As given, or copied forward.
+    pub settings: Settings,
+    /// CREATING/UPDATING until booted once, then READY or CREATE_FAILED/UPDATE_FAILED; DELETING.
+    pub status: RuntimeStatus,
+    /// Why it failed, for any caller.
+    pub failure_reason: Option<String>,
+    /// The agent's last log lines of a failed boot, for operators.
+    pub failure_log: Vec<String>,
+    /// The bundle it runs, once READY.
+    pub bundle: Option<ArtifactDigest>,
+    /// When the runtime was created.
+    pub created_at: UnixMillis,
+    /// When this version last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// A named pointer to a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointRecord {
+    /// Of which runtime.
+    pub runtime: RuntimeId,
+    /// Its name.
+    pub name: EndpointName,
+    /// The version that serves; none before the first READY.
+    pub live: Option<RuntimeVersion>,
+    /// The version it is to serve.
+    pub target: RuntimeVersion,
+    /// Where it stands.
+    pub status: RuntimeStatus,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// What Create asks for.
+#[derive(Debug, Clone)]
+pub struct NewRuntime {
+    /// Its fresh id.
+    pub id: RuntimeId,
+    /// Its name.
+    pub name: RuntimeName,
+    /// Version 1.
+    pub config: VersionConfig,
+    /// Version 1's settings.
+    pub settings: Settings,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// `clientToken` and a digest of the request it came with.
+    pub token: Option<ClientToken>,
+    /// Now.
+    pub at: UnixMillis,
+}
+
+/// A caller's idempotency token. The same token with the same digest, operation and runtime gives the first answer
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientToken {
+    /// The token.
+    pub token: String,
+    /// SHA-256 of the request's parameters in canonical form, hex.
+    pub digest: String,
+}
+
+/// The answer to Create and Update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The version as it stood when it was accepted.
+    pub version: VersionRecord,
+    /// Whether this is the first answer again, to a token that was sent before: its making has begun already.
+    pub replayed: bool,
+}
+
+/// How the making of a version ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It booted and answered: DEFAULT moves to it.
+    Ready {
+        /// What it runs.
+        bundle: ArtifactDigest,
+    },
+    /// It did not: DEFAULT stays.
+    Failed {
+        /// For any caller.
+        reason: String,
+        /// For operators.
+        log: Vec<String>,
+    },
+}
+
+/// An access key. The secret is sealed at rest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// `AKIA…`.
+    pub id: String,
+    /// The secret.
+    pub secret: String,
+    /// Whether its holder may use the operator API and see log lines in errors.
+    pub operator: bool,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).field("operator", &self.operator).finish_non_exhaustive()
+    }
+}
+
+/// The present or last sandbox of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Which session.
+    pub key: SessionKey,
+    /// Which sandbox.
+    pub sandbox: SandboxId,
+    /// The version it ran.
+    pub version: RuntimeVersion,
+    /// The tier it got.
+    pub tier: Tier,
+    /// When it was started.
+    pub started_at: UnixMillis,
+    /// When it ended and why; none while it lives.
+    pub stopped: Option<(UnixMillis, StopReason)>,
+}

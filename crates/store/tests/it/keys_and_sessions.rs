@@ -1,0 +1,58 @@
+use innkeep_store::AccessKey;
+use innkeep_types::{AgentExit, StopReason};
+
+use crate::fixture::{Fixture, at, session};
+
+fn key(id: &str, secret: &str) -> AccessKey {
+    AccessKey { id: id.to_owned(), secret: secret.to_owned(), operator: id == "AKIAROOT", created_at: at(0) }
+}
+
+#[tokio::test]
+async fn access_keys_are_kept_and_replaced() {
+    let f = Fixture::new().await;
+    let (root, user) = (key("AKIAROOT", "one"), key("AKIAUSER", "two"));
+    f.store.put_access_key(user.clone()).await.unwrap();
+    f.store.put_access_key(root.clone()).await.unwrap();
+    assert_eq!(f.store.list_access_keys().await.unwrap(), [root.clone(), user]);
+    f.store.put_access_key(key("AKIAUSER", "three")).await.unwrap();
+    assert_eq!(f.store.list_access_keys().await.unwrap(), [root, key("AKIAUSER", "three")]);
+}
+
+#[tokio::test]
+async fn a_session_has_the_record_that_was_put_last() {
+    let f = Fixture::new().await;
+    let live = session("hello", 1);
+    assert_eq!(f.store.get_session(&live.key).await.unwrap(), None);
+    f.store.put_session(live.clone()).await.unwrap();
+    assert_eq!(f.store.get_session(&live.key).await.unwrap(), Some(live.clone()));
+    for reason in [
+        StopReason::IdleTimeout,
+        StopReason::AgentExited { exit: AgentExit::Code(3) },
+        StopReason::StartFailed { detail: "no /ping".to_owned() },
+    ] {
+        let mut stopped = live.clone();
+        stopped.stopped = Some((at(9), reason));
+        f.store.put_session(stopped.clone()).await.unwrap();
+        assert_eq!(f.store.get_session(&live.key).await.unwrap(), Some(stopped));
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_listed_newest_first() {
+    let f = Fixture::new().await;
+    for n in 0..6 {
+        let mut record = session(if n % 2 == 0 { "even" } else { "odd" }, n);
+        record.stopped = (n < 3).then_some((at(9), StopReason::StoppedByCaller));
+        f.store.put_session(record).await.unwrap();
+    }
+    let even = session("even", 0).key.runtime;
+    let started = async |runtime, live_only, limit| -> Vec<i64> {
+        let listed = f.store.list_sessions(runtime, live_only, limit).await.unwrap();
+        listed.into_iter().map(|record| record.started_at.0 - at(0).0).collect()
+    };
+    assert_eq!(started(None, false, 100).await, [5, 4, 3, 2, 1, 0]);
+    assert_eq!(started(None, false, 2).await, [5, 4]);
+    assert_eq!(started(None, true, 100).await, [5, 4, 3]);
+    assert_eq!(started(Some(&even), false, 100).await, [4, 2, 0]);
+    assert_eq!(started(Some(&even), true, 100).await, [4]);
+}

@@ -1,0 +1,13 @@
+//! The store's rules, through its public handle, on real databases.
+
+#![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests, not what they share")]
+
+mod concurrency;
+mod deletion;
+mod durability;
+mod fixture;
+mod keys_and_sessions;
+mod listing;
+mod making;
+mod sealing;
+mod tokens;

@@ -1,0 +1,165 @@
+//! A driver whose sandboxes are channels: the test plays the agent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
+use innkeep_protocol::ping::{Ping, PingStatus};
+use innkeep_sandbox::dial::DialStream;
+use innkeep_sandbox::driver::{Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// Makes [`FakeSandbox`]es and remembers them.
+#[derive(Debug, Default)]
+pub struct FakeDriver {
+    /// Whether an agent is healthy as soon as it is launched; else the test says when, with [`FakeSandbox::say`].
+    ready_at_once: bool,
+    /// Where `dial` leads: a real listener of the test's.
+    agent: Option<SocketAddr>,
+    sandboxes: Mutex<Vec<Arc<FakeSandbox>>>,
+    launches: AtomicU32,
+}
+
+impl FakeDriver {
+    /// Returns a driver whose agents are healthy at once.
+    pub fn ready() -> Arc<Self> {
+        Arc::new(Self { ready_at_once: true, ..Self::default() })
+    }
+
+    /// Returns a driver whose agents wait for the test to speak for them.
+    pub fn waiting() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Returns a driver whose agents are healthy at once and are reached at `agent`.
+    pub fn reaching(agent: SocketAddr) -> Arc<Self> {
+        Arc::new(Self { ready_at_once: true, agent: Some(agent), ..Self::default() })
+    }
+
+    /// Returns how many sandboxes were launched.
+    pub fn launches(&self) -> u32 {
+        self.launches.load(Ordering::SeqCst)
+    }
+
+    /// Returns the sandbox launched last.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub fn last(&self) -> Arc<FakeSandbox> {
+        self.sandboxes.lock().last().expect("a sandbox was launched").clone()
+    }
+
+    /// Returns how many sandboxes have not been killed.
+    pub fn alive(&self) -> usize {
+        self.sandboxes.lock().iter().filter(|s| !s.is_dead()).count()
+    }
+}
+
+#[async_trait]
+impl Driver for FakeDriver {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { tier: Tier::Process, unusable: None, caveats: Vec::new() }
+    }
+
+    async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        let state = if self.ready_at_once { healthy() } else { AgentState::Starting };
+        let sandbox = Arc::new(FakeSandbox {
+            id: spec.sandbox.clone(),
+            agent: self.agent,
+            spec,
+            state: watch::Sender::new(state),
+            killed: watch::Sender::new(None),
+        });
+        self.launches.fetch_add(1, Ordering::SeqCst);
+        self.sandboxes.lock().push(sandbox.clone());
+        Ok(sandbox)
+    }
+
+    async fn adopt(&self) -> Result<Vec<Arc<dyn Sandbox>>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+fn healthy() -> AgentState {
+    AgentState::Healthy(Ping { status: PingStatus::Healthy, time_of_last_update: None })
+}
+
+/// A sandbox without a process.
+#[derive(Debug)]
+pub struct FakeSandbox {
+    id: SandboxId,
+    agent: Option<SocketAddr>,
+    /// What it was launched with.
+    pub spec: LaunchSpec,
+    state: watch::Sender<AgentState>,
+    killed: watch::Sender<Option<Duration>>,
+}
+
+impl FakeSandbox {
+    /// Publishes what the agent's sidecar would see.
+    pub fn say(&self, state: AgentState) {
+        self.state.send_replace(state);
+    }
+
+    /// Publishes a good `/ping`.
+    pub fn ping(&self, status: PingStatus, time_of_last_update: Option<i64>) {
+        self.say(AgentState::Healthy(Ping { status, time_of_last_update }));
+    }
+
+    /// Publishes the agent's exit by itself.
+    pub fn exit(&self, exit: AgentExit, log_tail: &[&str]) {
+        let log_tail = log_tail.iter().map(|line| (*line).to_owned()).collect();
+        self.say(AgentState::Exited(ExitFacts { exit, cause: ExitCause::Itself, at: UnixMillis(0), log_tail }));
+    }
+
+    /// Tells whether it was killed.
+    pub fn is_dead(&self) -> bool {
+        self.killed.borrow().is_some()
+    }
+
+    /// Returns the grace that it was killed with.
+    pub fn grace(&self) -> Option<Duration> {
+        *self.killed.borrow()
+    }
+}
+
+#[async_trait]
+impl Sandbox for FakeSandbox {
+    fn id(&self) -> &SandboxId {
+        &self.id
+    }
+
+    fn log_file(&self) -> PathBuf {
+        PathBuf::from("/nonexistent")
+    }
+
+    fn agent_pid(&self) -> Option<i32> {
+        None
+    }
+
+    fn state(&self) -> watch::Receiver<AgentState> {
+        self.state.subscribe()
+    }
+
+    async fn dial(&self) -> Result<DialStream, Error> {
+        let refused = |message: String| Error::Refused { message };
+        let agent = self.agent.ok_or_else(|| refused("this sandbox has no agent".to_owned()))?;
+        let stream = tokio::net::TcpStream::connect(agent).await.map_err(|e| refused(e.to_string()))?;
+        let stream = stream.into_std().map_err(|e| refused(e.to_string()))?;
+        DialStream::from_descriptor(stream.into(), agent.port()).map_err(|e| refused(e.to_string()))
+    }
+
+    async fn kill(&self, grace: Duration) -> Option<ExitFacts> {
+        self.killed.send_if_modified(|killed| killed.replace(grace).is_none());
+        match &*self.state.borrow() {
+            AgentState::Exited(facts) => Some(facts.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+"""`innkeep dev`, the main job of a new user: one command, an answer, and nothing left when it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import EXAMPLES, binary, innkeep, processes, wait_for
+
+
+@contextmanager
+def dev(folder, *arguments):
+    """A running `innkeep dev`; yields its data directory and the process, whose output goes to files."""
+    data_dir = Path(tempfile.mkdtemp(prefix="innkeep-dev-"))
+    out, err = data_dir.with_suffix(".out"), data_dir.with_suffix(".err")
+    with open(out, "w") as stdout, open(err, "w") as stderr:
+        process = subprocess.Popen(
+            [binary(), "dev", folder, *arguments, "--data-dir", data_dir], stdin=subprocess.DEVNULL, stdout=stdout,
+            stderr=stderr, env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        )
+    process.out, process.err = out, err
+    try:
+        yield data_dir, process
+    finally:
+        process.kill()
+        process.wait()
+        for pid in processes(str(data_dir)):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(data_dir, ignore_errors=True)
+        out.unlink()
+        err.unlink()
+
+
+def check_nothing_is_left(data_dir):
+    wait_for("every process to end", lambda: not processes(str(data_dir)), 20)
+
+
+def test_once_prints_the_answer_and_exits(tmp_path):
+    ran = innkeep("dev", str(EXAMPLES / "hello"), "What is 2+2?", "--once", data_dir=tmp_path / "data")
+    assert ran.returncode == 0, ran.stderr
+    assert "4" in ran.stdout
+    assert "process" in ran.stderr and "isolation" in ran.stderr  # says what this tier is not
+    check_nothing_is_left(tmp_path / "data")
+
+
+def test_dev_serves_on_until_ctrl_c_and_leaves_nothing():
+    with dev(EXAMPLES / "hello", "What is 2+2?") as (data_dir, process):
+        wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
+        ran = innkeep("invoke", "hello", "And 3+3?", "-s", "alice", data_dir=data_dir)
+        assert ran.returncode == 0 and "6" in ran.stdout, ran.stderr
+        assert "/invocations" in process.out.read_text() + process.err.read_text()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        check_nothing_is_left(data_dir)
+
+
+def test_an_edit_is_deployed(tmp_path):
+    folder = tmp_path / "edited"
+    shutil.copytree(EXAMPLES / "hello", folder)
+    with dev(folder, "What is 2+2?") as (data_dir, process):
+        wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
+        main = folder / "main.py"
+        main.write_text(
+            "from http.server import BaseHTTPRequestHandler, HTTPServer\n"
+            "class Handler(BaseHTTPRequestHandler):\n"
+            "    def do_GET(self): self.answer(b'{}')\n"
+            "    def do_POST(self): self.answer(b'{\"result\": \"edited\"}')\n"
+            "    def answer(self, body):\n"
+            "        self.send_response(200)\n"
+            "        self.send_header('Content-Type', 'application/json')\n"
+            "        self.send_header('Content-Length', str(len(body)))\n"
+            "        self.end_headers()\n"
+            "        self.wfile.write(body)\n"
+            "    def log_message(self, *arguments): pass\n"
+            "HTTPServer(('0.0.0.0', 8080), Handler).serve_forever()\n"
+        )
+
+        def answers():
+            return "edited" in innkeep("invoke", "edited", "hello?", "-s", "alice", data_dir=data_dir).stdout
+
+        wait_for("the new version to answer", answers, 60)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        check_nothing_is_left(data_dir)
+
+
+def test_an_agent_that_cannot_start_is_explained_and_waits_for_the_next_edit(tmp_path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "main.py").write_text("import a_module_that_is_not_there\n")
+    ran = innkeep("dev", str(folder), "hello?", "--once", data_dir=tmp_path / "data")
+    assert ran.returncode == 5, (ran.returncode, ran.stderr)
+    assert "a_module_that_is_not_there" in ran.stderr
+    check_nothing_is_left(tmp_path / "data")
+
+
+def test_a_second_dev_deploys_to_the_running_server(tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(EXAMPLES / "hello", other)
+    with dev(EXAMPLES / "hello", "What is 2+2?") as (data_dir, process):
+        wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
+        ran = innkeep("dev", str(other), "What is 3+3?", "--once", data_dir=data_dir)
+        assert ran.returncode == 0 and "6" in ran.stdout, ran.stderr
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        check_nothing_is_left(data_dir)
+
+
+def test_json_is_versioned_or_at_least_parses():
+    with dev(EXAMPLES / "hello") as (data_dir, process):
+        wait_for("the server", lambda: (data_dir / "server.json").exists(), 60)
+        wait_for(
+            "the deployment",
+            lambda: "hello" in innkeep("status", "--json", data_dir=data_dir).stdout, 60,
+        )
+        assert json.loads(innkeep("sessions", "ls", "--json", data_dir=data_dir).stdout)["sessions"] is not None
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        check_nothing_is_left(data_dir)

@@ -1,0 +1,94 @@
+"""Sessions under pressure: one start for many callers, callers who leave, ends that meet requests."""
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness import SESSION_HEADER, is_alive, new_session, processes, wait_for
+
+
+def started(probe) -> list[str]:
+    return probe.starts.read_text().split()
+
+
+def test_200_first_requests_at_once_start_one_agent(probe):
+    before, session = len(started(probe)), new_session()
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: probe.ask({"do": "facts"}, session), range(200)))
+    pids = {answer["pid"] for answer in answers}
+    assert len(answers) == 200 and len(pids) == 1
+    assert len(started(probe)) == before + 1
+
+
+def test_a_caller_who_leaves_does_not_cancel_a_start(probe):
+    before, session = len(started(probe)), new_session()
+    body = b'{"do": "facts"}'
+    headers = probe.server.signed(
+        "POST", probe.path, body, {"Content-Type": "application/json", SESSION_HEADER: session}
+    )
+    connection = http.client.HTTPConnection(urlsplit(probe.server.url).netloc)
+    connection.request("POST", probe.path, body, headers)
+    connection.close()
+    wait_for("the start to go on", lambda: len(started(probe)) == before + 1)
+    answer = probe.ask({"do": "facts"}, session)
+    assert str(answer["pid"]) == started(probe)[-1] and len(started(probe)) == before + 1
+
+
+def test_requests_of_one_session_run_side_by_side(probe, tmp_path):
+    session, gate = new_session(), tmp_path / "gate"
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(probe.ask, {"do": "hold", "until": str(gate)}, session)
+        quick = probe.ask({"do": "facts"}, session)
+        assert not held.done()
+        gate.touch()
+        assert held.result()["pid"] == quick["pid"]
+
+
+def test_a_stop_aborts_the_session_s_streams(probe, tmp_path):
+    session = new_session()
+    asked = {"do": "stream", "chunks": ["data: 1\n\n", "data: 2\n\n"], "gates": [str(tmp_path / "never")]}
+    stream = probe.invoke(asked, session)["response"]
+    assert next(stream.iter_lines()) == b"data: 1"
+    probe.stop(session)
+    with pytest.raises((BotoCoreError, OSError)):
+        for line in stream.iter_lines():
+            assert line != b"data: 2"
+
+
+def test_a_stopped_session_leaves_no_process(probe):
+    session = new_session()
+    pid = probe.ask({"do": "facts"}, session)["pid"]
+    assert pid in processes(str(probe.server.data_dir))
+    probe.stop(session)
+    wait_for("the agent to end", lambda: not is_alive(pid))
+
+
+def test_an_agent_that_dies_between_requests_is_started_again(probe):
+    session = new_session()
+    before = probe.ask({"do": "remember", "word": "apple"}, session)
+    with pytest.raises(ClientError) as caught:
+        probe.ask({"do": "exit", "code": 9}, session)
+    assert caught.value.response["Error"]["Code"] == "RuntimeClientError"
+    assert "9" in caught.value.response["Error"]["Message"]
+    after = probe.ask({"do": "remember", "word": "banana"}, session)
+    assert after["memory"] == ["banana"] and after["pid"] != before["pid"]
+
+
+def test_operators_see_the_session_and_reading_it_changes_nothing(probe):
+    session = new_session()
+    pid = probe.ask({"do": "facts"}, session)["pid"]
+
+    def view(extra=""):
+        answer = probe.server.request("GET", f"/innkeep/v1/sessions?runtime={probe.id}&session={session}{extra}")
+        return json.loads(answer.body)["sessions"]
+
+    first = wait_for("the session to be idle", lambda: [s for s in view() if s["state"] == "Idle"])[0]
+    assert first["sessionId"] == session and first["tier"] == "process" and first["agentPid"] == pid
+    assert wait_for("the idle clock to go on", lambda: view()[0]["idleLeftMs"] < first["idleLeftMs"])
+    probe.stop(session)
+    wait_for("the session to be gone", lambda: view() == [])
+    assert view("&all=true")[0]["stop"]["reason"] == "StoppedByCaller"

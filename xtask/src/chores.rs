@@ -1,0 +1,54 @@
+//! The chores themselves: what runs before a commit (`check`), before a release (`test`), and to know how fast it is (`bench`).
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::command::Run;
+use crate::{host, tidy};
+
+/// Formatting, lints, tidy, fast tests.
+///
+/// # Errors
+/// At the first of them that fails.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    Run::cargo(&["fmt", "--all", "--check"]).dir(root).go()?;
+    tidy::run(root)?;
+    Run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).dir(root).go()?;
+    rust_tests(root)
+}
+
+/// Installs what is missing, then [`check`], the release build, and the end-to-end tests against it.
+///
+/// # Errors
+/// At the first of them that fails.
+pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()> {
+    host::provide(host::TESTS)?;
+    host::provide_rust_components()?;
+    let e2e = root.join("e2e");
+    let python = host::python_environment(&e2e)?;
+    check(root)?;
+    Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
+    Run::new(python).args(["-m", "pytest"]).args(pytest_arguments).dir(&e2e).go()
+}
+
+/// The measurements of `bench/`, each contender in the same run.
+///
+/// # Errors
+/// When something is missing and cannot be installed, or a contender fails.
+pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<()> {
+    host::provide(host::TESTS)?;
+    host::provide(host::BENCH)?;
+    let python = host::python_environment(&root.join("e2e"))?;
+    Run::cargo(&["build", "--release", "--package", "innkeep", "--package", "innkeep-bench-agent"]).dir(root).go()?;
+    Run::new(python).args([root.join("bench/measure.py")]).args(arguments).dir(root).go()
+}
+
+/// Every test of the workspace: with nextest where it is installed (faster, one process per test), else with `cargo test`.
+fn rust_tests(root: &Path) -> Result<()> {
+    if Run::cargo(&["nextest", "--version"]).works() {
+        Run::cargo(&["nextest", "run", "--workspace"]).dir(root).go()
+    } else {
+        Run::cargo(&["test", "--workspace", "--all-targets"]).dir(root).go()
+    }
+}
