@@ -54,6 +54,13 @@ def wait_for(what, condition, seconds=30.0):
         time.sleep(0.02)
 
 
+def environment(**more) -> dict[str, str]:
+    """What a program under test inherits: nothing of the caller's own AWS or Innkeep set-up."""
+    keep = ("PATH", "HOME", "LANG", "TMPDIR")
+    pip = [name for name in os.environ if name.startswith(("PIP_", "UV_", "SSL_"))]  # which package index to use
+    return {name: os.environ[name] for name in (*keep, *pip) if name in os.environ} | more
+
+
 def new_session() -> str:
     return f"session-{uuid.uuid4()}"
 
@@ -103,7 +110,7 @@ class Server:
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", "process"]
         self.process = subprocess.Popen(
             [*command, "--data-dir", data_dir, *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         self._listening = threading.Event()
         self.url = ""
@@ -294,10 +301,9 @@ def running_server(*arguments: str):
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def innkeep(*arguments, data_dir: Path, stdin=None, timeout=120, **environment) -> subprocess.CompletedProcess:
-    """Runs one CLI command against the server of `data_dir`, with nothing of the caller's own AWS set-up."""
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+def innkeep(*arguments, data_dir: Path, stdin=None, timeout=120) -> subprocess.CompletedProcess:
+    """Runs one CLI command against the server of `data_dir`."""
     return subprocess.run(
-        [binary(), *arguments], env=keep | {"INNKEEP_DATA_DIR": str(data_dir)} | environment, input=stdin,
+        [binary(), *arguments], env=environment(INNKEEP_DATA_DIR=str(data_dir)), input=stdin,
         capture_output=True, text=True, timeout=timeout, check=False,
     )

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import EXAMPLES, binary, innkeep, processes, wait_for
+from harness import EXAMPLES, binary, environment, innkeep, processes, wait_for
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def dev(folder, *arguments):
     with open(out, "w") as stdout, open(err, "w") as stderr:
         process = subprocess.Popen(
             [binary(), "dev", folder, *arguments, "--data-dir", data_dir], stdin=subprocess.DEVNULL, stdout=stdout,
-            stderr=stderr, env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            stderr=stderr, env=environment(),
         )
     process.out, process.err = out, err
     try:

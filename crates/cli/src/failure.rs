@@ -108,10 +108,12 @@ impl From<Error> for Failure {
         let mut failure = Self::new(code, error.to_string());
         failure.cause = root_cause(&error);
         failure.fix = fix.map(str::to_owned);
+        // Only our own errors are worth looking up in the server's log.
+        let internal = error.kind() == ErrorKind::Internal;
         if let Error::Service { request_id, log_tail, .. } = error {
             failure.log_tail = log_tail;
-            // Only our own errors are worth looking up in the server's log.
-            failure.cause = request_id.filter(|_| code == Code::Failed).map(|id| format!("request id {id}"));
+            failure.cause =
+                request_id.filter(|_| internal).map(|id| format!("the server's log has more on request {id}"));
         }
         failure
     }

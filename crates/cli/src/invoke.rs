@@ -82,7 +82,8 @@ impl Invoke {
         let invoking = tokio::time::timeout(timeout, invoke(&client, context.out, invocation, self.raw));
         let late = |_| Failure::new(Code::TimedOut, format!("no whole answer within {}", human_duration(timeout)));
         invoking.await.map_err(late)?.map_err(|failure| match failure.code {
-            Code::AgentFailed if failure.fix.is_none() => failure.with_fix(format!("innkeep logs {name}")),
+            Code::AgentFailed => failure.with_fix(format!("innkeep logs {name}")),
+            Code::NotFound => failure.with_fix(format!("innkeep status {name}")),
             _ => failure,
         })
     }

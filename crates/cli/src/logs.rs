@@ -42,12 +42,17 @@ impl Logs {
         };
         let Self { follow, session, endpoint, since, grep, .. } = self;
         let mut lines = client.logs(&LogQuery { runtime, endpoint, session, since, grep, follow }).await?;
+        let mut any = follow;
         while let Some(entry) = lines.next().await? {
+            any = true;
             if context.out.json {
                 context.out.json(&entry)?;
             } else {
                 context.out.data(line(&entry, |style, text| context.out.out(style, text)))?;
             }
+        }
+        if !any {
+            context.out.note("no such lines");
         }
         Ok(())
     }

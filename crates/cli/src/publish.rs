@@ -107,7 +107,7 @@ pub(crate) async fn publish(
     let (accepted, created) = match &existing {
         None => (client.create_runtime(&create_request(client, plan, &artifact), plan.settings.as_ref()).await?, true),
         Some(runtime) => {
-            let current = client.get_runtime(&runtime.id, None).await?;
+            let current = settled(client, plan, &runtime.id, None).await?;
             let request = update_request(plan, &artifact, current);
             (client.update_runtime(&runtime.id, &request, plan.settings.as_ref()).await?, false)
         }
@@ -167,21 +167,30 @@ async fn wait_until_ready(
     version: RuntimeVersion,
     served: Option<RuntimeVersion>,
 ) -> Result<RuntimeStatus, Failure> {
+    match settled(client, plan, id, Some(version)).await?.status {
+        RuntimeStatus::Ready => Ok(RuntimeStatus::Ready),
+        _ => Err(did_not_start(client, plan, id, version, served).await),
+    }
+}
+
+/// Returns the runtime, or one version of it, once no change to it is under way.
+async fn settled(
+    client: &Client,
+    plan: &Plan,
+    id: &RuntimeId,
+    version: Option<RuntimeVersion>,
+) -> Result<GetAgentRuntimeResponse, Failure> {
     let deadline = Instant::now() + READY_TIMEOUT;
     let mut pause = FIRST_POLL;
     loop {
-        let status = client.get_runtime(id, Some(version)).await?.status;
-        if status == RuntimeStatus::Ready {
-            return Ok(status);
-        }
-        if !status.in_progress() {
-            return Err(did_not_start(client, plan, id, version, served).await);
+        let runtime = client.get_runtime(id, version).await?;
+        if !runtime.status.in_progress() {
+            return Ok(runtime);
         }
         if Instant::now() >= deadline {
-            let message =
-                format!("version {version} of {} is still {} after {READY_TIMEOUT:?}", plan.name, status.as_str());
-            let fix = format!("innkeep status {}", plan.name);
-            return Err(Failure::new(Code::TimedOut, message).with_fix(fix));
+            let (name, version, status) = (&plan.name, &runtime.agent_runtime_version, runtime.status.as_str());
+            let message = format!("version {version} of {name} is still {status} after {READY_TIMEOUT:?}");
+            return Err(Failure::new(Code::TimedOut, message).with_fix(format!("innkeep status {name}")));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LONGEST_POLL);

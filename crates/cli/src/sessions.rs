@@ -114,7 +114,7 @@ pub(crate) fn list(out: Output, sessions: &[SessionView]) -> Result<(), Failure>
         return out.json(&json!({"sessions": sessions}));
     }
     if sessions.is_empty() {
-        out.note("no sessions; `--all` lists stopped ones too");
+        out.note("no sessions");
         return Ok(());
     }
     let now = SystemClock.now();

@@ -38,7 +38,11 @@ pub(crate) enum Error {
     AgentStatus(StatusCode),
     /// The agent gave no answer; `ended` says more if its sandbox has ended, or is being ended, too.
     #[error("{}", gone_message(.ended.as_ref()))]
-    AgentGone { ended: Option<Ended>, #[source] source: Option<upstream::Error> },
+    AgentGone {
+        ended: Option<Ended>,
+        #[source]
+        source: Option<upstream::Error>,
+    },
     #[error("The agent's answer is larger than {0} bytes")]
     AnswerTooLarge(u64),
     #[error("The agent did not answer within {0:?}")]

@@ -128,7 +128,8 @@ mod tests {
             "x-session-id: a-session-of-thirty-six-characters-1",
         ];
         assert_eq!(forwarded(true, &caller), expect);
-        let without_aliases: Vec<_> = expect.into_iter().filter(|line| !line.starts_with("x-") || line.contains("amzn")).collect();
+        let without_aliases: Vec<_> =
+            expect.into_iter().filter(|line| !line.starts_with("x-") || line.contains("amzn")).collect();
         assert_eq!(forwarded(false, &caller), without_aliases);
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, request};
-use innkeep_sandbox::upstream::{AgentRequestBody, UpstreamBody};
 use innkeep_sandbox::Lease;
+use innkeep_sandbox::upstream::{AgentRequestBody, UpstreamBody};
 use innkeep_types::SessionId;
 use tokio::time::{Instant, timeout};
 
+use crate::answer;
 use crate::call::{self, Caller};
 use crate::error::Error;
 use crate::forward::{self, Context};
@@ -16,7 +17,6 @@ use crate::gateway::{Gateway, Limits};
 use crate::inbound::Inbound;
 use crate::stream::{AgentStream, GatewayBody, Interrupt, Watch};
 use crate::target::Named;
-use crate::answer;
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
 /// a few milliseconds.

@@ -23,10 +23,8 @@ pub enum Operation {
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(&str, Operation); 2] = [
-        ("/invocations", Operation::InvokeAgentRuntime),
-        ("/stopruntimesession", Operation::StopRuntimeSession),
-    ];
+    const SUFFIXES: [(&str, Operation); 2] =
+        [("/invocations", Operation::InvokeAgentRuntime), ("/stopruntimesession", Operation::StopRuntimeSession)];
     if method != Method::POST {
         return None;
     }
@@ -62,8 +60,14 @@ mod tests {
 
     #[test]
     fn the_control_planes_paths_are_left_alone() {
-        for path in ["/", "/runtimes/", "/runtimes/invocations", "/runtimes//invocations", "/runtimes/x-1/versions/", "/x/a/invocations"]
-        {
+        for path in [
+            "/",
+            "/runtimes/",
+            "/runtimes/invocations",
+            "/runtimes//invocations",
+            "/runtimes/x-1/versions/",
+            "/x/a/invocations",
+        ] {
             check(path, None);
         }
         assert_eq!(route(&Method::GET, "/runtimes/a/invocations"), None);

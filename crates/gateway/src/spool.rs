@@ -91,7 +91,9 @@ impl Spool {
         let mut pending = BytesMut::with_capacity(expected);
         let mut overflow: Option<Overflow> = None;
         let mut len = 0u64;
-        while let Some(frame) = timeout(STALL_TIMEOUT, body.frame()).await.map_err(|_| Error::BodyStalled(STALL_TIMEOUT))? {
+        while let Some(frame) =
+            timeout(STALL_TIMEOUT, body.frame()).await.map_err(|_| Error::BodyStalled(STALL_TIMEOUT))?
+        {
             // Trailers carry nothing that the agent could get.
             let Ok(data) = frame.map_err(|e| Error::BodyBroken(e.into()))?.into_data() else { continue };
             len += data.len() as u64;

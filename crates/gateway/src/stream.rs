@@ -123,6 +123,7 @@ pub(crate) struct AgentStream {
     /// What may still pass, bytes.
     allowance: u64,
     end: End,
+    failure: Option<StreamError>,
 }
 
 /// What tells that an answer is complete.
@@ -138,10 +139,26 @@ pub(crate) enum End {
 
 impl AgentStream {
     pub(crate) fn new(upstream: UpstreamBody, lease: Arc<Lease>, watch: Watch, max_bytes: u64, end: End) -> Self {
-        Self { upstream, lease, watch, allowance: max_bytes, end }
+        Self { upstream, lease, watch, allowance: max_bytes, end, failure: None }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match ready!(self.poll_next(cx)) {
+            Some(Err(failure)) => {
+                // A failing body makes hyper close at once and forget what it has not written yet, the head even. Pausing makes
+                // it write: the caller gets all that the agent said, and does not take the failure for one to be retried.
+                self.failure = Some(failure);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         match Pin::new(&mut self.watch).poll(cx) {
             Poll::Ready(Some(interrupt)) => return Poll::Ready(Some(Err(interrupt.into()))),
             Poll::Ready(None) => return Poll::Ready(None),
@@ -159,7 +176,7 @@ impl AgentStream {
             None if self.end == End::Close => {
                 self.end = End::Closed;
                 self.watch = Watch::for_exit_news(self.lease.clone());
-                self.poll_frame(cx)
+                self.poll_next(cx)
             }
             None => Poll::Ready(None),
         }

@@ -138,7 +138,10 @@ mod tests {
         assert!(named.at_home(&home("us-west-2", "000000000000")).is_ok());
         for elsewhere in [home("us-east-1", "000000000000"), home("us-west-2", "000000000001")] {
             let error = named.at_home(&elsewhere).unwrap_err();
-            assert_eq!(error.to_string(), format!("No endpoint or agent found with qualifier 'DEFAULT' for agent '{ARN}'"));
+            assert_eq!(
+                error.to_string(),
+                format!("No endpoint or agent found with qualifier 'DEFAULT' for agent '{ARN}'")
+            );
         }
         let by_id = Named::parse("hello-Ab3dE6gH9j", Some("accountId=000000000000")).unwrap();
         assert!(by_id.at_home(&home("eu-west-1", "000000000000")).is_ok());

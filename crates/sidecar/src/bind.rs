@@ -83,7 +83,8 @@ fn bind(call: &BindCall, listener: BorrowedFd<'_>, port: u16, bound: &watch::Sen
     if sockopt::socket_type(&socket) != Ok(SocketType::STREAM) {
         return BindAnswer::Continue;
     }
-    match bind_loopback(&socket, bound.borrow().address.map_or(0, |address| address.port())) {
+    let port = bound.borrow().address.map_or(0, |address| address.port());
+    match bind_loopback(&socket, port) {
         Ok(address) => {
             bound.send_modify(|bound| bound.address = Some(address));
             BindAnswer::Done

@@ -69,7 +69,7 @@ async fn a_body_that_grows_too_large_is_cut_short() {
     let (spool, _directory) = spool(2 * MAX);
     let mut body = Chunked::of(&data(MAX_LEN + 100_000), 50_000);
     assert!(matches!(spool.take(&mut body).await, Err(Error::BodyTooLarge(MAX))));
-    assert_eq!(body.0.len(), 1, "not read to its end");
+    assert!(!body.0.is_empty(), "not read to its end");
     assert_eq!(spool.room.used.load(Ordering::Relaxed), 0);
 }
 

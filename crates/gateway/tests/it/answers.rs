@@ -88,7 +88,10 @@ async fn other_successes_and_trace_headers_pass_and_the_agents_own_headers_do_no
     let answer = world.client().await.send(Call::invoke("{}")).await;
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (202, &b"ok"[..]));
     assert_eq!((answer.header("mcp-session-id"), answer.header("baggage")), ("m1", "a=b"));
-    assert_eq!((answer.header("server"), answer.header("set-cookie"), answer.header("x-innkeep-start")), ("", "", "cold"));
+    assert_eq!(
+        (answer.header("server"), answer.header("set-cookie"), answer.header("x-innkeep-start")),
+        ("", "", "cold")
+    );
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ impl Call {
         if let Some(key) = key {
             let credentials =
                 Credentials { access_key_id: key.to_owned(), secret: SECRET.to_owned(), session_token: None };
-            let digest = sigv4::digest(signed_body.as_ref().unwrap_or(&body));
+            let digest = innkeep_auth::digest(signed_body.as_ref().unwrap_or(&body));
             sigv4::sign(&credentials, "us-west-2", &Method::POST, &path, &mut headers, &digest, SystemClock.now())
                 .unwrap();
         }

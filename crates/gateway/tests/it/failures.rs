@@ -15,7 +15,8 @@ async fn any_status_but_success_is_the_agents_failure() {
     let world = World::new(Vec::new()).await;
     let mut client = world.client().await;
     for status in ["301 Moved", "400 Bad Request", "404 Not Found", "500 Internal Server Error", "999 Odd"] {
-        let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nLocation: /x\r\nContent-Length: 6\r\n\r\nsecret");
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nLocation: /x\r\nContent-Length: 6\r\n\r\nsecret");
         world.agent.does(vec![write(head)]);
         let answer = client.send(Call::invoke("{}")).await;
         let (code, text) = (status.split(' ').next().unwrap(), answer.error());

@@ -1,11 +1,13 @@
 //! The data plane through its one way in: a real client connection in front, a real agent connection behind, a fake driver and
 //! a real store between.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod agent;
 mod answers;
 mod client;
 mod failures;
 mod refusals;
-mod streams;
 mod stops;
+mod streams;
 mod world;

@@ -119,7 +119,8 @@ async fn a_client_that_waits_for_leave_to_send_is_refused_without_it() {
 async fn a_client_that_waits_for_leave_to_send_gets_it_once_its_head_is_good() {
     let world = World::new(json("{}")).await;
     let mut client = world.client().await;
-    let answer = client.send(Call::invoke(vec![7; 1 << 20]).header("expect", "100-continue").key(Some(PLAIN_KEY))).await;
+    let answer =
+        client.send(Call::invoke(vec![7; 1 << 20]).header("expect", "100-continue").key(Some(PLAIN_KEY))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(world.agent.last().body.len(), 1 << 20);
 }

@@ -121,7 +121,8 @@ fn account() -> AccountId {
 }
 
 fn key(id: &str) -> Option<Arc<AccessKey>> {
-    let key = |operator| AccessKey { id: id.to_owned(), secret: SECRET.to_owned(), operator, created_at: UnixMillis(0) };
+    let key =
+        |operator| AccessKey { id: id.to_owned(), secret: SECRET.to_owned(), operator, created_at: UnixMillis(0) };
     match id {
         OPERATOR_KEY => Some(Arc::new(key(true))),
         PLAIN_KEY => Some(Arc::new(key(false))),

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::Error;
 use super::connection::Connection;
 use super::pool::Pool;
-use super::Error;
 
 /// Streams an answer's body as the agent produces it. Reading slowly slows the agent down; dropping it before its end closes
 /// the connection.
@@ -62,7 +62,9 @@ impl Body for UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        if self.is_end_stream() && let Some(connection) = self.connection.take() {
+        if self.is_end_stream()
+            && let Some(connection) = self.connection.take()
+        {
             self.pool.put(connection);
         }
     }

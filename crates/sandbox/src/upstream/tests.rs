@@ -227,11 +227,14 @@ async fn a_request_that_did_not_leave_is_handed_back() {
     let mut kept = agent.upstream.pool.take().await.unwrap();
     drop(connection);
     while kept.is_usable().await {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    // One more look of the runtime at its sockets, so that hyper too finds this one closed before it writes.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     let failure = kept.exchange(post("hello")).await.map(|_| ()).unwrap_err();
     let back = failure.unsent.unwrap();
-    assert_eq!((back.uri().path(), back.into_body().collect().await.unwrap().to_bytes()), ("/invocations", "hello".into()));
+    assert_eq!(back.uri().path(), "/invocations");
+    assert_eq!(back.into_body().collect().await.unwrap().to_bytes(), "hello");
 }
 
 #[tokio::test]
@@ -247,10 +250,7 @@ struct Endless;
 impl hyper::body::Body for Endless {
     type Data = Bytes;
     type Error = std::io::Error;
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 4096])))))
     }
 }
