@@ -3,7 +3,7 @@
 //! A nested cargo, because artifact dependencies are not stable: its own target directory (shared by all profiles of ours, so
 //! that only the first build pays), its own flags, none of the outer build's environment. It never waits for a lock that the
 //! outer build holds. `INNKEEP_SIDECAR_PREBUILT=<file>` embeds that file instead.
-#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "how a build script hears and speaks")]
+#![expect(clippy::disallowed_methods, reason = "the environment is how a build script is spoken to")]
 
 use std::env;
 use std::error::Error;
@@ -56,7 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let bytes = fs::read(&sidecar).map_err(|error| format!("{}: {error}", sidecar.display()))?;
     if needs_interpreter(&bytes).ok_or("the sidecar is no 64-bit little-endian ELF file")? {
-        return Err("the sidecar is not static; is the C library's static part (libc6-dev, glibc-static) installed?".into());
+        return Err(
+            "the sidecar is not static; is the C library's static part (libc6-dev, glibc-static) installed?".into()
+        );
     }
     let embedded = PathBuf::from(env::var("OUT_DIR")?).join("sidecar.bin");
     // Written only if it differs: an unchanged file spares this crate's compilation.

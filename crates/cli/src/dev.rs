@@ -104,7 +104,6 @@ async fn find_or_start(context: &Context, listen: Option<SocketAddr>) -> Result<
         started = Server::start(config).await;
     }
     let server = started.map_err(|error| serve::failure(&error))?;
-    serve::warn_of_isolation(context.out, &server);
     context.out.note(format!("innkeep listening on {}", server.url()));
     let endpoint = innkeep_sdk::Endpoint {
         url: server.url().to_owned(),

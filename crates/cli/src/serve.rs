@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{self, Code, Failure};
-use crate::output::{Output, Style};
+use crate::output::Output;
 use crate::signals::Signals;
 
 /// Run the server
@@ -48,7 +48,6 @@ impl Serve {
         if context.out.json {
             context.out.json(&json!({"url": server.url(), "pid": std::process::id()}))?;
         }
-        warn_of_isolation(context.out, &server);
         context.out.note(format!("innkeep listening on {}", server.url()));
         signals.recv().await;
         shutdown(context.out, server, drain, &mut signals).await;
@@ -75,15 +74,6 @@ pub(crate) fn load(context: &Context, file: Option<&std::path::Path>) -> Result<
 /// Sends the server's log to standard error.
 pub(crate) fn log(config: &Config) -> Result<(), Failure> {
     innkeep_server::init_logging(config).map_err(Failure::usage)
-}
-
-/// Says so, loudly, if sessions are not kept apart.
-pub(crate) fn warn_of_isolation(out: Output, server: &Server) {
-    if server.config().isolation == Isolation::Process {
-        let text =
-            "isolation \"process\" is none: agents run as ordinary processes, with all that this user can read and do";
-        out.note(format!("{} {text}", out.err(Style::Yellow, "WARNING:")));
-    }
 }
 
 /// Ends the server and its sessions; a further signal ends the wait.

@@ -90,6 +90,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "says why it is skipped")]
     fn the_sidecar_runs_in_an_empty_root() {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root may chroot");

@@ -154,7 +154,9 @@ impl Driver for ProcessDriver {
                 warn!(sandbox.id = %id, "sandbox {id} has its agent's own port on this host: {caveat}");
             }
             let gone = || io::Error::from(io::ErrorKind::NotFound);
-            let sidecar = Process::find_sidecar(&facts).and_then(|found| found.ok_or_else(gone)).map_err(failed("find the sidecar"))?;
+            let sidecar = Process::find_sidecar(&facts)
+                .and_then(|found| found.ok_or_else(gone))
+                .map_err(failed("find the sidecar"))?;
             self.attach(id, directory, sidecar).await.map_err(failed("reach the sidecar"))
         };
         let launched = launched.await;
@@ -194,7 +196,8 @@ fn home(directory: &Path) -> PathBuf {
 /// Removes a sandbox's directory. What an agent left in its home may be large.
 async fn remove(directory: &Path) {
     let path = directory.to_owned();
-    let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(path)).await.map_err(io::Error::other).flatten();
+    let removed =
+        tokio::task::spawn_blocking(move || fs::remove_dir_all(path)).await.map_err(io::Error::other).flatten();
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             warn!("directory {} could not be removed: {error}", directory.display());

@@ -269,7 +269,8 @@ impl Registry {
         self.stop_all(matches, &reason, limits::STOP_GRACE).await;
     }
 
-    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check.
+    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check. Given up with
+    /// [`Error::ShuttingDown`] when the tasks are told to end.
     ///
     /// # Cancel safety
     /// Not safe: run it to its end, or a sandbox may be left behind.
@@ -277,9 +278,12 @@ impl Registry {
         let spec = deployment.launch_spec(SandboxId::generate(), self.shared.clock.now());
         let sandbox = self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
         let mut state = sandbox.state();
-        let ready = start::first_ping(&mut state).await;
+        let ready = tokio::select! {
+            ready = start::first_ping(&mut state) => ready.map(|_| ()).map_err(Error::from_failure),
+            () = self.shared.tasks.stopping().cancelled() => Err(Error::ShuttingDown),
+        };
         start::end(&sandbox, limits::STOP_GRACE).await;
-        ready.map(|_| ()).map_err(Error::from_failure)
+        ready
     }
 
     /// Returns the sessions that have a sandbox.

@@ -29,6 +29,7 @@ pub enum Kind {
 pub struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Tasks {
@@ -46,14 +47,15 @@ impl Tasks {
         &self.stopping
     }
 
-    /// Returns the tracker itself, for libraries that spawn on one.
-    pub fn tracker(&self) -> &TaskTracker {
-        &self.tracker
+    /// Returns the token that is cancelled when what others can hold up for ever (a client that does not read) is to be cut off.
+    pub fn cut(&self) -> &CancellationToken {
+        &self.cut
     }
 
-    /// Tells all tasks to end and waits until they have.
+    /// Tells all tasks to end, cuts off what others hold up, and waits until nothing runs.
     pub async fn finish(&self) {
         self.stopping.cancel();
+        self.cut.cancel();
         self.tracker.close();
         self.tracker.wait().await;
     }

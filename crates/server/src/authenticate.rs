@@ -39,7 +39,8 @@ impl Authenticator {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let signed = Signed::parse(&parts.method, target, &parts.headers, self.clock.now()).map_err(refused)?;
         let key = self.keys.get(signed.access_key_id());
-        let unknown = || Refused::new(ErrorKind::AccessDenied, "The security token included in the request is invalid.");
+        let unknown =
+            || Refused::new(ErrorKind::AccessDenied, "The security token included in the request is invalid.");
         Ok(Pending { key: key.ok_or_else(unknown)?, signed })
     }
 
@@ -53,7 +54,10 @@ impl Authenticator {
     pub(crate) async fn small(&self, parts: &Parts, body: Incoming) -> Result<(Arc<AccessKey>, Bytes), Refused> {
         let pending = self.head(parts)?;
         let too_large = |_| {
-            Refused::new(ErrorKind::Validation, format!("The request body could not be read, or exceeds {MAX_SMALL_BODY} bytes"))
+            Refused::new(
+                ErrorKind::Validation,
+                format!("The request body could not be read, or exceeds {MAX_SMALL_BODY} bytes"),
+            )
         };
         let body = Limited::new(body, MAX_SMALL_BODY).collect().await.map_err(too_large)?.to_bytes();
         let key = self.verify(pending, &innkeep_auth::digest(&body))?;

@@ -29,6 +29,8 @@ pub struct Config {
     pub max_starts_per_second: u32,
     /// Seconds that streams may take to finish, and agents to end, at shutdown; default 15.
     pub shutdown_grace_secs: u64,
+    /// Days for which an agent's output is kept after its last line; default 7.
+    pub log_retention_days: u32,
     /// What is logged, in the syntax of `RUST_LOG`; default `info`.
     pub log: String,
     /// Log lines as JSON; default false.
@@ -68,6 +70,7 @@ impl Default for Config {
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
+            log_retention_days: 7,
             log: "info".to_owned(),
             log_json: false,
         }
@@ -151,7 +154,11 @@ impl Config {
 
     /// Checks what no single setting can: that listening beyond loopback is meant.
     pub fn check(self) -> Result<Self, Error> {
-        if self.listen.ip().is_loopback() || self.allow_plain_http { Ok(self) } else { Err(Error::PlainHttp(self.listen)) }
+        if self.listen.ip().is_loopback() || self.allow_plain_http {
+            Ok(self)
+        } else {
+            Err(Error::PlainHttp(self.listen))
+        }
     }
 
     /// Returns the settings as a file that would give them.
@@ -193,7 +200,8 @@ mod tests {
     #[test]
     fn variables_win_over_the_file_and_the_file_over_defaults() {
         let file = "region = \"eu-west-1\"\nmax_starts_per_second = 3\n";
-        let config = load(file, &[("INNKEEP_MAX_STARTS_PER_SECOND", "9"), ("INNKEEP_URL", "x"), ("PATH", "y")]).unwrap();
+        let config =
+            load(file, &[("INNKEEP_MAX_STARTS_PER_SECOND", "9"), ("INNKEEP_URL", "x"), ("PATH", "y")]).unwrap();
         assert_eq!((config.region.as_str(), config.max_starts_per_second), ("eu-west-1", 9));
         assert_eq!(config.listen, Config::default().listen);
         assert_eq!(load("", &[("INNKEEP_ACCOUNT", "\"123456789012\"")]).unwrap().account.as_str(), "123456789012");

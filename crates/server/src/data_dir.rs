@@ -92,9 +92,8 @@ impl DataDir {
 
     /// Writes `credentials` in the format that every AWS tool reads.
     pub(crate) fn write_credentials(&self, key_id: &str, secret: &str, region: &str) -> Result<(), Error> {
-        let text = format!(
-            "[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\nregion = {region}\n"
-        );
+        let text =
+            format!("[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\nregion = {region}\n");
         self.write_private("credentials", text.as_bytes())
     }
 
@@ -102,8 +101,7 @@ impl DataDir {
     fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.new")));
         let write = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)

@@ -3,6 +3,7 @@
 mod authenticate;
 mod config;
 mod data_dir;
+mod housekeeping;
 mod keys;
 mod listener;
 mod logging;
@@ -109,9 +110,23 @@ impl Server {
             Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 
-        let parts = Parts { config: &config, data_dir: &data_dir, store: &store, artifacts, registry: &registry, clock, keys, tasks: &tasks };
+        let parts = Parts {
+            config: &config,
+            data_dir: &data_dir,
+            store: &store,
+            artifacts,
+            registry: &registry,
+            clock: clock.clone(),
+            keys,
+            tasks: &tasks,
+        };
         let router = Arc::new(parts.router(&root.secret));
         router.control.resume().await?;
+        let retention = Duration::from_secs(u64::from(config.log_retention_days) * 24 * 60 * 60);
+        tasks.spawn(
+            Kind::Housekeeping,
+            housekeeping::run(data_dir.path().join("logs"), retention, clock, tasks.clone()),
+        );
         tasks.spawn(Kind::Listener, listener::listen(listener, router, tasks.clone()));
 
         let url = format!("http://{addr}");
@@ -122,7 +137,8 @@ impl Server {
             account: config.account.to_string(),
         })?;
         info!(server.url = %url, server.isolation = "process", "listening on {url}");
-        let credentials = Credentials { access_key_id: root.id.clone(), secret: root.secret.clone(), session_token: None };
+        let credentials =
+            Credentials { access_key_id: root.id.clone(), secret: root.secret.clone(), session_token: None };
         Ok(Self { url, credentials, config, registry, store, tasks, _data_dir: data_dir })
     }
 
@@ -151,10 +167,7 @@ impl Server {
         });
         let _ = drained.await;
         self.registry.shutdown(Duration::from_secs(self.config.shutdown_grace_secs)).await;
-        // A client that never reads its answer would hold its connection for ever.
-        if tokio::time::timeout(Duration::from_secs(2), self.tasks.finish()).await.is_err() {
-            warn!("some connections did not end in time and were cut");
-        }
+        self.tasks.finish().await;
         if let Err(error) = self.store.close().await {
             warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
         }
@@ -193,8 +206,7 @@ impl Parts<'_> {
         });
         let signing_keys = Arc::new(SigningKeys::default());
         let gateway = Gateway::new(self.gateway_config(signing_keys.clone()));
-        let authenticator =
-            Arc::new(Authenticator { keys: self.keys, signing: signing_keys, clock: self.clock });
+        let authenticator = Arc::new(Authenticator { keys: self.keys, signing: signing_keys, clock: self.clock });
         let operator = Operator {
             store: self.store.clone(),
             artifacts: self.artifacts,

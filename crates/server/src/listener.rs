@@ -74,7 +74,10 @@ async fn serve(stream: TcpStream, router: Arc<Router>, tasks: Tasks) {
         result = &mut connection => result,
         () = tasks.stopping().cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                result = connection => result,
+                () = tasks.cut().cancelled() => return,
+            }
         }
     };
     if let Err(error) = result {

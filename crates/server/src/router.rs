@@ -47,11 +47,17 @@ impl Router {
         }
         match innkeep_control::route(request.method(), path) {
             Some(route) => self.control(route, request).await.unwrap_or_else(Refused::into_response),
-            None => Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", request.method())).into_response(),
+            None => {
+                Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", request.method())).into_response()
+            }
         }
     }
 
-    async fn control(&self, route: innkeep_control::Route, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    async fn control(
+        &self,
+        route: innkeep_control::Route,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
         let (parts, body) = request.into_parts();
         let (key, body) = self.authenticator.small(&parts, body).await?;
         let principal = Principal { key_id: key.id.clone(), operator: key.operator };

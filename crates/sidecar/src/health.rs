@@ -26,7 +26,11 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const ROUTE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tells every change of the agent's health in `state`. Returns only if the agent will never be ready: why, for people.
-pub(crate) async fn watch(plan: &LaunchPlan, mut bound: watch::Receiver<Bound>, state: &watch::Sender<AgentState>) -> String {
+pub(crate) async fn watch(
+    plan: &LaunchPlan,
+    mut bound: watch::Receiver<Bound>,
+    state: &watch::Sender<AgentState>,
+) -> String {
     let deadline = Instant::now() + Duration::from_millis(plan.start_timeout_ms);
     let mut last_miss = None;
     let ready = timeout_at(deadline, until_ready(plan.health, &mut bound, &mut last_miss)).await;
@@ -131,9 +135,8 @@ fn no_route(status: u16) -> String {
 
 fn never_ready(plan: &LaunchPlan, bound: &Bound, last_miss: Option<&Miss>) -> String {
     let seconds = Duration::from_millis(plan.start_timeout_ms).as_secs_f64();
-    let mut text = format!(
-        "Runtime initialization time exceeded. Please make sure that initialization completes in {seconds}s."
-    );
+    let mut text =
+        format!("Runtime initialization time exceeded. Please make sure that initialization completes in {seconds}s.");
     let written = match (last_miss, bound.others.as_slice()) {
         (Some(miss), _) => write!(text, " The agent listens on port {}, but {miss}.", plan.port),
         (None, []) => write!(text, " Nothing listens on port {}.", plan.port),

@@ -75,7 +75,8 @@ fn parse(received: &[u8], ended: bool, max_body: usize) -> io::Result<Option<Ans
 
 fn split_head(received: &[u8]) -> Option<(String, &[u8])> {
     let ends = [b"\r\n\r\n".as_slice(), b"\n\n"];
-    let (at, end) = (0..received.len()).find_map(|at| Some((at, ends.iter().find(|e| received[at..].starts_with(e))?)))?;
+    let (at, end) =
+        (0..received.len()).find_map(|at| Some((at, ends.iter().find(|e| received[at..].starts_with(e))?)))?;
     let (head, rest) = received.split_at(at);
     Some((String::from_utf8_lossy(head).into_owned(), rest.get(end.len()..).unwrap_or_default()))
 }
@@ -101,7 +102,8 @@ fn unchunk(mut rest: &[u8], max_body: usize) -> io::Result<Option<Vec<u8>>> {
         let wanted = size.min(max_body - body.len());
         let Some(chunk) = after.get(..wanted) else { return Ok(None) };
         body.extend_from_slice(chunk);
-        let Some(next) = after.get(size..).and_then(|next| next.iter().position(|&b| b == b'\n').and_then(|at| next.get(at + 1..)))
+        let Some(next) =
+            after.get(size..).and_then(|next| next.iter().position(|&b| b == b'\n').and_then(|at| next.get(at + 1..)))
         else {
             return Ok((body.len() == max_body).then_some(body));
         };

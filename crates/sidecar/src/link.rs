@@ -11,8 +11,8 @@ use innkeep_protocol::link::{AgentState, MAX_FRAME, PROTOCOL, ToHost, ToSidecar}
 use innkeep_types::SandboxId;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, sockopt,
 };
 use rustix::process::Pid;
 use tokio::io::unix::AsyncFd;
@@ -54,10 +54,9 @@ pub(crate) fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Serves hosts until the agent has ended and the host, if there is one, has been told.
+/// Serves hosts until one has been told the agent's end.
 pub(crate) async fn serve(listener: OwnedFd, door: Door) -> io::Result<()> {
     let listener = sys::watch(listener)?;
-    let mut state = door.state.clone();
     let mut host = JoinSet::new();
     loop {
         tokio::select! {
@@ -65,12 +64,11 @@ pub(crate) async fn serve(listener: OwnedFd, door: Door) -> io::Result<()> {
                 host.abort_all();
                 host.spawn(attend(socket, door.clone()));
             },
-            Some(_) = host.join_next() => {}
-            _ = state.wait_for(|state| matches!(state, AgentState::Exited(_))) => break,
+            Some(ended) = host.join_next() => if matches!(ended, Ok(Ok(()))) {
+                return Ok(());
+            },
         }
     }
-    while host.join_next().await.is_some() {}
-    Ok(())
 }
 
 /// Takes the next connection in; none if its other end is not our user's or root's.
@@ -91,7 +89,7 @@ async fn accept(listener: &AsyncFd<OwnedFd>) -> io::Result<Option<AsyncFd<OwnedF
     }
 }
 
-/// Serves one host to the end of its connection, or of the agent.
+/// Serves one host until it has been told the agent's end. Any other end of its connection is an error.
 async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
     let ToSidecar::Hello { .. } = receive(&socket).await? else { return Err(io::ErrorKind::InvalidData.into()) };
     let hello = ToHost::Hello {
@@ -137,7 +135,8 @@ async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
 
 /// Connects to the agent and says to which port. The descriptor belongs to no event loop any more.
 async fn dial(address: Option<SocketAddr>) -> io::Result<(OwnedFd, u16)> {
-    let address = address.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the agent listens on no port yet"))?;
+    let address =
+        address.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the agent listens on no port yet"))?;
     let stream = timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
     Ok((stream.into_std()?.into(), address.port()))
@@ -183,7 +182,8 @@ fn send_now(socket: BorrowedFd<'_>, frame: &[u8], descriptor: Option<BorrowedFd<
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+    rustix::net::sendmsg(socket, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        .map(drop)
 }
 
 /// Returns the message as one frame. Log lines full of control characters grow six-fold as JSON: then the oldest go.

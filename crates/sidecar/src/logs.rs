@@ -86,7 +86,7 @@ impl Logs {
         while !bytes.is_empty() {
             let room = LOG_LINE_BYTES - output.partial.len();
             let line_end = bytes.iter().take(room).position(|&byte| byte == b'\n');
-            let (part, rest) = bytes.split_at(line_end.unwrap_or(room.min(bytes.len())));
+            let (part, rest) = bytes.split_at(line_end.unwrap_or_else(|| room.min(bytes.len())));
             output.partial.extend_from_slice(part);
             bytes = if line_end.is_some() { rest.get(1..).unwrap_or_default() } else { rest };
             if line_end.is_some() || output.partial.len() == LOG_LINE_BYTES {

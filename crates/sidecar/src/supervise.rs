@@ -30,7 +30,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// The longest that is waited for output after the agent's end.
 const DRAIN: Duration = Duration::from_millis(100);
 
-/// The longest that is waited for a host to take the last message.
+/// The longest that is waited for a host to take the last message, or to connect at all: an agent may end before it can.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An agent that is being ended.
@@ -97,8 +97,10 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
         }
     };
     children.kill_all().await;
-    // Nearly always done at once: nobody is left who could hold the pipes open.
-    let _ = timeout(DRAIN, &mut output).await;
+    if talking {
+        // Nearly always done at once: nobody is left who could hold the pipes open.
+        let _ = timeout(DRAIN, &mut output).await;
+    }
     drop(output);
     let facts = ExitFacts {
         exit,

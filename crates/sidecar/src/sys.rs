@@ -73,7 +73,7 @@ const OFFSET_ARCH: u32 = 4;
 const AUDIT_ARCH: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 const AUDIT_ARCH: u32 = 0xC000_00B7;
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "system call numbers are small")]
+#[expect(clippy::cast_possible_truncation, reason = "system call numbers are small")]
 const NR_BIND: u32 = libc::SYS_bind as u32;
 
 const fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
@@ -149,7 +149,7 @@ pub(crate) fn receive_bind(listener: BorrowedFd<'_>) -> io::Result<BindCall> {
         return Err(io::Error::last_os_error());
     }
     let thread = i32::try_from(call.pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the kernel reads an int from the register")]
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel reads an int from the register")]
     let socket = call.data.args[0] as RawFd;
     Ok(BindCall { id: call.id, thread, socket, address: call.data.args[1], length: call.data.args[2] })
 }

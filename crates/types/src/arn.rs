@@ -41,7 +41,8 @@ impl RuntimeArn {
     pub fn parse_with_endpoint(s: &str) -> Result<(Self, Option<EndpointName>), InvalidArn> {
         let mut parts = s.splitn(6, ':');
         let mut next = || parts.next().ok_or(InvalidArn);
-        let (arn, partition, service, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
+        let (arn, partition, service, region, account, resource) =
+            (next()?, next()?, next()?, next()?, next()?, next()?);
         let partition_ok = partition == "aws" || partition.strip_prefix("aws-").is_some_and(|rest| !rest.is_empty());
         if arn != "arn" || !partition_ok || service != "bedrock-agentcore" {
             return Err(InvalidArn);

@@ -39,7 +39,6 @@ impl Process {
         Ok(process.filter(|_| start_time(facts.pid) == Some(facts.start_time)))
     }
 
-
     /// Kills it.
     pub(super) fn kill(&self) {
         // One that is gone already is what we want.

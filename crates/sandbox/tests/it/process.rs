@@ -68,7 +68,10 @@ async fn an_agent_that_ends_at_import_is_told_at_once_with_its_last_words() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let AgentState::Exited(facts) = state else { unreachable!() };
     assert_eq!((facts.exit, facts.cause), (AgentExit::Code(1), ExitCause::Itself));
-    assert_eq!(BTreeSet::from_iter(facts.log_tail), BTreeSet::from(["hello".to_owned(), "no model configured".to_owned()]));
+    assert_eq!(
+        BTreeSet::from_iter(facts.log_tail),
+        BTreeSet::from(["hello".to_owned(), "no model configured".to_owned()])
+    );
 
     assert_eq!(sandbox.kill(Duration::ZERO).await.unwrap().exit, AgentExit::Code(1));
     assert!(!world.directory(&sandbox).exists());
@@ -82,7 +85,10 @@ async fn an_agent_that_binds_another_port_is_not_ready_and_told_which() {
     let world = World::new();
     for (script, words) in [
         ("import time\ntime.sleep(60)", "Nothing listens on port 8080."),
-        ("import socket, time\nserver = socket.create_server(('127.0.0.1', 39117))\ntime.sleep(60)", "listens on 39117 instead"),
+        (
+            "import socket, time\nserver = socket.create_server(('127.0.0.1', 39117))\ntime.sleep(60)",
+            "listens on 39117 instead",
+        ),
         (&format!("{PING}\nserve(lambda: 'x', ping=500)"), "GET /ping was answered with status 500"),
     ] {
         let mut spec = world.spec(script);
@@ -131,7 +137,8 @@ async fn changes_of_health_and_misses_are_told() {
         .await
         .unwrap();
     fs::write(code.join("sick"), "").unwrap();
-    let sick = |state: &AgentState| matches!(state, AgentState::Missed { misses: 3.., detail } if detail.contains("500"));
+    let sick =
+        |state: &AgentState| matches!(state, AgentState::Missed { misses: 3.., detail } if detail.contains("500"));
     state.wait_for(sick).await.unwrap();
     fs::remove_file(code.join("sick")).unwrap();
     state.wait_for(|state| matches!(state, AgentState::Healthy(_))).await.unwrap();
@@ -164,7 +171,9 @@ async fn kill_leaves_no_process_whatever_the_agent_started() {
 #[tokio::test]
 async fn sigterm_gives_an_agent_the_chance_to_end_itself() {
     let world = World::new();
-    let script = format!("import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{PING}\nserve(lambda: 'x')");
+    let script = format!(
+        "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{PING}\nserve(lambda: 'x')"
+    );
     let sandbox = world.launch_ready(world.spec(&script)).await;
     let facts = sandbox.kill(SOON).await.unwrap();
     assert_eq!((facts.exit, facts.cause), (AgentExit::Code(7), ExitCause::Stopped));
@@ -256,7 +265,9 @@ async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothing() {
     std::sync::Arc::make_mut(&mut no_program.bundle).argv = vec!["/no/such/program".to_owned()];
     let mut no_directory = world.spec("");
     std::sync::Arc::make_mut(&mut no_directory.bundle).code = "/no/such/directory".into();
-    for (spec, words) in [(no_program, "could not execute /no/such/program"), (no_directory, "/no/such/directory is no directory")] {
+    for (spec, words) in
+        [(no_program, "could not execute /no/such/program"), (no_directory, "/no/such/directory is no directory")]
+    {
         let directory = world.sandbox_directory(&spec.sandbox);
         match world.launch(spec).await {
             Err(Error::Agent { message }) => assert!(message.contains(words), "{message}"),

@@ -242,13 +242,19 @@ mod tests {
     fn a_log_is_read_on_from_where_it_was_left_and_only_in_whole_lines() {
         let dir = tempfile::tempdir().unwrap();
         let filter = Filter { runtime: None, endpoint: None, session: None, since_ms: 5, grep: Some("e".to_owned()) };
-        append(dir.path(), "{\"t\":4,\"s\":\"o\",\"m\":\"early\"}\n{\"t\":5,\"s\":\"o\",\"m\":\"one\"}\n{\"t\":6,\"s\":\"e\"");
+        append(
+            dir.path(),
+            "{\"t\":4,\"s\":\"o\",\"m\":\"early\"}\n{\"t\":5,\"s\":\"o\",\"m\":\"one\"}\n{\"t\":6,\"s\":\"e\"",
+        );
         let mut entries = Vec::new();
         let offset = read_sandbox(dir.path(), &record(), &filter, None, &mut entries);
         assert_eq!(entries.iter().map(|e| e.message.as_str()).collect::<Vec<_>>(), ["one"]);
         append(dir.path(), ",\"m\":\"three\"}\nno json\n{\"t\":7,\"s\":\"o\",\"m\":\"no\"}\n");
         entries.clear();
         read_sandbox(dir.path(), &record(), &filter, Some(offset), &mut entries);
-        assert_eq!(entries.iter().map(|e| (e.message.as_str(), e.stream.as_str())).collect::<Vec<_>>(), [("three", "stderr")]);
+        assert_eq!(
+            entries.iter().map(|e| (e.message.as_str(), e.stream.as_str())).collect::<Vec<_>>(),
+            [("three", "stderr")]
+        );
     }
 }
