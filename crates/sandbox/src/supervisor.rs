@@ -146,7 +146,13 @@ impl Supervisor {
     fn agent_changed(&mut self, level: AgentState, wake: &mut Wake) {
         match level {
             AgentState::Healthy(ping) => self.health(ping, wake),
-            AgentState::Missed { misses, detail } => self.feed(Event::Missed { misses, detail }, None, wake),
+            AgentState::Missed { misses, detail } => {
+                // An agent that serves one connection at a time is deaf to the next check while we keep one open.
+                if let Some(running) = self.session.running.get() {
+                    running.upstream.close_idle();
+                }
+                self.feed(Event::Missed { misses, detail }, None, wake);
+            }
             AgentState::Exited(facts) => {
                 let ended = after_exit(facts);
                 self.feed(Event::AgentExited(ended.reason.clone()), Some(ended), wake);
@@ -248,7 +254,7 @@ impl Supervisor {
     /// Ends the sandbox, and goes on answering meanwhile.
     async fn end(&mut self, sandbox: &Arc<dyn Sandbox>, grace: Duration) {
         if let Some(running) = self.session.running.get() {
-            running.upstream.close_idle();
+            running.upstream.close();
         }
         let end = start::end(sandbox, grace);
         tokio::pin!(end);
