@@ -265,6 +265,19 @@ class Agent:
     def stop(self, session) -> dict:
         return self.server.data.stop_runtime_session(agentRuntimeArn=self.arn, runtimeSessionId=session)
 
+    def view(self, session) -> dict | None:
+        """What operators are shown of a session, also after its end; looking neither starts nor extends it."""
+        answer = self.server.request("GET", f"/innkeep/v1/sessions?runtime={self.id}&session={session}&all=true")
+        assert answer.status == 200, answer
+        return next(iter(answer.json()["sessions"]), None)
+
+    def wait_for_state(self, session, state, seconds=20.0) -> dict:
+        def look():
+            view = self.view(session)
+            return view if view and view["state"] == state else None
+
+        return wait_for(f"session {session} to be {state}", look, seconds)
+
     @property
     def path(self) -> str:
         """The target of an invocation by ARN, encoded as the SDKs do."""

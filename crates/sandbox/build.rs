@@ -14,7 +14,7 @@ use std::process::Command;
 const PREBUILT: &str = "INNKEEP_SIDECAR_PREBUILT";
 
 /// Variables of the outer build that would change, or hang, the inner one.
-const REMOVED: [&str; 14] = [
+const REMOVED: [&str; 12] = [
     "CARGO_TARGET_DIR",
     "DEBUG",
     "HOST",
@@ -22,11 +22,9 @@ const REMOVED: [&str; 14] = [
     "OPT_LEVEL",
     "OUT_DIR",
     "PROFILE",
-    "RUSTC",
     "RUSTC_LINKER",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
-    "RUSTDOC",
     "RUSTFLAGS",
     "TARGET",
 ];

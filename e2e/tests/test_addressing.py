@@ -73,9 +73,13 @@ def test_an_endpoint_arn_that_contradicts_the_qualifier_is_refused(probe):
     check_refused(probe, f"/runtimes/{endpoint}/invocations?qualifier=other", 400, "ValidationException")
 
 
-@pytest.mark.parametrize("session", ["short", "s" * 257])
-def test_a_session_id_of_the_wrong_length_is_refused(probe, session):
-    check_refused(probe, probe.path, 400, "ValidationException", "33", session)
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [("short", "greater than or equal to 33"), ("s" * 257, "less than or equal to 256")],
+)
+def test_a_session_id_of_the_wrong_length_is_refused(probe, session, words):
+    words = f"Value at 'runtimeSessionId' failed to satisfy constraint: Member must have length {words}"
+    check_refused(probe, probe.path, 400, "ValidationException", words, session)
 
 
 def test_boto3_gets_typed_exceptions(probe):

@@ -7,7 +7,7 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from harness import new_session
+from harness import SESSION_HEADER, new_session
 
 JSON = {"Content-Type": "application/json"}
 BODY = b'{"do": "facts"}'
@@ -62,8 +62,8 @@ def test_a_query_that_was_not_signed_is_denied(probe):
 
 
 def test_a_header_that_was_changed_after_signing_is_denied(probe):
-    headers = probe.server.signed("POST", probe.path, BODY, JSON | {"baggage": "team=blue"})
-    check_denied(probe.server.request("POST", probe.path, BODY, headers | {"baggage": "team=red"}, sign=False))
+    headers = probe.server.signed("POST", probe.path, BODY, JSON | {SESSION_HEADER: new_session()})
+    check_denied(probe.server.request("POST", probe.path, BODY, headers | {SESSION_HEADER: new_session()}, sign=False))
 
 
 def test_a_refused_upload_gets_its_answer_and_no_reset(probe):

@@ -10,6 +10,9 @@ import pytest
 from harness import AGENTS, EXAMPLES, binary, innkeep, running_server, wait_for
 
 
+KEY = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/EXAMPLEKEY\n"
+
+
 @pytest.fixture(scope="module")
 def cli():
     """A server with `hello` deployed through the command line; returns a function that runs commands against it."""
@@ -97,9 +100,7 @@ def test_a_usage_error_is_status_2(cli):
 
 
 def test_a_key_that_is_refused_is_status_4(cli, tmp_path):
-    (tmp_path / "credentials").write_text(
-        "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/EXAMPLEKEY\n"
-    )
+    (tmp_path / "credentials").write_text(KEY)
     ran = innkeep("status", "--url", cli.server.url, data_dir=tmp_path)
     assert ran.returncode == 4, ran.stderr
 
@@ -123,6 +124,7 @@ def test_a_time_out_is_status_6(cli, tmp_path):
 
 
 def test_no_server_is_status_7(tmp_path):
+    (tmp_path / "credentials").write_text(KEY)
     ran = innkeep("status", "--url", "http://127.0.0.1:1", data_dir=tmp_path)
     assert ran.returncode == 7 and "127.0.0.1:1" in ran.stderr
 

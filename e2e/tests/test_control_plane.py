@@ -110,7 +110,7 @@ def test_a_name_that_is_taken_is_a_conflict(server, artifact):
         ({"agentRuntimeName": "has-a-hyphen"}, "agentRuntimeName"),
         ({"agentRuntimeName": "1st"}, "agentRuntimeName"),
         ({"roleArn": "arn:aws:s3:::bucket"}, "roleArn"),
-        ({"lifecycleConfiguration": {"idleRuntimeSessionTimeout": 30}}, "idleRuntimeSessionTimeout"),
+        ({"lifecycleConfiguration": {"maxLifetime": 1_209_601}}, "maxLifetime"),
         (
             {"lifecycleConfiguration": {"idleRuntimeSessionTimeout": 600, "maxLifetime": 300}},
             "idleRuntimeSessionTimeout must be less than or equal to maxLifetime",

@@ -1,13 +1,12 @@
 """Agents as people write them, mistakes included. Each folder under agents/ is one of them."""
 
-import json
 import shutil
 import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import AGENTS, new_session, wait_for
+from harness import AGENTS, new_session
 
 
 def check_create_fails(server, folder, *words):
@@ -75,11 +74,7 @@ def test_one_that_says_healthy_busy_is_not_idle(probe):
     session = new_session()
     probe.ask({"do": "set_ping", "status": "HealthyBusy"}, session)
 
-    def view():
-        answer = probe.server.request("GET", f"/innkeep/v1/sessions?runtime={probe.id}&session={session}")
-        return json.loads(answer.body)["sessions"][0]
-
-    busy = wait_for("the change to be seen", lambda: (v := view())["state"] == "Active" and v, 10)
+    busy = probe.wait_for_state(session, "Active", 10)
     assert busy["openRequests"] == 0 and "idleLeftMs" not in busy
     probe.ask({"do": "set_ping", "status": "Healthy"}, session)
-    wait_for("the session to be idle again", lambda: view()["state"] == "Idle", 10)
+    probe.wait_for_state(session, "Idle", 10)

@@ -30,18 +30,12 @@ def test_background_work_keeps_the_session_active(sdk_agent):
     session = new_session()
     assert sdk_agent.ask({"task": 4}, session)["task"] == "started"
 
-    def view():
-        answer = sdk_agent.server.request("GET", f"/innkeep/v1/sessions?runtime={sdk_agent.id}&session={session}")
-        return answer.json()["sessions"][0]
-
     def busy_without_a_request():
-        seen = view()
-        return seen["state"] == "Active" and seen["openRequests"] == 0
+        view = sdk_agent.view(session)
+        return view["state"] == "Active" and view["openRequests"] == 0
 
     wait_for("the work to be seen", busy_without_a_request, 10)
-    wait_for("the session to be idle afterwards", lambda: view()["state"] == "Idle", 20)
-    # /ping of this SDK says when the work ended, so that the idle clock starts there.
-    assert view()["idleLeftMs"] > 0
+    assert sdk_agent.wait_for_state(session, "Idle")["idleLeftMs"] > 0
 
 
 def test_several_sdk_agents_bind_the_same_port_side_by_side(sdk_agent):

@@ -89,11 +89,7 @@ def test_a_caller_who_leaves_a_stream_frees_the_session(probe, tmp_path):
     connection.request("POST", probe.path, body, headers)
     connection.getresponse().read(1)
 
-    def view():
-        answer = probe.server.request("GET", f"/innkeep/v1/sessions?runtime={probe.id}&session={session}")
-        return answer.json()["sessions"][0]
-
-    assert view()["openRequests"] == 1
+    assert probe.view(session)["openRequests"] == 1
     connection.sock.close()
     connection.close()
-    wait_for("the lease to end", lambda: view()["openRequests"] == 0)
+    wait_for("the lease to end", lambda: probe.view(session)["openRequests"] == 0)

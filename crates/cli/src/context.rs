@@ -49,6 +49,7 @@ impl Context {
                 return Err(Failure::new(Code::Unreachable, message).with_fix(fix));
             }
         };
+        // Without a key it is the server's to refuse: perhaps there is none at that address, which is the better news.
         Ok(Client::new(endpoint, self.credentials()?)?)
     }
 
@@ -75,13 +76,13 @@ impl Context {
         parsed.map(Some).map_err(|e| Failure::new(Code::Failed, format!("cannot read {}: {e}", path.display())))
     }
 
-    fn credentials(&self) -> Result<Credentials, Failure> {
+    fn credentials(&self) -> Result<Option<Credentials>, Failure> {
         let own = self.data_dir.join("credentials");
         if let Some(profile) = &self.profile {
             let shared = self.shared_credentials_file();
             for path in [Some(&own), shared.as_ref()].into_iter().flatten() {
                 if let Some(key) = read_if_present(path)?.and_then(|text| credentials::parse(&text, profile)) {
-                    return Ok(key);
+                    return Ok(Some(key));
                 }
             }
             let message = format!("no profile {profile} in {}", own.display());
@@ -90,17 +91,14 @@ impl Context {
             );
         }
         if let Some(key) = read_if_present(&own)?.and_then(|text| credentials::parse(&text, "default")) {
-            return Ok(key);
+            return Ok(Some(key));
         }
         let variable = |name: &str| self.environment.get(name).map(str::to_owned);
-        match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-            (Some(access_key_id), Some(secret)) => {
-                Ok(Credentials { access_key_id, secret, session_token: variable("AWS_SESSION_TOKEN") })
-            }
-            _ => Err(Failure::new(Code::NotAuthorised, format!("no key: {} does not exist", own.display())).with_fix(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name the server's directory with --data-dir",
-            )),
-        }
+        let pair = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
+        Ok(pair.map(|(access_key_id, secret)| {
+            let session_token = variable("AWS_SESSION_TOKEN");
+            Credentials { access_key_id, secret, session_token }
+        }))
     }
 
     fn shared_credentials_file(&self) -> Option<PathBuf> {
@@ -179,7 +177,7 @@ mod tests {
             (client.endpoint().url.as_str(), client.endpoint().region.as_str()),
             ("http://127.0.0.1:7080", "eu-west-1")
         );
-        assert_eq!(client.credentials().access_key_id, "AKIA1");
+        assert_eq!(client.credentials().unwrap().access_key_id, "AKIA1");
     }
 
     #[test]
@@ -203,7 +201,7 @@ mod tests {
         ]);
         let client = context(dir.path(), Some("http://b:2"), None, aws.clone()).client().unwrap();
         assert_eq!((client.endpoint().url.as_str(), client.endpoint().region.as_str()), ("http://b:2", "us-east-1"));
-        assert_eq!(client.credentials().access_key_id, "AKIA9");
+        assert_eq!(client.credentials().unwrap().access_key_id, "AKIA9");
         assert_eq!(context(dir.path(), None, None, aws).client().unwrap().endpoint().url, "http://a:1");
     }
 
@@ -214,8 +212,9 @@ mod tests {
             context(dir, url, profile, Environment::default()).client().map(drop).unwrap_err().code
         };
         assert_eq!(code(empty.path(), None, None), Code::Unreachable);
-        assert_eq!(code(empty.path(), Some("http://a:1"), None), Code::NotAuthorised);
         assert_eq!(code(full.path(), None, Some("other")), Code::NotAuthorised);
         assert_eq!(code(full.path(), Some("https://a"), None), Code::Usage);
+        let keyless = context(empty.path(), Some("http://a:1"), None, Environment::default()).client().unwrap();
+        assert!(keyless.credentials().is_none(), "whether there is a server comes first");
     }
 }

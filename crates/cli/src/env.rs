@@ -1,11 +1,11 @@
 //! `innkeep env`: the variables by which unmodified clients find this server.
 
 use clap::{Args, ValueEnum};
-use innkeep_sdk::Client;
+use innkeep_sdk::{Credentials, Endpoint};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::snippets::quote;
 
 /// Print the variables by which AWS SDKs, the AWS CLI and curl find this server
@@ -28,7 +28,13 @@ enum Shell {
 impl Env {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
-        let variables = variables(&client);
+        let Some(key) = client.credentials() else {
+            let message = format!("there is no key in {}, nor in the environment", context.data_dir.display());
+            return Err(
+                Failure::new(Code::NotAuthorised, message).with_fix("name the server's directory with --data-dir")
+            );
+        };
+        let variables = variables(client.endpoint(), key);
         if context.out.json {
             return context.out.json(&json!({"environment": object(&variables)}));
         }
@@ -38,18 +44,13 @@ impl Env {
             Shell::Bash => {
                 variables.iter().try_for_each(|(k, v)| context.out.data(format!("export {k}={}", quote(v))))?;
                 // A token left from another account would be sent along and refused.
-                if client.credentials().session_token.is_none() {
-                    context.out.data("unset AWS_SESSION_TOKEN")
-                } else {
-                    Ok(())
-                }
+                if key.session_token.is_none() { context.out.data("unset AWS_SESSION_TOKEN") } else { Ok(()) }
             }
         }
     }
 }
 
-fn variables(client: &Client) -> Vec<(&'static str, String)> {
-    let (endpoint, key) = (client.endpoint(), client.credentials());
+fn variables(endpoint: &Endpoint, key: &Credentials) -> Vec<(&'static str, String)> {
     let urls = [
         "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE",
         "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL",

@@ -101,7 +101,9 @@ impl From<Error> for Failure {
         };
         let fix = match code {
             Code::Unreachable => Some("start a server with `innkeep serve`, or name another with --url"),
-            Code::NotAuthorised => Some("use this server's own key: remove --profile, or `eval \"$(innkeep env)\"`"),
+            Code::NotAuthorised => Some(
+                "give a key that this server knows: --data-dir, --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            ),
             Code::Throttled => Some("try again in a moment; `innkeep sessions ls` shows what is running"),
             _ => None,
         };

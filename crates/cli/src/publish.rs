@@ -193,7 +193,7 @@ async fn settled(
             return Err(Failure::new(Code::TimedOut, message).with_fix(format!("innkeep status {name}")));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(LONGEST_POLL);
+        pause = (pause * 6 / 5).min(LONGEST_POLL);
     }
 }
 

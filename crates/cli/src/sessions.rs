@@ -34,8 +34,12 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct List {
-    #[command(flatten)]
-    of: Of,
+    /// Only of this runtime: name, id or ARN
+    #[arg(value_name = "NAME")]
+    runtime: Option<String>,
+    /// Only of this endpoint
+    #[arg(long)]
+    endpoint: Option<EndpointName>,
     /// Stopped ones too
     #[arg(long, short)]
     all: bool,
@@ -43,20 +47,18 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Named {
+    /// The session's id or short name
+    #[arg(value_parser = resolve::session)]
+    session: SessionId,
     #[command(flatten)]
     of: Of,
-    /// The session's id or short name
-    #[arg(short, long, value_parser = resolve::session)]
-    session: SessionId,
 }
 
 #[derive(Debug, Args)]
 struct Stop {
-    #[command(flatten)]
-    of: Of,
-    /// Its id or short name; may be repeated
+    /// Ids or short names
     #[arg(
-        short, long = "session", value_name = "SESSION", value_parser = resolve::session,
+        value_name = "SESSION", value_parser = resolve::session,
         required_unless_present = "all", conflicts_with = "all"
     )]
     sessions: Vec<SessionId>,
@@ -66,12 +68,14 @@ struct Stop {
     /// With --all: only those that were started longer ago than this, such as 10m
     #[arg(long, requires = "all", value_parser = args::duration)]
     older: Option<Duration>,
+    #[command(flatten)]
+    of: Of,
 }
 
 #[derive(Debug, Args)]
 struct Of {
     /// Only of this runtime: name, id or ARN
-    #[arg(value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     runtime: Option<String>,
     /// Only of this endpoint
     #[arg(long)]
@@ -82,11 +86,12 @@ impl Sessions {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self.action {
-            Action::Ls(List { of, all }) => {
+            Action::Ls(List { runtime, endpoint, all }) => {
+                let of = Of { runtime, endpoint };
                 let sessions = find(&client, of, None, all).await?;
                 list(context.out, &sessions)
             }
-            Action::Inspect(Named { of, session }) => {
+            Action::Inspect(Named { session, of }) => {
                 let sessions = find(&client, of, Some(&session), true).await?;
                 if sessions.is_empty() {
                     return Err(unknown(&session));
@@ -173,7 +178,7 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
 }
 
 async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(), Failure> {
-    let Stop { of, sessions: named, all: _, older } = which;
+    let Stop { sessions: named, all: _, older, of } = which;
     let live = find(client, of, None, false).await?;
     if let Some(absent) = named.iter().find(|id| !live.iter().any(|session| session.session_id == **id)) {
         return Err(unknown(absent));

@@ -67,7 +67,7 @@ fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &Header
         }
     }
     if !headers.contains_key(headers::TRACEPARENT) {
-        headers.insert(headers::TRACEPARENT, fresh_traceparent());
+        headers.insert(headers::TRACEPARENT, fresh_traceparent(context.request_id));
     }
     let session = header_value(context.session.as_str());
     let request_id = header_value(context.request_id.as_str());
@@ -80,9 +80,11 @@ fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &Header
     headers
 }
 
-/// Returns the start of a trace: version 00, random ids, sampled. Source: W3C Trace Context, section 3.2.
-fn fresh_traceparent() -> HeaderValue {
-    let (trace, span) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u64_pair().1);
+/// Returns the start of a trace: version 00, sampled; its ids are the request's own, so that whoever has one finds the other.
+/// Source: W3C Trace Context, section 3.2.
+fn fresh_traceparent(request_id: &RequestId) -> HeaderValue {
+    let id = Uuid::try_parse(request_id.as_str()).unwrap_or_else(|_| Uuid::new_v4());
+    let (trace, span) = (id.as_u128(), id.as_u64_pair().1);
     header_value(&format!("00-{trace:032x}-{span:016x}-01"))
 }
 
@@ -160,10 +162,13 @@ mod tests {
 
     #[test]
     fn a_trace_is_begun_where_the_caller_has_none() {
-        let (one, other) = (forwarded(false, &[]), forwarded(false, &[]));
-        assert_ne!(one, other);
-        let traceparent = one.iter().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
-        let lens: Vec<_> = traceparent.split('-').map(str::len).collect();
-        assert_eq!(lens, [2, 32, 16, 2], "{traceparent}");
+        let traceparent = |id: &str| {
+            let value = fresh_traceparent(&RequestId::parse(id).unwrap());
+            value.to_str().unwrap().to_owned()
+        };
+        let of_uuid = traceparent("0af76519-16cd-43dd-8448-eb211c80319c");
+        assert_eq!(of_uuid, "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-01");
+        assert_eq!(traceparent("r-1").len(), of_uuid.len());
+        assert!(forwarded(false, &[]).iter().any(|line| line.starts_with("traceparent: 00-")));
     }
 }

@@ -117,6 +117,9 @@ pub struct ExitFacts {
     pub exit: AgentExit,
     /// Why the sidecar ended it, if it did.
     pub cause: ExitCause,
+    /// With [`ExitCause::NotReady`]: what [`AgentState::NotReady`] said, which a host that looks late never sees.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// When.
     pub at: UnixMillis,
     /// The agent's last log lines, oldest first; at most [`LOG_TAIL_LINES`].

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::ReadBufCursor;
+use innkeep_types::ErrorKind;
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketType, ipproto, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -30,6 +31,16 @@ pub enum Error {
     /// It could not be looked at, or not be driven.
     #[error("the descriptor is of no use")]
     Io(#[from] io::Error),
+}
+
+impl Error {
+    /// Returns whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Foreign { .. } => ErrorKind::Agent,
+            Self::Io(_) => ErrorKind::Internal,
+        }
+    }
 }
 
 /// A TCP connection to an agent. Dropping it closes it.

@@ -100,6 +100,15 @@ impl Error {
     }
 }
 
+/// What a server before this one left behind.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// Those that live.
+    pub living: Vec<Arc<dyn Sandbox>>,
+    /// Those that ended meanwhile, with how their agents did where the sidecar could write it down.
+    pub dead: Vec<(SandboxId, Option<ExitFacts>)>,
+}
+
 /// Makes sandboxes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
@@ -110,8 +119,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// remains. Dropping the future may leave a sandbox behind: callers run it to its end.
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error>;
 
-    /// Returns the sandboxes that still live from before a restart, and removes what is left of dead ones.
-    async fn adopt(&self) -> Result<Vec<Arc<dyn Sandbox>>, Error>;
+    /// Returns the sandboxes of a server before this one, and removes what is left of dead ones.
+    async fn adopt(&self) -> Result<Adopted, Error>;
 }
 
 /// One running sandbox.

@@ -56,16 +56,20 @@ struct Dials {
 }
 
 impl Link {
-    /// Connects to the sidecar of the sandbox in `directory` and returns the link and the agent's pid.
-    pub(crate) async fn connect(directory: &Path, sandbox: &SandboxId) -> io::Result<(Self, i32)> {
+    /// Connects to the sidecar of the sandbox in `directory`; also returns the agent's pid and where things stand.
+    pub(crate) async fn connect(directory: &Path, sandbox: &SandboxId) -> io::Result<(Self, i32, AgentState)> {
         let socket = sys::watch(connect(directory)?, Interest::READABLE | Interest::WRITABLE)?;
         let link = Self { socket, dials: Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0 }) };
         let hello = timeout(HELLO_TIMEOUT, async {
             link.send(&ToSidecar::Hello { protocol: PROTOCOL }).await?;
-            link.next().await
+            Ok::<_, io::Error>((link.next().await?, link.next().await?))
         });
         match hello.await?? {
-            (ToHost::Hello { sandbox: other, agent_pid, .. }, None) if other == *sandbox => Ok((link, agent_pid)),
+            ((ToHost::Hello { sandbox: other, agent_pid, .. }, None), (ToHost::State(state), None))
+                if other == *sandbox =>
+            {
+                Ok((link, agent_pid, state))
+            }
             _ => Err(broken("the sidecar did not say hello")),
         }
     }
@@ -75,15 +79,9 @@ impl Link {
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn receive(&self, state: &watch::Sender<AgentState>) -> io::Result<()> {
-        loop {
+        while !matches!(*state.borrow(), AgentState::Exited(_)) {
             match self.next().await? {
-                (ToHost::State(new), None) => {
-                    let last = matches!(new, AgentState::Exited(_));
-                    state.send_replace(new);
-                    if last {
-                        return Ok(());
-                    }
-                }
+                (ToHost::State(new), None) => drop(state.send_replace(new)),
                 (ToHost::Dialled { id, port }, Some(descriptor)) => {
                     let stream = DialStream::from_descriptor(descriptor, port).map_err(io::Error::other)?;
                     self.answer(id, Ok(stream));
@@ -92,6 +90,7 @@ impl Link {
                 _ => return Err(broken("the sidecar sent what it must not send now")),
             }
         }
+        Ok(())
     }
 
     /// Returns a fresh connection to the agent.

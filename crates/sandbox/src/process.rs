@@ -11,6 +11,7 @@
 
 mod handle;
 mod launch;
+mod remove;
 mod sandbox;
 
 use std::fs::{self, DirBuilder};
@@ -25,11 +26,12 @@ use innkeep_protocol::link::{LaunchPlan, PROTOCOL, STATE_FILE, SandboxFacts};
 use innkeep_types::{SandboxId, Tier, limits};
 use tracing::warn;
 
-use crate::driver::{Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
 use crate::embedded::Executable;
 use crate::link::Link;
 use crate::tasks::{Kind, Tasks};
 use handle::Process;
+use remove::remove;
 
 /// Where programs are looked for by an agent whose environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -167,15 +169,20 @@ impl Driver for ProcessDriver {
         launched
     }
 
-    async fn adopt(&self) -> Result<Vec<Arc<dyn Sandbox>>, Error> {
-        let mut adopted = Vec::new();
+    async fn adopt(&self) -> Result<Adopted, Error> {
+        let mut adopted = Adopted::default();
         for (id, directory) in found(&self.sandboxes) {
             match self.revive(&id, &directory).await {
-                Ok(Some(sandbox)) => adopted.push(sandbox),
-                Ok(None) => remove(&directory).await,
+                Ok(Some(sandbox)) => adopted.living.push(sandbox),
+                Ok(None) => {
+                    let facts = sandbox::read_exit(&directory);
+                    remove(&directory).await;
+                    adopted.dead.push((id, facts));
+                }
                 Err(error) => {
                     warn!(sandbox.id = %id, "sandbox {id} from before could not be reached and was ended: {error}");
                     remove(&directory).await;
+                    adopted.dead.push((id, None));
                 }
             }
         }
@@ -191,19 +198,6 @@ fn found(sandboxes: &Path) -> Vec<(SandboxId, PathBuf)> {
 
 fn home(directory: &Path) -> PathBuf {
     directory.join("home")
-}
-
-/// Removes a sandbox's directory. What an agent left in its home may be large.
-async fn remove(directory: &Path) {
-    let path = directory.to_owned();
-    let removed =
-        tokio::task::spawn_blocking(move || fs::remove_dir_all(path)).await.map_err(io::Error::other).flatten();
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            warn!("directory {} could not be removed: {error}", directory.display());
-        }
-        _ => {}
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, limits,
+    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::StartRate;
 use crate::deployment::Deployment;
-use crate::driver::{self, Driver};
+use crate::driver::{self, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::session::{Command, Lease, Session, SessionInfo, Status};
 use crate::start::{self, Failure};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{End, Supervisor};
 use crate::tasks::{Kind, Tasks};
 
 /// Why a session could not be used.
@@ -192,24 +192,50 @@ impl Registry {
         if !sessions.start_rate.try_take() {
             return Err(Error::TooManyStarts);
         }
-        let session = self.spawn(key.clone(), deployment.clone());
+        let session = self.spawn(key.clone(), deployment.clone(), None);
         sessions.by_key.insert(key.clone(), session.clone());
         Ok(session)
     }
 
-    fn spawn(&self, key: SessionKey, deployment: Arc<Deployment>) -> Arc<Session> {
+    /// Takes over a sandbox that a server before this one started for the session `key`, with the time that it has lived.
+    /// False if the session has a sandbox already; the caller then ends this one.
+    pub fn adopt(
+        &self,
+        key: SessionKey,
+        deployment: Arc<Deployment>,
+        sandbox: Arc<dyn Sandbox>,
+        started_at: UnixMillis,
+    ) -> bool {
+        let mut sessions = self.shared.sessions.lock();
+        if sessions.closed || sessions.by_key.contains_key(&key) {
+            return false;
+        }
+        let session = self.spawn(key.clone(), deployment, Some((sandbox, started_at)));
+        sessions.by_key.insert(key, session);
+        true
+    }
+
+    fn spawn(
+        &self,
+        key: SessionKey,
+        deployment: Arc<Deployment>,
+        adopted: Option<(Arc<dyn Sandbox>, UnixMillis)>,
+    ) -> Arc<Session> {
         let shared = &self.shared;
-        let (status_tx, status) =
-            watch::channel(Status { state: State::Provisioning, generation: 0, ended: None });
+        let (status_tx, status) = watch::channel(Status { state: State::Provisioning, generation: 0, ended: None });
         let (commands, commands_rx) = mpsc::channel(4);
-        let started = Instant::now();
+        let (now, now_at) = (Instant::now(), shared.clock.now());
+        let (adopted, started_at) = adopted.map_or((None, now_at), |(sandbox, at)| (Some(sandbox), at));
+        // The machine may have been booted since; then the age cannot be told on the monotonic clock, and starts anew.
+        let started = now.checked_sub(now_at.since(started_at)).unwrap_or(now);
         let session = Arc::new(Session {
             key,
             deployment,
-            sandbox: SandboxId::generate(),
+            sandbox: adopted.as_ref().map_or_else(SandboxId::generate, |sandbox| sandbox.id().clone()),
             tier: shared.driver.capabilities().tier,
             started,
-            started_at: shared.clock.now(),
+            started_at,
+            adopted: adopted.is_some(),
             gate: Gate::new(started),
             running: OnceLock::new(),
             status,
@@ -223,16 +249,19 @@ impl Registry {
             tasks: shared.tasks.clone(),
             status: status_tx,
             commands: commands_rx,
+            adopted,
         };
         let entry = Entry { registry: self.clone(), session: session.clone() };
         shared.tasks.spawn(Kind::Session, async move {
-            let (status, stopped) = supervisor.run().await;
+            let end = supervisor.run().await;
             // First out of the registry, then the news: who waits for the end finds the place free.
             drop(entry);
-            status.send_modify(|s| {
-                s.state = stopped;
-                s.generation += 1;
-            });
+            if let End::Gone(status, stopped) = end {
+                status.send_modify(|s| {
+                    s.state = stopped;
+                    s.generation += 1;
+                });
+            }
         });
         session
     }
@@ -296,6 +325,24 @@ impl Registry {
     pub async fn shutdown(&self, grace: Duration) {
         self.shared.sessions.lock().closed = true;
         self.stop_all(|_| true, &StopReason::ServerShutdown, grace).await;
+    }
+
+    /// Leaves all sandboxes to the next server: their agents live on, at most to their `maxLifetime`. New sessions are refused
+    /// from now on.
+    pub async fn detach(&self) {
+        let all: Vec<_> = {
+            let mut sessions = self.shared.sessions.lock();
+            sessions.closed = true;
+            sessions.by_key.values().cloned().collect()
+        };
+        for session in &all {
+            // An actor that has ended has nothing left to leave.
+            let _ = session.commands.send(Command::Detach).await;
+        }
+        for session in all {
+            let mut status = session.status.clone();
+            while status.changed().await.is_ok() {}
+        }
     }
 
     async fn stop_all(&self, matches: impl Fn(&Session) -> bool, reason: &StopReason, grace: Duration) {

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Stop { reason: StopReason, grace: Duration, reply: oneshot::Sender<Result<(), lifecycle::Denied>> },
     /// End it if no request is open; answers whether it did.
     StopIfUnused { reason: StopReason, reply: oneshot::Sender<bool> },
+    /// Leave the sandbox to the next server.
+    Detach,
 }
 
 /// The agent, once it can be spoken to.
@@ -47,8 +49,8 @@ pub(crate) enum Command {
 pub(crate) struct Running {
     pub(crate) sandbox: Arc<dyn Sandbox>,
     pub(crate) upstream: Arc<Upstream>,
-    /// How long the start took.
-    pub(crate) after: Duration,
+    /// How long the start took; none for a sandbox that another server started.
+    pub(crate) after: Option<Duration>,
 }
 
 /// One session with a sandbox.
@@ -60,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) tier: Tier,
     pub(crate) started: Instant,
     pub(crate) started_at: UnixMillis,
+    /// Whether a server before this one started it.
+    pub(crate) adopted: bool,
     pub(crate) gate: Gate,
     pub(crate) running: OnceLock<Running>,
     pub(crate) status: watch::Receiver<Status>,
@@ -83,7 +87,7 @@ impl Session {
             state: state.phase(now.leases),
             tier: self.tier,
             started_at: self.started_at,
-            ready: self.running.get().map(|r| r.after),
+            ready: self.running.get().and_then(|r| r.after),
             open_requests: now.leases,
             idle_left: state.idles_out_at(&rules, now).map(|at| at.saturating_sub(now.age)),
             lifetime_left: Some(rules.max_lifetime.saturating_sub(now.age)),
@@ -154,7 +158,7 @@ impl Lease {
     pub async fn ended(&self) -> Ended {
         let mut status = self.session.status.clone();
         let ended = status.wait_for(|s| s.ended.is_some()).await.ok().and_then(|s| s.ended.clone());
-        ended.unwrap_or(Ended { reason: StopReason::HostLost, exit: None, log_tail: Vec::new() })
+        ended.unwrap_or(Ended { reason: StopReason::HostLost { exit: None }, exit: None, log_tail: Vec::new() })
     }
 }
 

@@ -32,8 +32,9 @@ impl Failure {
     }
 
     fn exited(facts: &ExitFacts) -> Self {
-        let message = match facts.cause {
-            ExitCause::NotReady => "The agent did not become ready in time".to_owned(),
+        let message = match (facts.cause, &facts.detail) {
+            (ExitCause::NotReady, Some(detail)) => detail.clone(),
+            (ExitCause::NotReady, None) => "The agent did not become ready in time".to_owned(),
             _ => format!("The agent ended with {} before it was ready", facts.exit),
         };
         Self { message, exit: Some(facts.exit), log_tail: facts.log_tail.clone(), source: None }

@@ -10,6 +10,7 @@ use innkeep_store::SessionRecord;
 use innkeep_types::lifecycle::{self, Effect, Event, State, Step};
 use innkeep_types::{Clock, StopReason};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -31,6 +32,17 @@ pub(crate) struct Supervisor {
     pub(crate) status: watch::Sender<Status>,
     /// Bounded: a caller who stops a session waits for its turn.
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// The sandbox that a server before this one started, if it is not to be started here.
+    pub(crate) adopted: Option<Arc<dyn Sandbox>>,
+}
+
+/// How an actor's life ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The sandbox is gone, and the session is Stopped with this.
+    Gone(watch::Sender<Status>, State),
+    /// The sandbox lives on for the next server.
+    Detached,
 }
 
 /// What a running actor keeps besides the published state.
@@ -39,30 +51,38 @@ struct Wake {
     at: Instant,
     /// Set when the gate closes: how long the sandbox may take to end.
     kill: Option<Duration>,
+    /// The sandbox is to live on without this server.
+    detached: bool,
 }
 
 impl Supervisor {
-    /// Lives as long as the sandbox. The caller removes the session from the registry afterwards, then publishes its end with
-    /// the returned state.
-    pub(crate) async fn run(mut self) -> (watch::Sender<Status>, State) {
-        let started = self.record(None);
-        // The record is written beside the start, not before it: an fsync must not delay the caller.
-        let recording = self.tasks.spawn(Kind::Session, started);
-
-        let sandbox = self.start().await;
+    /// Lives as long as the sandbox, or until it is detached. The caller removes the session from the registry afterwards, then
+    /// publishes its end with the returned state.
+    pub(crate) async fn run(mut self) -> End {
+        let adopted = self.adopted.take();
+        // The record is written beside the start, so that an fsync does not delay the caller; the gate opens after both.
+        let recording = match adopted {
+            Some(_) => None,
+            None => Some(self.tasks.spawn(Kind::Session, self.record(None))),
+        };
+        let sandbox = match adopted {
+            Some(sandbox) => Some(sandbox),
+            None => self.start().await,
+        };
         if let Some(sandbox) = &sandbox {
-            self.watch_over(sandbox).await;
+            if self.watch_over(sandbox, recording).await.is_break() {
+                return End::Detached;
+            }
         }
         let reason = match self.status.borrow().state.clone() {
             State::Stopping { reason } | State::Stopped { reason } => reason,
-            _ => StopReason::HostLost,
+            _ => StopReason::HostLost { exit: None },
         };
-        let _ = recording.await;
         self.record(Some(reason.clone())).await;
         let session = &self.session;
         info!(session.key = %session.key, sandbox.id = %session.sandbox, stop.reason = reason.as_str(),
             "session {} stopped: {}", session.key, reason.as_str());
-        (self.status, State::Stopped { reason })
+        End::Gone(self.status, State::Stopped { reason })
     }
 
     /// Launches the sandbox. None if that failed; the state then says so, and nothing is left.
@@ -83,18 +103,28 @@ impl Supervisor {
         }
     }
 
-    /// Runs the sandbox to its end.
-    async fn watch_over(&mut self, sandbox: &Arc<dyn Sandbox>) {
+    /// Runs the sandbox to its end, unless it is detached.
+    async fn watch_over(&mut self, sandbox: &Arc<dyn Sandbox>, recording: Option<JoinHandle<()>>) -> ControlFlow<()> {
         let mut agent = sandbox.state();
         let mut wake = self.idle_wake();
-        match self.until_ready(&mut agent, &mut wake).await {
-            Ok(ping) => self.ready(sandbox, ping, &mut wake),
-            Err(failure) => {
-                let ended = failure.into_ended();
+        let first_ping = self.until_ready(&mut agent, &mut wake).await;
+        if let Some(recording) = recording {
+            // An answer must not be given for a session that a crash would forget.
+            let _ = recording.await;
+        }
+        match first_ping {
+            Some(Ok(ping)) => self.ready(sandbox, ping, &mut wake),
+            Some(Err(failure)) => {
+                let mut ended = failure.into_ended();
+                if self.session.adopted {
+                    // It did start once; it ended while no server was there.
+                    ended.reason = StopReason::HostLost { exit: ended.exit };
+                }
                 self.feed(Event::StartFailed(ended.reason.clone()), Some(ended), &mut wake);
             }
+            None => {}
         }
-        while wake.kill.is_none() {
+        while wake.kill.is_none() && !wake.detached {
             tokio::select! {
                 changed = agent.changed() => {
                     if changed.is_err() {
@@ -108,23 +138,26 @@ impl Supervisor {
                 () = sleep_until(wake.at) => self.feed(Event::Tick, None, &mut wake),
             }
         }
+        if wake.detached {
+            return ControlFlow::Break(());
+        }
         self.end(sandbox, wake.kill.unwrap_or_default()).await;
+        ControlFlow::Continue(())
     }
 
-    /// Waits for the first good health answer; meanwhile only the server itself may end the start.
+    /// Waits for the first good health answer; meanwhile only the server itself may end the start. None if it did.
     async fn until_ready(
         &mut self,
         agent: &mut watch::Receiver<AgentState>,
         wake: &mut Wake,
-    ) -> Result<Ping, Failure> {
+    ) -> Option<Result<Ping, Failure>> {
         loop {
             tokio::select! {
-                ping = start::first_ping(agent) => return ping,
+                ping = start::first_ping(agent) => return Some(ping),
                 Some(command) = self.commands.recv() => {
                     self.obey(command, wake);
-                    if wake.kill.is_some() {
-                        let message = "The session was stopped before the agent was ready".to_owned();
-                        return Err(Failure { message, exit: None, log_tail: Vec::new(), source: None });
+                    if wake.kill.is_some() || wake.detached {
+                        return None;
                     }
                 }
             }
@@ -133,14 +166,16 @@ impl Supervisor {
 
     fn ready(&mut self, sandbox: &Arc<dyn Sandbox>, ping: Ping, wake: &mut Wake) {
         let session = self.session.clone();
-        let after = session.started.elapsed();
+        let age = session.started.elapsed();
+        let after = (!session.adopted).then_some(age);
         let upstream = Arc::new(Upstream::new(sandbox.clone()));
         // The actor sets it once, and the gate opens after it.
         let _ = session.running.set(Running { sandbox: sandbox.clone(), upstream, after });
         self.feed(Event::Ready, None, wake);
         self.health(ping, wake);
         info!(session.key = %session.key, sandbox.id = %session.sandbox, sandbox.tier = session.tier.as_str(),
-            start_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX), "session {} ready", session.key);
+            session.age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX), session.adopted = session.adopted,
+            "session {} ready", session.key);
     }
 
     fn agent_changed(&mut self, level: AgentState, wake: &mut Wake) {
@@ -176,8 +211,9 @@ impl Supervisor {
     }
 
     fn lost(&mut self, wake: &mut Wake) {
-        let ended = Ended { reason: StopReason::HostLost, exit: None, log_tail: Vec::new() };
-        self.feed(Event::AgentExited(StopReason::HostLost), Some(ended), wake);
+        let reason = StopReason::HostLost { exit: None };
+        let ended = Ended { reason: reason.clone(), exit: None, log_tail: Vec::new() };
+        self.feed(Event::AgentExited(reason), Some(ended), wake);
     }
 
     fn obey(&mut self, command: Command, wake: &mut Wake) {
@@ -196,6 +232,10 @@ impl Supervisor {
                     self.perform(Effect::CloseIfUnused(reason), wake);
                 }
                 let _ = reply.send(running && wake.kill.is_some());
+            }
+            Command::Detach => {
+                self.session.gate.close();
+                wake.detached = true;
             }
         }
     }
@@ -270,7 +310,7 @@ impl Supervisor {
     }
 
     fn idle_wake(&self) -> Wake {
-        Wake { at: self.session.started + self.session.deployment.rules().max_lifetime, kill: None }
+        Wake { at: self.session.started + self.session.deployment.rules().max_lifetime, kill: None, detached: false }
     }
 
     fn record(&self, stopped: Option<StopReason>) -> impl Future<Output = ()> + Send + use<> {

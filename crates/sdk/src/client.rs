@@ -42,11 +42,11 @@ pub struct Endpoint {
     pub account: AccountId,
 }
 
-/// Client of one server with one key.
+/// Client of one server with one key, or with none: then only what is open to everybody answers.
 #[derive(Debug, Clone)]
 pub struct Client {
     endpoint: Endpoint,
-    credentials: Credentials,
+    credentials: Option<Credentials>,
     host: String,
     port: u16,
     authority: HeaderValue,
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Url`] if the URL is not `http://host[:port]`.
-    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, credentials: impl Into<Option<Credentials>>) -> Result<Self, Error> {
         let refuse = |reason| Error::Url { url: endpoint.url.clone(), reason };
         let uri: Uri = endpoint.url.parse().map_err(|_| refuse("it is not a URL; expected http://host:port"))?;
         match uri.scheme_str() {
@@ -95,7 +95,7 @@ impl Client {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(80);
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| refuse("its host is not a host name"))?;
-        Ok(Self { host, port, authority, endpoint, credentials })
+        Ok(Self { host, port, authority, endpoint, credentials: credentials.into() })
     }
 
     /// Returns where the server is.
@@ -104,8 +104,8 @@ impl Client {
     }
 
     /// Returns who asks.
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
     }
 
     /// Tells whether a ready server answers `GET /healthz`.
@@ -146,9 +146,11 @@ impl Client {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("innkeep/", env!("CARGO_PKG_VERSION"))));
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         headers.insert(CONTENT_SHA256, HeaderValue::try_from(hex).map_err(|e| Error::Request(e.into()))?);
-        let region = self.endpoint.region.as_str();
-        let now = SystemClock.now();
-        sigv4::sign(&self.credentials, region, &method, &target, &mut headers, &digest, now).map_err(Error::Sign)?;
+        if let Some(credentials) = &self.credentials {
+            let region = self.endpoint.region.as_str();
+            let now = SystemClock.now();
+            sigv4::sign(credentials, region, &method, &target, &mut headers, &digest, now).map_err(Error::Sign)?;
+        }
         let mut request = Request::builder().method(method).uri(target).body(body).map_err(Error::Request)?;
         *request.headers_mut() = headers;
 

@@ -242,7 +242,7 @@ fn urls_that_cannot_be_used_say_why() {
         ("http://", "URL"),
     ] {
         let endpoint = Endpoint { url: url.to_owned(), ..base.endpoint().clone() };
-        let error = Client::new(endpoint, base.credentials().clone()).unwrap_err().to_string();
+        let error = Client::new(endpoint, base.credentials().cloned()).unwrap_err().to_string();
         assert!(error.contains(reason), "{url}: {error}");
     }
 }

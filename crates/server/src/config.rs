@@ -29,6 +29,9 @@ pub struct Config {
     pub max_starts_per_second: u32,
     /// Seconds that streams may take to finish, and agents to end, at shutdown; default 15.
     pub shutdown_grace_secs: u64,
+    /// What becomes of sessions at shutdown: `end`, or `detach`: their agents live on for the next server, at most to their
+    /// `maxLifetime`; default `end`.
+    pub sessions_at_shutdown: AtShutdown,
     /// Days for which an agent's output is kept after its last line; default 7.
     pub log_retention_days: u32,
     /// What is logged, in the syntax of `RUST_LOG`; default `info`.
@@ -45,6 +48,16 @@ pub enum Isolation {
     Auto,
     /// None: agents are ordinary processes. Only by name.
     Process,
+}
+
+/// What becomes of sessions when their server is told to stop. (One that is killed leaves them to the next.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AtShutdown {
+    /// They end.
+    End,
+    /// They go on and are taken over by the next server on the data directory.
+    Detach,
 }
 
 impl std::str::FromStr for Isolation {
@@ -70,6 +83,7 @@ impl Default for Config {
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
+            sessions_at_shutdown: AtShutdown::End,
             log_retention_days: 7,
             log: "info".to_owned(),
             log_json: false,

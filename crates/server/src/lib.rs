@@ -3,11 +3,13 @@
 mod authenticate;
 mod config;
 mod data_dir;
+mod deployer;
 mod housekeeping;
 mod keys;
 mod listener;
 mod logging;
 mod operator;
+mod recovery;
 mod respond;
 mod router;
 
@@ -24,18 +26,19 @@ use innkeep_protocol::operator::ServerFile;
 use innkeep_sandbox::driver::Driver;
 
 use innkeep_sandbox::tasks::{Kind, Tasks};
-use innkeep_sandbox::{Deployment, Limits, ProcessDriver, Registry};
+use innkeep_sandbox::{Limits, ProcessDriver, Registry};
 use innkeep_store::Store;
-use innkeep_types::{Clock, RuntimeArn, SystemClock};
+use innkeep_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-pub use config::{Config, Error as ConfigError, Isolation};
+pub use config::{AtShutdown, Config, Error as ConfigError, Isolation};
 pub use data_dir::Error as DataDirError;
 pub use logging::init as init_logging;
 
 use authenticate::Authenticator;
 use data_dir::DataDir;
+use deployer::Deployer;
 use keys::Keys;
 use operator::Operator;
 use router::Router;
@@ -105,12 +108,16 @@ impl Server {
         let (keys, root) = Keys::load(&store, clock.now()).await?;
         data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
         let driver = driver(&config, data_dir.path())?;
-        clean_up(driver.as_ref()).await?;
+        let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
         let limits =
             Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 
+        let deployer =
+            Deployer { artifacts: artifacts.clone(), region: config.region.clone(), account: config.account.clone() };
+        recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
+            deployer,
             config: &config,
             data_dir: &data_dir,
             store: &store,
@@ -157,7 +164,8 @@ impl Server {
         &self.config
     }
 
-    /// Stops accepting, lets open requests finish for `drain`, ends every session, and returns when nothing is left.
+    /// Stops accepting, lets open requests finish for `drain`, ends every session (or leaves them to the next server, by
+    /// [`Config::sessions_at_shutdown`]), and returns when nothing of this server is left.
     pub async fn shutdown(self, drain: Duration) {
         self.tasks.stopping().cancel();
         let drained = tokio::time::timeout(drain, async {
@@ -166,7 +174,10 @@ impl Server {
             }
         });
         let _ = drained.await;
-        self.registry.shutdown(Duration::from_secs(self.config.shutdown_grace_secs)).await;
+        match self.config.sessions_at_shutdown {
+            AtShutdown::End => self.registry.shutdown(Duration::from_secs(self.config.shutdown_grace_secs)).await,
+            AtShutdown::Detach => self.registry.detach().await,
+        }
         self.tasks.finish().await;
         if let Err(error) = self.store.close().await {
             warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
@@ -176,6 +187,7 @@ impl Server {
 
 /// What the router is made of.
 struct Parts<'a> {
+    deployer: Deployer,
     config: &'a Config,
     data_dir: &'a DataDir,
     store: &'a Store,
@@ -221,23 +233,17 @@ impl Parts<'_> {
     }
 
     fn gateway_config(&self, signing_keys: Arc<SigningKeys>) -> GatewayConfig {
-        let (keys, artifacts) = (self.keys.clone(), self.artifacts.clone());
-        let (region, account) = (self.config.region.clone(), self.config.account.clone());
+        let (keys, deployer) = (self.keys.clone(), self.deployer.clone());
         GatewayConfig {
-            region: region.clone(),
-            account: account.clone(),
+            region: self.config.region.clone(),
+            account: self.config.account.clone(),
             authenticator: innkeep_gateway::Authenticator {
                 keys: Arc::new(move |id| keys.get(id)),
                 signing_keys,
                 clock: self.clock.clone(),
             },
             store: self.store.clone(),
-            deploy: Arc::new(move |version, endpoint| {
-                let digest = version.bundle.as_ref().ok_or("a READY version has no bundle")?;
-                let bundle = Arc::new(artifacts.bundle(digest)?);
-                let arn = RuntimeArn::new(region.clone(), account.clone(), version.runtime.clone());
-                Ok(Deployment::new(arn, endpoint, version, bundle))
-            }),
+            deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),
             spool_directory: self.data_dir.path().to_owned(),
             limits: innkeep_gateway::Limits::default(),
@@ -261,14 +267,4 @@ fn driver(config: &Config, data_dir: &std::path::Path) -> Result<Arc<dyn Driver>
             }
         }
     }
-}
-
-/// Ends what a server that died left behind: this version does not take sessions over.
-async fn clean_up(driver: &dyn Driver) -> Result<(), Error> {
-    let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
-    for sandbox in left {
-        warn!(sandbox.id = %sandbox.id(), "ending sandbox {} of a server that died", sandbox.id());
-        sandbox.kill(Duration::ZERO).await;
-    }
-    Ok(())
 }

@@ -211,6 +211,7 @@ mod tests {
         let facts = ExitFacts {
             exit: AgentExit::Code(1),
             cause: ExitCause::Itself,
+            detail: None,
             at: UnixMillis(0),
             log_tail: vec!["\u{1}".repeat(LOG_TAIL_LINE_BYTES); LOG_TAIL_LINES],
         };

@@ -31,7 +31,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_millis(100);
 
 /// The longest that is waited for a host to take the last message, or to connect at all: an agent may end before it can.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// An agent that is being ended.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +66,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
     let (mut linked, mut binding, mut watching, mut talking) = (true, true, true, true);
     let mut look_around = interval(LOOK_AROUND);
     let mut ending = None;
+    let mut never_ready = None;
 
     let exit = loop {
         tokio::select! {
@@ -74,6 +75,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
             Some(()) = terminate.recv() => end(&mut ending, agent.pid, ExitCause::Stopped, own_grace),
             detail = &mut health, if watching => {
                 watching = false;
+                never_ready = Some(detail.clone());
                 state_tx.send_replace(AgentState::NotReady { detail });
                 end(&mut ending, agent.pid, ExitCause::NotReady, own_grace);
             }
@@ -105,6 +107,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
     let facts = ExitFacts {
         exit,
         cause: ending.map_or(ExitCause::Itself, |ending| ending.cause),
+        detail: never_ready,
         at: SystemClock.now(),
         log_tail: logs.finish([stdout, stderr]),
     };

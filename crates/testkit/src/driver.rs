@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_sandbox::dial::DialStream;
-use innkeep_sandbox::driver::{Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use innkeep_sandbox::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -81,8 +81,8 @@ impl Driver for FakeDriver {
         Ok(sandbox)
     }
 
-    async fn adopt(&self) -> Result<Vec<Arc<dyn Sandbox>>, Error> {
-        Ok(Vec::new())
+    async fn adopt(&self) -> Result<Adopted, Error> {
+        Ok(Adopted::default())
     }
 }
 
@@ -115,7 +115,13 @@ impl FakeSandbox {
     /// Publishes the agent's exit by itself.
     pub fn exit(&self, exit: AgentExit, log_tail: &[&str]) {
         let log_tail = log_tail.iter().map(|line| (*line).to_owned()).collect();
-        self.say(AgentState::Exited(ExitFacts { exit, cause: ExitCause::Itself, at: UnixMillis(0), log_tail }));
+        self.say(AgentState::Exited(ExitFacts {
+            exit,
+            cause: ExitCause::Itself,
+            detail: None,
+            at: UnixMillis(0),
+            log_tail,
+        }));
     }
 
     /// Tells whether it was killed.

@@ -90,8 +90,12 @@ pub enum StopReason {
         /// What happened instead.
         detail: String,
     },
-    /// The sidecar or the host went away without saying why.
-    HostLost,
+    /// The sidecar, the host or the server went away meanwhile.
+    HostLost {
+        /// How the agent ended, if the sidecar could still write it down.
+        #[serde(default)]
+        exit: Option<AgentExit>,
+    },
     /// The server needed the room.
     Evicted,
     /// The server shut down and was told to end its sessions.
@@ -111,7 +115,7 @@ impl StopReason {
             Self::RuntimeDeleted => "RuntimeDeleted",
             Self::Reloaded => "Reloaded",
             Self::StartFailed { .. } => "StartFailed",
-            Self::HostLost => "HostLost",
+            Self::HostLost { .. } => "HostLost",
             Self::Evicted => "Evicted",
             Self::ServerShutdown => "ServerShutdown",
         }

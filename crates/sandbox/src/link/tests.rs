@@ -25,13 +25,15 @@ impl Sidecar {
             async {
                 let socket = link.await.unwrap();
                 let hello = ToHost::Hello { protocol: PROTOCOL, build: String::new(), sandbox: name, agent_pid: 7 };
-                send(&socket, &serde_json::to_vec(&hello).unwrap(), &[]);
+                for message in [hello, ToHost::State(AgentState::Starting)] {
+                    send(&socket, &serde_json::to_vec(&message).unwrap(), &[]);
+                }
                 socket
             },
             Link::connect(&path, &id)
         );
-        let (link, pid) = link.unwrap();
-        assert_eq!(pid, 7);
+        let (link, pid, state) = link.unwrap();
+        assert_eq!((pid, state), (7, AgentState::Starting));
         let sidecar = Self { _directory: directory, socket };
         assert!(matches!(sidecar.hear(), ToSidecar::Hello { .. }));
         (sidecar, Arc::new(link))

@@ -1,7 +1,7 @@
 //! One sandbox of the `process` driver: the handle that others hold, and the follower that owns its end.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,12 +57,12 @@ pub(super) fn new(
     directory: PathBuf,
     log_file: PathBuf,
     sidecar: Process,
-    (link, agent_pid): (Link, i32),
+    (link, agent_pid, state): (Link, i32, AgentState),
 ) -> (Arc<dyn Sandbox>, Follower) {
     // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
     let agent = Process::open(agent_pid).ok().flatten();
     let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent, agent_pid, link });
-    let (state_tx, state) = watch::channel(AgentState::Starting);
+    let (state_tx, state) = watch::channel(state);
     (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, state_tx })
 }
 
@@ -88,7 +88,7 @@ impl Follower {
                 agent.kill_group();
                 let _ = timeout(END_TIMEOUT, agent.ended()).await;
             }
-            if let Some(facts) = read_exit(&parts) {
+            if let Some(facts) = read_exit(&parts.directory) {
                 state_tx.send_replace(AgentState::Exited(facts));
             }
         }
@@ -96,8 +96,9 @@ impl Follower {
     }
 }
 
-fn read_exit(parts: &Parts) -> Option<ExitFacts> {
-    serde_json::from_slice(&fs::read(parts.directory.join(EXIT_FILE)).ok()?).ok()
+/// Returns how the agent of the sandbox in `directory` ended, if the sidecar could write it down.
+pub(super) fn read_exit(directory: &Path) -> Option<ExitFacts> {
+    serde_json::from_slice(&fs::read(directory.join(EXIT_FILE)).ok()?).ok()
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use agents::{PING, World, children_of, get, has_ended};
-use innkeep_protocol::link::{AgentState, ExitCause, LogLine};
+use innkeep_protocol::link::{AgentState, ExitCause, LaunchAnswer, LogLine};
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{Driver, Error, Sandbox};
 use innkeep_testkit::wait_for;
@@ -94,11 +94,9 @@ async fn an_agent_that_binds_another_port_is_not_ready_and_told_which() {
         let mut spec = world.spec(script);
         spec.start_timeout = Duration::from_millis(700);
         let sandbox = world.launch(spec).await.unwrap();
-        let detail = not_ready(&sandbox).await;
+        let detail = never_ready(&sandbox).await;
         assert!(detail.contains("initialization completes in 0.7s.") && detail.contains(words), "{detail}");
-        // The sidecar ends it by itself.
-        let facts = sandbox.kill(SOON).await.unwrap();
-        assert_eq!(facts.cause, ExitCause::NotReady);
+        sandbox.kill(SOON).await;
     }
 }
 
@@ -107,7 +105,7 @@ async fn an_agent_without_ping_is_named_and_accepted_by_tcp() {
     let world = World::new();
     let script = "from http.server import *\nHTTPServer(('', 8080), BaseHTTPRequestHandler).serve_forever()";
     let sandbox = world.launch(world.spec(script)).await.unwrap();
-    let detail = not_ready(&sandbox).await;
+    let detail = never_ready(&sandbox).await;
     assert!(detail.contains("501") && detail.contains("innkeep deploy --set health=tcp"), "{detail}");
     sandbox.kill(Duration::ZERO).await;
 
@@ -230,15 +228,15 @@ async fn a_later_driver_adopts_what_lives_and_removes_what_does_not() {
     wait_for("the agent to die", SOON, || has_ended(dies.agent_pid().unwrap())).await;
 
     let adopted = world.driver.adopt().await.unwrap();
-    assert_eq!(adopted.iter().map(|sandbox| sandbox.id()).collect::<Vec<_>>(), [lives.id()]);
-    assert_eq!(adopted[0].agent_pid(), pid);
-    adopted[0].state().wait_for(|state| matches!(state, AgentState::Healthy(_))).await.unwrap();
-    assert_eq!(get(&adopted[0], "/").await, "still here");
+    assert_eq!(adopted.living.iter().map(|sandbox| sandbox.id()).collect::<Vec<_>>(), [lives.id()]);
+    assert_eq!(adopted.living[0].agent_pid(), pid);
+    assert!(matches!(&*adopted.living[0].state().borrow(), AgentState::Healthy(_)));
+    assert_eq!(get(&adopted.living[0], "/").await, "still here");
     assert!(!world.directory(&dies).exists());
 
-    adopted[0].kill(Duration::ZERO).await;
+    adopted.living[0].kill(Duration::ZERO).await;
     assert_eq!(world.processes(), 0);
-    assert!(world.driver.adopt().await.unwrap().is_empty());
+    assert!(world.driver.adopt().await.unwrap().living.is_empty());
 }
 
 #[tokio::test]
@@ -277,24 +275,58 @@ async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothing() {
     }
 }
 
+/// Under a sidecar's filter the kernel refuses a second one: just the host that this is about.
 #[tokio::test]
-async fn the_sidecar_is_no_child_of_the_server_and_small() {
+async fn where_binds_cannot_be_answered_the_agent_is_told_its_port_and_two_collide() {
+    let world = World::new();
+    // Below the ports that the kernel gives out: those of the other tests' agents.
+    let port = 20_000 + std::process::id() % 10_000;
+    let code = world.spec("").bundle.code.clone();
+    let plan = serde_json::json!({
+        "protocol": 1, "sandbox": "nested00", "directory": code, "log_file": code.join("log"),
+        "argv": ["/usr/bin/python3", "-c", "import os, socket, time\ns = socket.create_server(('', int(os.environ['PORT'])))\ntime.sleep(60)"],
+        "environment": {}, "working_directory": code, "port": port, "health": "tcp", "start_timeout_ms": 9000,
+        "ping_interval_ms": 1000, "ends_at": i64::MAX, "stop_grace_ms": 0
+    });
+    fs::write(code.join("sidecar"), fs::read(env!("INNKEEP_SIDECAR_BIN")).unwrap()).unwrap();
+    fs::set_permissions(code.join("sidecar"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let script = format!(
+        "import socket, subprocess\n{PING}\nos.chdir({code:?})\nplan = {:?}\n\
+         def launch(): return subprocess.run(['./sidecar', 'launch'], input=plan, text=True, capture_output=True).stdout\n\
+         first = launch()\n\
+         while socket.socket().connect_ex(('127.0.0.1', {port})): pass\n\
+         serve(lambda: first + launch())",
+        plan.to_string()
+    );
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    let answers = get(&sandbox, "/").await;
+    let answers: Vec<LaunchAnswer> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    match answers.as_slice() {
+        [LaunchAnswer::Started(facts), LaunchAnswer::AgentFailed(message)] => {
+            assert!(facts.caveat.as_ref().unwrap().contains("does not let us answer bind calls"), "{facts:?}");
+            assert!(message.contains(&format!("port {port} is in use on this host")), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    sandbox.kill(Duration::ZERO).await;
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
+async fn the_sidecar_is_no_child_of_the_server_and_ends_with_its_agent() {
     let world = World::new();
     let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
     let sidecar = world.sidecar_pid(&sandbox);
     assert!(!children_of(std::process::id()).contains(&sidecar));
-    // The debug build of the sidecar is larger than what is shipped; bench/run measures that.
-    let rollup = fs::read_to_string(format!("/proc/{sidecar}/smaps_rollup"));
-    if let Some(pss) = rollup.ok().and_then(|text| Some(text.lines().find(|l| l.starts_with("Pss:"))?.to_owned())) {
-        println!("sidecar {pss}");
-    }
     sandbox.kill(Duration::ZERO).await;
     wait_for("the sidecar to end", SOON, || has_ended(sidecar)).await;
 }
 
-async fn not_ready(sandbox: &std::sync::Arc<dyn Sandbox>) -> String {
+/// Waits for the end of an agent that was not ready, and returns why.
+async fn never_ready(sandbox: &std::sync::Arc<dyn Sandbox>) -> String {
     let mut state = sandbox.state();
-    let state = state.wait_for(|state| matches!(state, AgentState::NotReady { .. })).await.unwrap();
-    let AgentState::NotReady { detail } = &*state else { unreachable!() };
-    detail.clone()
+    let state = state.wait_for(|state| matches!(state, AgentState::Exited(_))).await.unwrap();
+    let AgentState::Exited(facts) = &*state else { unreachable!() };
+    assert_eq!(facts.cause, ExitCause::NotReady);
+    facts.detail.clone().unwrap()
 }

@@ -291,3 +291,39 @@ async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
     assert!(booted.unwrap_err().to_string().contains("exit code 1"));
     assert_eq!(slow.driver.alive(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_age() {
+    let before = world(FakeDriver::ready());
+    let (alice, deployment) = (session("alice"), deployment(1));
+    drop(before.registry.acquire(&alice, &deployment).await.unwrap());
+    let started_at = before.registry.list()[0].started_at;
+    before.registry.detach().await;
+    assert_eq!((before.driver.alive(), before.registry.list().len(), before.reasons().len()), (1, 0, 0));
+    assert_eq!(before.registry.acquire(&alice, &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
+
+    tokio::time::sleep(limits::MAX_LIFETIME - SOON * 60).await;
+    let after = limited(before.driver.clone(), Limits::default());
+    let at = UnixMillis(1_795_168_800_000 - i64::try_from((limits::MAX_LIFETIME - SOON * 60).as_millis()).unwrap());
+    assert!(after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), at));
+    assert!(!after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), started_at));
+    let lease = after.registry.acquire(&alice, &deployment).await.unwrap();
+    assert_eq!(after.driver.launches(), 1, "the same sandbox");
+    let ended = tokio::time::timeout(SOON * 61, lease.ended()).await.unwrap();
+    assert_eq!(ended.reason, StopReason::MaxLifetime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
+    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    world.registry.detach().await;
+    world.driver.last().exit(AgentExit::Signal(9), &[]);
+    let after = limited(world.driver.clone(), Limits::default());
+    let key = deployment.key(&session("alice"));
+    assert!(after.registry.adopt(key, deployment, world.driver.last(), UnixMillis(1_795_168_800_000)));
+    after.gone().await;
+    let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
+    assert_eq!(reason, StopReason::HostLost { exit: Some(AgentExit::Signal(9)) });
+}

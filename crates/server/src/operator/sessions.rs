@@ -122,6 +122,7 @@ fn stopped(record: SessionRecord) -> SessionView {
 fn exit_of(reason: &StopReason) -> Option<AgentExit> {
     match reason {
         StopReason::AgentExited { exit } => Some(*exit),
+        StopReason::HostLost { exit } => *exit,
         _ => None,
     }
 }

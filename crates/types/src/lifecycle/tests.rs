@@ -92,7 +92,7 @@ fn any_reason() -> impl Strategy<Value = StopReason> {
     prop_oneof![
         Just(StopReason::StoppedByCaller),
         Just(StopReason::RuntimeDeleted),
-        Just(StopReason::HostLost),
+        Just(StopReason::HostLost { exit: None }),
         Just(StopReason::AgentExited { exit: AgentExit::Code(1) }),
     ]
 }

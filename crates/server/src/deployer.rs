@@ -1,0 +1,31 @@
+//! From a version as stored to what its sessions are started from.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use innkeep_artifacts::Artifacts;
+use innkeep_sandbox::Deployment;
+use innkeep_store::VersionRecord;
+use innkeep_types::{AccountId, EndpointName, Region, RuntimeArn};
+
+/// Finds the bundles of versions.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployer {
+    pub(crate) artifacts: Artifacts,
+    pub(crate) region: Region,
+    pub(crate) account: AccountId,
+}
+
+impl Deployer {
+    /// Returns the deployment of a version that is READY. Reads the disk.
+    pub(crate) fn deploy(
+        &self,
+        version: &VersionRecord,
+        endpoint: EndpointName,
+    ) -> Result<Deployment, Box<dyn Error + Send + Sync>> {
+        let digest = version.bundle.as_ref().ok_or("a READY version has no bundle")?;
+        let bundle = Arc::new(self.artifacts.bundle(digest)?);
+        let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
+        Ok(Deployment::new(arn, endpoint, version, bundle))
+    }
+}

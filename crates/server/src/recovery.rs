@@ -1,0 +1,70 @@
+//! After a restart: sessions whose sandbox lives go on, and those whose sandbox is gone are recorded as lost.
+//!
+//! ```text
+//! sandbox lives, session on record      ► goes on, same agent process, same memory
+//! sandbox lives, not on record          ► ended: nobody was told of it (a first boot, a start that was cut off)
+//! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_sandbox::Registry;
+use innkeep_sandbox::driver::{Adopted, Sandbox};
+use innkeep_store::{SessionRecord, Store};
+use innkeep_types::{Clock, SandboxId, StopReason};
+use tracing::{info, warn};
+
+use crate::deployer::Deployer;
+
+/// Puts sessions and what is `left` of sandboxes together again.
+pub(crate) async fn recover(
+    left: Adopted,
+    registry: &Registry,
+    store: &Store,
+    deployer: &Deployer,
+    clock: &dyn Clock,
+) -> Result<(), innkeep_store::Error> {
+    let records = store.list_sessions(None, true, u32::MAX).await?;
+    let mut records: HashMap<SandboxId, SessionRecord> = records.into_iter().map(|r| (r.sandbox.clone(), r)).collect();
+    let mut recovered = 0;
+    for sandbox in left.living {
+        let id = sandbox.id().clone();
+        let Some(record) = records.get(&id) else {
+            info!(sandbox.id = %id, "ending sandbox {id}, which belongs to no session");
+            sandbox.kill(Duration::ZERO).await;
+            continue;
+        };
+        if take_over(record, sandbox.clone(), registry, store, deployer).await? {
+            records.remove(&id);
+            recovered += 1;
+        } else {
+            warn!(sandbox.id = %id, "ending sandbox {id}, whose version is gone");
+            sandbox.kill(Duration::ZERO).await;
+        }
+    }
+    let exits: HashMap<_, _> = left.dead.into_iter().map(|(id, facts)| (id, facts.map(|f| f.exit))).collect();
+    let lost = records.len();
+    for (id, record) in records {
+        let reason = StopReason::HostLost { exit: exits.get(&id).copied().flatten() };
+        store.put_session(SessionRecord { stopped: Some((clock.now(), reason)), ..record }).await?;
+    }
+    if recovered + lost > 0 {
+        info!(sessions.recovered = recovered, sessions.lost = lost, "{recovered} sessions go on, {lost} were lost");
+    }
+    Ok(())
+}
+
+/// Hands the sandbox to the registry. False if what it runs cannot be found any more.
+async fn take_over(
+    record: &SessionRecord,
+    sandbox: Arc<dyn Sandbox>,
+    registry: &Registry,
+    store: &Store,
+    deployer: &Deployer,
+) -> Result<bool, innkeep_store::Error> {
+    let Some(version) = store.get_version(&record.key.runtime, Some(record.version)).await? else { return Ok(false) };
+    let Ok(deployment) = deployer.deploy(&version, record.key.endpoint.clone()) else { return Ok(false) };
+    Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, record.started_at))
+}
