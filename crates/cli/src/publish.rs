@@ -81,7 +81,14 @@ impl Steps {
         Self { out, since: Instant::now(), done: Vec::new() }
     }
 
-    pub(crate) fn done(&mut self, name: &'static str, detail: String) {
+    /// Says what goes on, where it may take long.
+    fn doing(&self, what: &str) {
+        if self.out.progress {
+            self.out.note(self.out.err(Style::Dim, &format!("{:>8}  {what}", "…")));
+        }
+    }
+
+    fn done(&mut self, name: &'static str, detail: String) {
         let took = self.since.elapsed();
         if self.out.progress {
             let time = self.out.err(Style::Dim, &format!("{:>8}", human_duration(took)));
@@ -139,6 +146,9 @@ async fn upload(client: &Client, package: Package, steps: &mut Steps) -> Result<
             if let Some(layer) = &layer {
                 upload_layer(client, layer, steps).await?;
             }
+            if layer.is_none() {
+                steps.doing("uploading, and installing what the project requires");
+            }
             (packed.zip, UploadKind::Project { layer: layer.map(|layer| layer.fingerprint) })
         }
     };
@@ -153,6 +163,7 @@ async fn upload_layer(client: &Client, layer: &Layer, steps: &mut Steps) -> Resu
         steps.done("packages", format!("of the {python} environment, unchanged"));
         return Ok(());
     }
+    steps.doing(&format!("uploading the packages of the {python} environment"));
     let packed = layer.package().await?;
     let size = human_bytes(packed.zip_bytes);
     client.upload_layer(&layer.fingerprint, packed.zip).await?;

@@ -1,3 +1,5 @@
+//! Descriptors that are no connection to the agent, and what a stream does when its peer misbehaves.
+
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 

@@ -1,3 +1,5 @@
+//! The link against a sidecar that the test plays, honest or not.
+
 use std::io::IoSlice;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
