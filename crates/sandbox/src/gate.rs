@@ -96,11 +96,13 @@ mod tests {
                         while gate.try_enter() {
                             assert!(gate.inside() > 0);
                             gate.leave();
+                            // A moment outside, or the closer below never finds the gate unused.
+                            std::thread::yield_now();
                         }
                     });
                 }
                 while !gate.close_if_unused() {
-                    std::hint::spin_loop();
+                    std::thread::yield_now();
                 }
             });
             assert_eq!(gate.inside(), 0);

@@ -1,3 +1,5 @@
+//! Bodies of every size, broken ones, and the cap on all of them together.
+
 use http_body_util::{BodyExt, Full};
 use tempfile::TempDir;
 

@@ -1,3 +1,5 @@
+//! The writer under load and under failure: groups, savepoints, and what each caller hears.
+
 use std::fs;
 
 use super::*;
