@@ -106,30 +106,40 @@ class Server:
 
     def __init__(self, data_dir: Path, *arguments: str):
         self.data_dir = data_dir
+        self.arguments = arguments
+        self.start()
+
+    def start(self):
+        """Starts the server and waits until it listens. Its clients are new: port 0 is another one each time."""
         self.stderr_lines: list[str] = []
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", "process"]
         self.process = subprocess.Popen(
-            [*command, "--data-dir", data_dir, *arguments],
+            [*command, "--data-dir", self.data_dir, *self.arguments],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
-        self._listening = threading.Event()
         self.url = ""
-        threading.Thread(target=self._read_stderr, daemon=True).start()
-        assert self._listening.wait(30) and self.url, f"the server did not start: {self.stderr}"
+        listening = threading.Event()
+        threading.Thread(target=self._read_stderr, args=(self.process, listening), daemon=True).start()
+        assert listening.wait(30) and self.url, f"the server did not start: {self.stderr}"
         profiles = ConfigParser()
-        profiles.read(data_dir / "credentials")
+        profiles.read(self.data_dir / "credentials")
         profile = profiles[profiles.sections()[0]] if profiles.sections() else profiles["DEFAULT"]
         self.key = Credentials(profile["aws_access_key_id"], profile["aws_secret_access_key"])
         self.control = self.client("bedrock-agentcore-control")
         self.data = self.client("bedrock-agentcore")
 
-    def _read_stderr(self):
-        for line in self.process.stderr:
+    def kill(self):
+        """As a crash would: kill -9. Sandboxes live on."""
+        self.process.kill()
+        self.process.wait()
+
+    def _read_stderr(self, process, listening):
+        for line in process.stderr:
             self.stderr_lines.append(line.rstrip("\n"))
             if match := re.fullmatch(r"innkeep listening on (http://\S+)\n", line):
                 self.url = match[1]
-                self._listening.set()
-        self._listening.set()
+                listening.set()
+        listening.set()
 
     @property
     def stderr(self) -> str:

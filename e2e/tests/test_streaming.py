@@ -72,7 +72,9 @@ def test_a_stream_whose_agent_dies_is_cut_and_not_ended(server):
     assert next(stream.iter_lines(chunk_size=1)) == b'data: "the last words"'
     with pytest.raises((BotoCoreError, OSError)):
         list(stream.iter_lines())
-    # The session is not broken by it: the next request starts a fresh process.
+    # The session is not broken by it: once the exit is known, the next request starts a fresh process.
+    ended = agent.wait_for_state(session, "Stopped")
+    assert ended["stop"] == {"reason": "AgentExited", "exit": {"code": 7}}
     again = agent.invoke({}, session)["response"]
     assert next(again.iter_lines(chunk_size=1)) == b'data: "the last words"'
     again.close()

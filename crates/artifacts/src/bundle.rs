@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use innkeep_types::Artifact;
 use serde::Serialize;
 
-use crate::home::{Home, place_tree};
+use crate::home::{Home, place_tree, touch};
 use crate::host::is_executable;
 use crate::launch::Runner;
 use crate::project::settings;
@@ -38,6 +38,7 @@ pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle
     let dir = store.home.bundle(&digest);
     let _turn = store.flights.enter(dir.to_string_lossy().as_ref()).await;
     if let Some(bundle) = load(&dir) {
+        touch(&dir);
         return Ok(bundle);
     }
     let manifest = Manifest::load(&store.home, prefix)?;

@@ -11,13 +11,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use innkeep_types::ArtifactDigest;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use walkdir::WalkDir;
 
 use crate::Error;
 
 /// The modification time of all that is unpacked: 1980-01-01, the first that a zip can hold. Seconds since the epoch.
 const MTIME_SECS: i64 = 315_532_800;
+
+/// What is kept, by kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Zips,
+    Layers,
+    Manifests,
+    Bundles,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Zips, Self::Layers, Self::Manifests, Self::Bundles];
+
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Zips => "zips",
+            Self::Layers => "layers",
+            Self::Manifests => "manifests",
+            Self::Bundles => "bundles",
+        }
+    }
+}
 
 /// Handle to the directory; clones share it.
 #[derive(Debug, Clone)]
@@ -37,7 +59,7 @@ impl Home {
             return Err(Error::DataDir(root));
         }
         remove_tree(&root.join("tmp")).map_err(io)?;
-        for part in ["tmp", "zips", "layers", "manifests", "bundles"] {
+        for part in Part::ALL.map(Part::directory).into_iter().chain(["tmp"]) {
             fs::create_dir_all(root.join(part)).map_err(io)?;
         }
         Ok(Self { root, next_scratch: Arc::default() })
@@ -45,22 +67,44 @@ impl Home {
 
     /// Returns the place of an uploaded zip.
     pub(crate) fn zip(&self, digest: &ArtifactDigest) -> PathBuf {
-        self.root.join("zips").join(format!("{digest}.zip"))
+        self.root.join(Part::Zips.directory()).join(format!("{digest}.zip"))
     }
 
     /// Returns the place of a layer.
     pub(crate) fn layer(&self, fingerprint: &ArtifactDigest) -> PathBuf {
-        self.root.join("layers").join(fingerprint.as_str())
+        self.root.join(Part::Layers.directory()).join(fingerprint.as_str())
     }
 
     /// Returns the place of a manifest.
     pub(crate) fn manifest(&self, digest: &ArtifactDigest) -> PathBuf {
-        self.root.join("manifests").join(format!("{digest}.json"))
+        self.root.join(Part::Manifests.directory()).join(format!("{digest}.json"))
     }
 
     /// Returns the place of a bundle.
     pub(crate) fn bundle(&self, digest: &ArtifactDigest) -> PathBuf {
-        self.root.join("bundles").join(digest.as_str())
+        self.root.join(Part::Bundles.directory()).join(digest.as_str())
+    }
+
+    /// Returns all that is kept of one kind.
+    pub(crate) fn kept(&self, part: Part) -> io::Result<Vec<(ArtifactDigest, PathBuf)>> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(self.root.join(part.directory()))? {
+            let path = entry?.path();
+            if let Some(digest) = path.file_stem().and_then(|stem| ArtifactDigest::parse(stem.to_str()?).ok()) {
+                kept.push((digest, path));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Removes what is kept at `path`: from its place at once, as a whole.
+    pub(crate) fn discard(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            // A directory that may not be written may not be moved to another parent.
+            fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        }
+        let scratch = self.scratch();
+        fs::rename(path, scratch.path())
     }
 
     /// Returns an empty directory for unfinished work.
@@ -157,6 +201,15 @@ fn seal(entry: &walkdir::DirEntry) -> io::Result<()> {
     let time = Timespec { tv_sec: MTIME_SECS, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     Ok(rustix::fs::utimensat(CWD, entry.path(), &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Notes that what is kept at `path` is used. One that cannot be touched is at most removed too early, and made again.
+pub(crate) fn touch(path: &Path) {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    if let Err(error) = rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()) {
+        tracing::debug!(path = %path.display(), "cannot touch {}: {error}", path.display());
+    }
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

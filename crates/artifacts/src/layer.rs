@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::command::{self, Failure};
-use crate::home::{Home, Scratch, place_tree};
+use crate::home::{Home, Scratch, place_tree, touch};
 use crate::host::Python;
 use crate::project::native::Native;
 use crate::project::requirements::Requirements;
@@ -42,7 +42,12 @@ pub(crate) fn fingerprint(name: &str) -> Result<ArtifactDigest, Error> {
 /// Returns the fingerprint that `name` spells if that layer is here.
 pub(crate) fn present(home: &Home, name: &str) -> Result<ArtifactDigest, Error> {
     let fingerprint = fingerprint(name)?;
-    if home.layer(&fingerprint).is_dir() { Ok(fingerprint) } else { Err(Error::NoLayer(name.to_owned())) }
+    let place = home.layer(&fingerprint);
+    if !place.is_dir() {
+        return Err(Error::NoLayer(name.to_owned()));
+    }
+    touch(&place);
+    Ok(fingerprint)
 }
 
 /// Unpacks an uploaded zip as the layer called `fingerprint`; does nothing if it is here already.
@@ -50,6 +55,7 @@ pub(crate) async fn add(store: &Store, fingerprint: ArtifactDigest, upload: Scra
     let place = store.home.layer(&fingerprint);
     let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
     if place.is_dir() {
+        touch(&place);
         return Ok(());
     }
     let scratch = store.home.scratch_dir().map_err(io)?;
@@ -87,6 +93,7 @@ pub(crate) async fn install(
     let place = store.home.layer(&fingerprint);
     let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
     if place.is_dir() {
+        touch(&place);
         return Ok((fingerprint, format!("the packages of {file} were installed before")));
     }
     let scratch = store.home.scratch_dir().map_err(io)?;

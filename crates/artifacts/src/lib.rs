@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use innkeep_types::{Artifact, ArtifactDigest, Settings};
+use innkeep_types::{Artifact, ArtifactDigest, Settings, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, Scratch};
@@ -28,6 +28,7 @@ mod bundle;
 mod command;
 mod digest;
 mod error;
+mod garbage;
 mod home;
 mod host;
 mod launch;
@@ -132,6 +133,19 @@ impl Artifacts {
     /// As [`Artifacts::add`].
     pub async fn prepare(&self, artifact: &Artifact) -> Result<Bundle, Error> {
         bundle::prepare(&self.store, artifact).await
+    }
+
+    /// Removes what no version needs and nobody has used since `used_since`, and returns how many things it was. `in_use`: each
+    /// version's artifact, and its bundle once it has one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave some of it; nothing is half removed.
+    pub async fn retain(
+        &self,
+        in_use: Vec<(Artifact, Option<ArtifactDigest>)>,
+        used_since: UnixMillis,
+    ) -> Result<usize, Error> {
+        garbage::remove(&self.store, in_use, used_since).await
     }
 
     /// Returns a bundle made before.

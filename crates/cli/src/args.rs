@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{deploy, dev, env, invoke, logs, serve, sessions, status};
+use crate::{backup, deploy, dev, env, invoke, logs, serve, sessions, status};
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
 #[derive(Debug, Parser)]
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Status(status::Status),
     Logs(logs::Logs),
     Env(env::Env),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 /// Reads `90`, `90s`, `1.5m`, `1h 30m`; a bare number is seconds.

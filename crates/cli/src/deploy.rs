@@ -30,7 +30,8 @@ pub(crate) struct Deploy {
     /// Set an environment variable of the agent (K=V), or remove one (K-); the others are kept
     #[arg(long = "env", value_name = "K=V", value_parser = environment_change)]
     environment: Vec<EnvironmentChange>,
-    /// Set one of Innkeep's own settings: health, header_aliases, start_timeout_secs
+    /// Set one of Innkeep's own settings (KEY=VALUE): health, header_aliases, start_timeout_secs; or leave it to innkeep.toml
+    /// and the defaults again (KEY-); the others are kept
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// How the agent is spoken to [default: HTTP, or as before]
@@ -139,30 +140,28 @@ fn environment_change(s: &str) -> Result<EnvironmentChange, String> {
     if name.is_empty() { Err("the variable has no name".to_owned()) } else { Ok(change) }
 }
 
-fn parse_settings(given: &[String]) -> Result<Option<Settings>, Failure> {
+fn parse_settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut object = Map::new();
     for setting in given {
-        let (key, value) =
-            setting.split_once('=').ok_or_else(|| Failure::usage(format!("--set {setting}: expected KEY=VALUE")))?;
+        let (key, value) = match (setting.split_once('='), setting.strip_suffix('-')) {
+            // Numbers and booleans as JSON has them; every other value is a word.
+            (Some((key, value)), _) => (key, serde_json::from_str(value).unwrap_or_else(|_| value.into())),
+            (None, Some(key)) => (key, Value::Null),
+            (None, None) => return Err(Failure::usage(format!("--set {setting}: expected KEY=VALUE, or KEY-"))),
+        };
         if !Settings::KEYS.contains(&key) {
             let known = Settings::KEYS.join(", ");
             return Err(Failure::usage(format!("--set {key}: there is no such setting"))
                 .with_fix(format!("known ones: {known}")));
         }
-        // Numbers and booleans as JSON has them; every other value is a word.
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         object.insert(key.to_owned(), value);
     }
-    if object.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_value(Value::Object(object)).map(Some).map_err(|e| Failure::usage(format!("--set: {e}")))
+    let checked: Result<Settings, _> = serde_json::from_value(Value::Object(object.clone()));
+    checked.map(|_| object).map_err(|e| Failure::usage(format!("--set: {e}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use innkeep_types::HealthCheck;
-
     use super::*;
 
     #[test]
@@ -180,12 +179,11 @@ mod tests {
     #[test]
     fn settings_are_typed_and_known() {
         let parse = |given: &[&str]| parse_settings(&given.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        let settings = parse(&["health=tcp", "header_aliases=false", "start_timeout_secs=5"]).unwrap().unwrap();
-        let expect =
-            Settings { health: Some(HealthCheck::Tcp), header_aliases: Some(false), start_timeout_secs: Some(5) };
-        assert_eq!(settings, expect);
-        assert_eq!(parse(&[]).unwrap(), None);
-        for bad in ["health=http", "start_timeout_secs=soon", "unknown=1", "health"] {
+        let settings = parse(&["health=tcp", "header_aliases=false", "start_timeout_secs-"]).unwrap();
+        let expect = json!({"health": "tcp", "header_aliases": false, "start_timeout_secs": null});
+        assert_eq!(Value::Object(settings), expect);
+        assert!(parse(&[]).unwrap().is_empty());
+        for bad in ["health=http", "start_timeout_secs=soon", "unknown=1", "unknown-", "health", "health="] {
             assert_eq!(parse(&[bad]).unwrap_err().code, Code::Usage, "{bad}");
         }
     }

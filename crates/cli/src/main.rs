@@ -1,6 +1,7 @@
 //! `innkeep`: the server, and every command that asks it something.
 
 mod args;
+mod backup;
 mod context;
 mod credentials;
 mod deploy;
@@ -68,6 +69,8 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Status(status) => Box::pin(status.run(&context)).await,
             Command::Logs(logs) => Box::pin(logs.run(&context)).await,
             Command::Env(env) => env.run(&context),
+            Command::Backup(backup) => backup.run(&context).await,
+            Command::Restore(restore) => restore.run(&context).await,
         }
     })
 }

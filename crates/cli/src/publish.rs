@@ -7,10 +7,11 @@ use innkeep_protocol::control::{
     AgentRuntimeArtifact, AgentRuntimeRequest, Code as CodeLocation, CodeConfiguration, GetAgentRuntimeResponse,
     ProtocolConfiguration, S3Location,
 };
-use innkeep_protocol::operator::UploadedArtifact;
+use innkeep_protocol::operator::{RuntimeView, UploadedArtifact};
 use innkeep_sdk::{Client, UploadKind};
 use innkeep_types::{RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, Settings};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::failure::{Code, Failure};
@@ -30,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) name: RuntimeName,
     /// Applied to the environment of the version before.
     pub(crate) environment: Vec<EnvironmentChange>,
-    /// Absent: those of the version before.
-    pub(crate) settings: Option<Settings>,
+    /// Applied to the settings of the version before, by name; null takes one back.
+    pub(crate) settings: Map<String, Value>,
     /// Absent: that of the version before.
     pub(crate) protocol: Option<String>,
     /// Whether to wait until the version serves.
@@ -111,12 +112,13 @@ pub(crate) async fn publish(
 ) -> Result<Published, Failure> {
     let artifact = upload(client, package, &mut steps).await?;
     let existing = resolve::by_name(client, &plan.name).await?;
+    let settings = settings(existing.as_ref(), &plan.settings)?;
     let (accepted, created) = match &existing {
-        None => (client.create_runtime(&create_request(client, plan, &artifact), plan.settings.as_ref()).await?, true),
+        None => (client.create_runtime(&create_request(client, plan, &artifact), settings.as_ref()).await?, true),
         Some(runtime) => {
             let current = settled(client, plan, &runtime.id, None).await?;
             let request = update_request(plan, &artifact, current);
-            (client.update_runtime(&runtime.id, &request, plan.settings.as_ref()).await?, false)
+            (client.update_runtime(&runtime.id, &request, settings.as_ref()).await?, false)
         }
     };
     let id = accepted.agent_runtime_id;
@@ -268,6 +270,19 @@ fn code(artifact: &UploadedArtifact) -> AgentRuntimeArtifact {
 fn protocol(plan: &Plan) -> Option<ProtocolConfiguration> {
     let server_protocol = plan.protocol.as_ref()?.to_ascii_uppercase();
     Some(ProtocolConfiguration { server_protocol: Some(server_protocol), ..ProtocolConfiguration::default() })
+}
+
+/// Returns the settings to ask for; none if there is nothing to change, which keeps those of the version before.
+fn settings(existing: Option<&RuntimeView>, changes: &Map<String, Value>) -> Result<Option<Settings>, Failure> {
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let before = existing.map(|runtime| &runtime.settings);
+    let Ok(Value::Object(mut settings)) = serde_json::to_value(before.cloned().unwrap_or_default()) else {
+        return Err(Failure::new(Code::Failed, "the settings of the version before cannot be read"));
+    };
+    settings.extend(changes.clone());
+    serde_json::from_value(Value::Object(settings)).map(Some).map_err(|e| Failure::usage(format!("--set: {e}")))
 }
 
 fn environment(

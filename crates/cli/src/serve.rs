@@ -15,8 +15,8 @@ use crate::signals::Signals;
 
 /// Run the server
 ///
-/// Settings come from flags, INNKEEP_… variables, and innkeep.toml, in this order. SIGTERM and Ctrl-C end it and every session;
-/// a second one does not wait for agents that take their time.
+/// Settings come from flags, INNKEEP_… variables, and innkeep.toml, in this order. SIGTERM and Ctrl-C end it and every session
+/// (or leave them to the next start: sessions_at_shutdown = "detach"); a second one waits for nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The settings file [default: innkeep.toml in the data directory]
@@ -80,7 +80,7 @@ pub(crate) fn log(config: &Config) -> Result<(), Failure> {
 pub(crate) async fn shutdown(out: Output, server: Server, drain: Duration, signals: &mut Signals) {
     tokio::select! {
         () = server.shutdown(drain) => {}
-        () = signals.recv() => out.note("not waiting any longer; the next start ends what is left"),
+        () = signals.recv() => out.note("not waiting any longer; the next start takes over what is left"),
     }
 }
 

@@ -1,16 +1,18 @@
-//! `innkeep sessions`: what is running, why it started and ended, and how to end it.
+//! `innkeep sessions`: what is running, why it ended, and how to end it. Looking never starts or extends a session.
+
+mod watch;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use innkeep_protocol::operator::{SessionView, StopSessions};
+use innkeep_protocol::operator::{SESSION_STATES, SessionView, StopSessions};
 use innkeep_sdk::{Client, SessionQuery};
-use innkeep_types::{Clock, EndpointName, SessionId, SystemClock, UnixMillis};
+use innkeep_types::{Clock, EndpointName, SessionId, StopReason, SystemClock, UnixMillis};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::output::{Output, Style, human_duration};
+use crate::output::{Output, Style, human_bytes, human_duration};
 use crate::{args, resolve};
 
 /// List, inspect and end sessions
@@ -28,7 +30,7 @@ enum Action {
     Inspect(Named),
     /// End sessions: SIGTERM, up to 15 s, SIGKILL; their ids stay usable
     Stop(Stop),
-    /// End sessions at once, without grace
+    /// End sessions at once, also those that are ending already and take their time
     Kill(Stop),
 }
 
@@ -40,9 +42,15 @@ struct List {
     /// Only of this endpoint
     #[arg(long)]
     endpoint: Option<EndpointName>,
+    /// Only in this state: Provisioning, Active, Idle, Stopping or Stopped
+    #[arg(long, value_parser = state)]
+    state: Option<&'static str>,
     /// Stopped ones too
     #[arg(long, short)]
     all: bool,
+    /// Go on: redraw the list every second, or, where standard output is no terminal, print what changes
+    #[arg(long, short)]
+    watch: bool,
 }
 
 #[derive(Debug, Args)]
@@ -86,13 +94,16 @@ impl Sessions {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self.action {
-            Action::Ls(List { runtime, endpoint, all }) => {
-                let of = Of { runtime, endpoint };
-                let sessions = find(&client, of, None, all).await?;
-                list(context.out, &sessions)
+            Action::Ls(List { runtime, endpoint, state, all, watch }) => {
+                let query = SessionQuery { state, all, ..query(&client, Of { runtime, endpoint }).await? };
+                if watch {
+                    return watch::watch(&client, context.out, query).await;
+                }
+                list(context.out, &client.sessions(&query).await?.sessions)
             }
             Action::Inspect(Named { session, of }) => {
-                let sessions = find(&client, of, Some(&session), true).await?;
+                let query = SessionQuery { session: Some(session.clone()), usage: true, ..query(&client, of).await? };
+                let sessions = client.sessions(&query).await?.sessions;
                 if sessions.is_empty() {
                     return Err(unknown(&session));
                 }
@@ -104,13 +115,12 @@ impl Sessions {
     }
 }
 
-async fn find(client: &Client, of: Of, session: Option<&SessionId>, all: bool) -> Result<Vec<SessionView>, Failure> {
+async fn query(client: &Client, of: Of) -> Result<SessionQuery, Failure> {
     let runtime = match of.runtime {
         Some(runtime) => Some(resolve::runtime(client, &runtime).await?.id),
         None => None,
     };
-    let query = SessionQuery { runtime, endpoint: of.endpoint, session: session.cloned(), all };
-    Ok(client.sessions(&query).await?.sessions)
+    Ok(SessionQuery { runtime, endpoint: of.endpoint, ..SessionQuery::default() })
 }
 
 /// Prints sessions as a table, or as JSON.
@@ -165,8 +175,10 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
         ("idle time left", session.idle_left_ms.map(ms)),
         ("lifetime left", session.lifetime_left_ms.map(ms)),
         ("agent process", session.agent_pid.map(|pid| pid.to_string())),
+        ("memory", session.memory_bytes.map(human_bytes)),
+        ("processor time", session.cpu_ms.map(ms)),
         ("stopped", session.stopped_at.clone()),
-        ("reason", session.stop.as_ref().map(|stop| stop.as_str().to_owned())),
+        ("reason", session.stop.as_ref().map(reason)),
         ("agent ended", session.exit.map(|exit| exit.to_string())),
     ];
     for (name, value) in rows {
@@ -179,14 +191,14 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
 
 async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(), Failure> {
     let Stop { sessions: named, all: _, older, of } = which;
-    let live = find(client, of, None, false).await?;
+    let live = client.sessions(&query(client, of).await?).await?.sessions;
     if let Some(absent) = named.iter().find(|id| !live.iter().any(|session| session.session_id == **id)) {
         return Err(unknown(absent));
     }
     let now = SystemClock.now();
     let old_enough = |s: &SessionView| older.is_none_or(|older| age(s, now).is_some_and(|age| age >= older));
     let chosen = live.iter().filter(|s| named.is_empty() || named.contains(&s.session_id)).filter(|s| old_enough(s));
-    let mut stopped = Vec::new();
+    let (mut stopped, mut failure) = (Vec::new(), None);
     for session in chosen {
         let request = StopSessions {
             runtime_id: session.runtime_id.clone(),
@@ -197,15 +209,35 @@ async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(
             kill,
             reload: false,
         };
-        stopped.extend(client.stop_sessions(&request).await?.stopped);
+        match client.stop_sessions(&request).await.map_err(Failure::from) {
+            Ok(done) => stopped.extend(done.stopped),
+            // It ended by itself meanwhile.
+            Err(gone) if gone.code == Code::NotFound => {}
+            // One that cannot be ended now does not save the others.
+            Err(refused) => failure = failure.or(Some(refused)),
+        }
     }
-    if out.json {
-        return out.json(&json!({"stopped": stopped}));
+    match failure {
+        Some(failure) if out.json => return Err(failure),
+        None if out.json => return out.json(&json!({"stopped": stopped})),
+        None if stopped.is_empty() => out.note("no session was to be ended"),
+        _ => {}
     }
-    if stopped.is_empty() {
-        out.note("no session was to be ended");
+    stopped.iter().try_for_each(|session| out.data(session.as_str()))?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Returns why a sandbox ended, with what is known beside the agent's exit.
+fn reason(stop: &StopReason) -> String {
+    match stop {
+        StopReason::Unhealthy { detail } | StopReason::StartFailed { detail } => format!("{}: {detail}", stop.as_str()),
+        other => other.as_str().to_owned(),
     }
-    stopped.iter().try_for_each(|session| out.data(session.as_str()))
+}
+
+fn state(given: &str) -> Result<&'static str, String> {
+    let known = SESSION_STATES.into_iter().find(|state| state.eq_ignore_ascii_case(given));
+    known.ok_or_else(|| format!("expected one of {}", SESSION_STATES.join(", ")))
 }
 
 fn unknown(session: &SessionId) -> Failure {

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     BodyBroken(#[source] BoxError),
     #[error("no byte of the request body arrived for {0:?}")]
     BodyStalled(Duration),
+    #[error("the request body did not arrive within {0:?}")]
+    BodyTooSlow(Duration),
     #[error(transparent)]
     Signature(#[from] innkeep_auth::sigv4::Error),
     #[error("No endpoint or agent found with qualifier '{qualifier}' for agent '{agent}'")]
@@ -64,9 +66,11 @@ impl Error {
     /// Returns whose fault it is.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } | Self::BodyTooLarge(_) | Self::BodyBroken(_) | Self::BodyStalled(_) => {
-                ErrorKind::Validation
-            }
+            Self::Invalid { .. }
+            | Self::BodyTooLarge(_)
+            | Self::BodyBroken(_)
+            | Self::BodyStalled(_)
+            | Self::BodyTooSlow(_) => ErrorKind::Validation,
             Self::Signature(source) => source.kind(),
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),

@@ -8,13 +8,15 @@ use hyper::body::Incoming;
 use innkeep_sandbox::Registry;
 use innkeep_store::Store;
 use innkeep_types::{AccountId, Region, RequestId, limits};
+use tokio::time::{Instant, timeout_at};
 
 use crate::authenticate::Authenticator;
 use crate::call::Caller;
+use crate::error::Error;
 use crate::inbound::Inbound;
 use crate::resolve::{Deploy, Resolver};
 use crate::route::{Operation, Route};
-use crate::spool::Spool;
+use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::Home;
 use crate::{invoke, stop};
@@ -48,9 +50,13 @@ pub struct Limits {
     pub max_body_bytes: u64,
     /// All spooled files together, bytes; default [`limits::SPOOL_TOTAL_BYTES`].
     pub spool_total_bytes: u64,
+    /// All request bodies held in memory together, bytes; default [`limits::SPOOL_MEMORY_TOTAL_BYTES`].
+    pub spool_memory_total_bytes: u64,
+    /// The longest pause within a request's body; default [`limits::BODY_STALL_TIMEOUT`].
+    pub body_stall_timeout: Duration,
     /// To the answer's head; default [`limits::SYNC_REQUEST_TIMEOUT`].
     pub sync_request_timeout: Duration,
-    /// To the answer's end; default [`limits::STREAM_TIMEOUT`].
+    /// From the request's head to the answer's end; default [`limits::STREAM_TIMEOUT`].
     pub stream_timeout: Duration,
 }
 
@@ -59,6 +65,8 @@ impl Default for Limits {
         Self {
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,
+            spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
+            body_stall_timeout: limits::BODY_STALL_TIMEOUT,
             sync_request_timeout: limits::SYNC_REQUEST_TIMEOUT,
             stream_timeout: limits::STREAM_TIMEOUT,
         }
@@ -85,7 +93,7 @@ impl Gateway {
             authenticator,
             resolver: Resolver::new(store, deploy),
             registry,
-            spool: Spool::new(spool_directory, limits.max_body_bytes, limits.spool_total_bytes),
+            spool: Spool::new(spool_directory, &limits),
             limits,
         }
     }
@@ -117,5 +125,11 @@ impl Gateway {
                 error.into_response(&caller, connection_usable)
             }
         }
+    }
+
+    /// Reads the body of a request that must be over at `deadline`.
+    pub(crate) async fn read(&self, body: &mut Inbound, deadline: Instant) -> Result<Spooled, Error> {
+        let read = timeout_at(deadline, self.spool.take(body)).await;
+        read.unwrap_or(Err(Error::BodyTooSlow(self.limits.stream_timeout)))
     }
 }

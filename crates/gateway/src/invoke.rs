@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::forward::{self, Context};
 use crate::gateway::{Gateway, Limits};
 use crate::inbound::Inbound;
-use crate::stream::{AgentStream, GatewayBody, Interrupt, Watch};
+use crate::stream::{AgentStream, AnswerDeadline, GatewayBody, Interrupt, Watch};
 use crate::target::Named;
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
@@ -37,7 +37,7 @@ pub(crate) async fn invoke(
     call::check_headers(head)?;
 
     let claim = gateway.authenticator.claim(head)?;
-    let body = gateway.spool.take(body).await?;
+    let body = gateway.read(body, deadline).await?;
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?;
@@ -57,6 +57,7 @@ pub(crate) async fn invoke(
     let mut response = Response::new(GatewayBody::agent(stream));
     *response.status_mut() = agent.status;
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(AnswerDeadline(deadline));
     Ok(response)
 }
 

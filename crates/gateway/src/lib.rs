@@ -22,4 +22,4 @@ pub use authenticate::{Authenticator, KeyLookup};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
-pub use stream::{GatewayBody, StreamError};
+pub use stream::{AnswerDeadline, GatewayBody, StreamError};

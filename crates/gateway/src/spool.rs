@@ -1,5 +1,6 @@
 //! A request's body, read whole before the agent sees a byte of it, because its signature covers it: in memory while it is
-//! small, else in a file that has no name and vanishes with its last user. Its SHA-256 is computed on the way.
+//! small and there is room, else in a file that has no name and vanishes with its last user. Its SHA-256 is computed on the way.
+//! Both rooms, in memory and on disk, are bounded for all requests together: whoever knows the name of a key can send bodies.
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
@@ -21,32 +22,32 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::error::{BoxError, Error};
+use crate::gateway::Limits;
 
 /// The most that is hashed on an async worker, bytes: some 50 µs without SHA instructions. Source: our choice.
 const INLINE_HASH_BYTES: usize = 64 << 10;
 
-/// A file is read back in pieces of this many bytes. Source: our choice.
-const READ_BYTES: usize = 256 << 10;
-
-/// The longest pause within a body. Source: our choice.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A file is written, and read back, in pieces of about this many bytes. Source: our choice.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Where bodies wait for their verification; clones share the room.
 #[derive(Debug, Clone)]
 pub(crate) struct Spool {
     directory: PathBuf,
     max_body_bytes: u64,
-    room: Arc<Room>,
+    stall_timeout: Duration,
+    memory: Arc<Room>,
+    files: Arc<Room>,
 }
 
-/// What the files of all requests may take together.
+/// What all requests may take together.
 #[derive(Debug)]
 struct Room {
     used: AtomicU64,
     total: u64,
 }
 
-/// Bytes of the room that one request holds; given back when dropped.
+/// Bytes of a room that one request holds; given back when dropped.
 #[derive(Debug)]
 struct Share {
     room: Arc<Room>,
@@ -71,9 +72,15 @@ enum Content {
 }
 
 impl Spool {
-    /// Returns a spool whose files lie in `directory`, of which one is at most `max_body_bytes` and all at most `total_bytes`.
-    pub(crate) fn new(directory: PathBuf, max_body_bytes: u64, total_bytes: u64) -> Self {
-        Self { directory, max_body_bytes, room: Arc::new(Room { used: AtomicU64::new(0), total: total_bytes }) }
+    /// Returns a spool whose files lie in `directory`.
+    pub(crate) fn new(directory: PathBuf, limits: &Limits) -> Self {
+        Self {
+            directory,
+            max_body_bytes: limits.max_body_bytes,
+            stall_timeout: limits.body_stall_timeout,
+            memory: Room::new(limits.spool_memory_total_bytes),
+            files: Room::new(limits.spool_total_bytes),
+        }
     }
 
     /// Reads a body to its end. What claims to be too large is refused before it is asked for; what lies is cut short.
@@ -89,10 +96,11 @@ impl Spool {
         }
         let expected = usize::try_from(hint.lower()).unwrap_or(0).min(INLINE_HASH_BYTES);
         let mut pending = BytesMut::with_capacity(expected);
+        let mut memory = Share::of(&self.memory);
         let mut overflow: Option<Overflow> = None;
         let mut len = 0u64;
         while let Some(frame) =
-            timeout(STALL_TIMEOUT, body.frame()).await.map_err(|_| Error::BodyStalled(STALL_TIMEOUT))?
+            timeout(self.stall_timeout, body.frame()).await.map_err(|_| Error::BodyStalled(self.stall_timeout))?
         {
             // Trailers carry nothing that the agent could get.
             let Ok(data) = frame.map_err(|e| Error::BodyBroken(e.into()))?.into_data() else { continue };
@@ -101,17 +109,22 @@ impl Spool {
                 return Err(too_large());
             }
             pending.extend_from_slice(&data);
-            if pending.len() > limits::SPOOL_MEMORY_BYTES {
+            let most = if overflow.is_some() { PIECE_BYTES } else { limits::SPOOL_MEMORY_BYTES };
+            if pending.len() > most || !memory.try_hold(pending.len()) {
                 let file = match overflow {
                     Some(file) => file,
                     None => self.overflow().await?,
                 };
                 overflow = Some(file.append(pending.split().freeze()).await?);
+                memory.give_back();
             }
         }
         let pending = pending.freeze();
         match overflow {
-            None => Ok(Spooled { digest: hash(pending.clone()).await?, len, content: Content::Memory(pending) }),
+            None => {
+                let digest = hash(pending.clone()).await?;
+                Ok(Spooled { digest, len, content: Content::Memory(memory.over(pending)) })
+            }
             Some(file) => file.append(pending).await?.finish(len).await,
         }
     }
@@ -119,7 +132,7 @@ impl Spool {
     async fn overflow(&self) -> Result<Overflow, Error> {
         let directory = self.directory.clone();
         let file = blocking(move || nameless_file(&directory)).await?;
-        let share = Share { room: self.room.clone(), bytes: 0 };
+        let share = Share::of(&self.files);
         Ok(Overflow { file, digest: Digest::new(), share })
     }
 }
@@ -133,7 +146,9 @@ struct Overflow {
 
 impl Overflow {
     async fn append(mut self, data: Bytes) -> Result<Self, Error> {
-        self.share.grow(data.len() as u64)?;
+        if !self.share.try_grow(data.len() as u64) {
+            return Err(Error::SpoolFull);
+        }
         blocking(move || {
             self.digest.update(&data);
             self.file.write_all(&data)?;
@@ -149,19 +164,57 @@ impl Overflow {
     }
 }
 
+impl Room {
+    fn new(total: u64) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), total })
+    }
+}
+
 impl Share {
-    fn grow(&mut self, bytes: u64) -> Result<(), Error> {
+    fn of(room: &Arc<Room>) -> Self {
+        Self { room: room.clone(), bytes: 0 }
+    }
+
+    fn try_grow(&mut self, bytes: u64) -> bool {
         let room = &self.room;
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= room.total);
-        room.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| Error::SpoolFull)?;
-        self.bytes += bytes;
-        Ok(())
+        let grown = room.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if grown {
+            self.bytes += bytes;
+        }
+        grown
+    }
+
+    /// Grows to `n_bytes` of memory; so few that every connection costs as much anyway are not counted.
+    fn try_hold(&mut self, n_bytes: usize) -> bool {
+        n_bytes <= INLINE_HASH_BYTES || self.try_grow((n_bytes as u64).saturating_sub(self.bytes))
+    }
+
+    fn give_back(&mut self) {
+        self.room.used.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+
+    /// Ties the share to the data that it is for: the last to let go of a part of it gives all back.
+    fn over(self, data: Bytes) -> Bytes {
+        if self.bytes == 0 { data } else { Bytes::from_owner(Held { data, _share: self }) }
+    }
+}
+
+/// Data and the share of memory that it takes.
+struct Held {
+    data: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.give_back();
     }
 }
 
@@ -208,7 +261,7 @@ enum Source {
 
 /// Reads the next piece of a file of which `left` bytes are left.
 fn read(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
-    let piece_bytes = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
+    let piece_bytes = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
     spawn_blocking(move || {
         let mut piece = vec![0; piece_bytes];
         file.read_exact(&mut piece)?;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, request};
 use innkeep_types::{SessionKey, StopReason, limits};
+use tokio::time::Instant;
 
 use crate::call::{self, Caller};
 use crate::error::Error;
@@ -19,13 +20,14 @@ pub(crate) async fn stop(
     body: &mut Inbound,
     caller: &mut Caller,
 ) -> Result<Response<GatewayBody>, Error> {
+    let deadline = Instant::now() + gateway.limits.stream_timeout;
     let session = call::required_session(head)?;
     caller.session = Some(session.clone());
     let named = Named::parse(raw_target, head.uri.query())?;
 
     let claim = gateway.authenticator.claim(head)?;
     // Only its digest matters: `clientToken` says nothing that the session does not, since stopping twice is a 404.
-    let body = gateway.spool.take(body).await?;
+    let body = gateway.read(body, deadline).await?;
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?.clone();

@@ -29,6 +29,11 @@ pub struct GatewayBody {
     content: Content,
 }
 
+/// Extension of an answer that streams: when it must be over. The body keeps to it by itself as long as it is asked for frames;
+/// who writes them must enforce it while it cannot write, because the client does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerDeadline(pub Instant);
+
 #[derive(Debug)]
 enum Content {
     Whole(Full<Bytes>),

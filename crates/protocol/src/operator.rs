@@ -1,7 +1,7 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 use innkeep_types::{
-    AgentExit, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, StopReason, Tier,
+    AgentExit, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings, StopReason, Tier,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub struct UploadedArtifact {
     pub notes: Vec<String>,
 }
 
+/// What [`SessionView::state`] can be.
+pub const SESSION_STATES: [&str; 5] = ["Provisioning", "Active", "Idle", "Stopping", "Stopped"];
+
 /// One session, as `GET /innkeep/v1/sessions` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +37,7 @@ pub struct SessionView {
     pub session_id: SessionId,
     /// The version its sandbox runs, or last ran.
     pub version: RuntimeVersion,
-    /// `Provisioning`, `Active`, `Idle`, `Stopping` or `Stopped`.
+    /// One of [`SESSION_STATES`].
     pub state: String,
     /// The tier that the sandbox got.
     pub tier: Tier,
@@ -57,6 +60,13 @@ pub struct SessionView {
     /// The agent's process on the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_pid: Option<i32>,
+    /// Memory that the agent and the processes it started have resident; what they share counts more than once. Only if asked
+    /// for, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processor time that they have used, milliseconds. Only if asked for, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
     /// Why it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopReason>,
@@ -65,7 +75,8 @@ pub struct SessionView {
     pub exit: Option<AgentExit>,
 }
 
-/// Answer to `GET /innkeep/v1/sessions?runtime=&endpoint=&session=&all=true` (without `all`, stopped ones are left out).
+/// Answer to `GET /innkeep/v1/sessions?runtime=&endpoint=&session=&state=&all=true&usage=true`. Stopped ones are left out unless
+/// `all`, `session` or `state` asks for them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionList {
@@ -90,6 +101,9 @@ pub struct RuntimeView {
     /// Why the newest version failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// The newest version's settings, as they were given.
+    #[serde(default)]
+    pub settings: Settings,
     /// Its endpoints.
     pub endpoints: Vec<EndpointView>,
     /// Sessions that have a sandbox now.
@@ -152,7 +166,7 @@ pub struct StopSessions {
     /// Sessions of this version are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_version: Option<RuntimeVersion>,
-    /// SIGKILL at once, without SIGTERM and grace.
+    /// SIGKILL at once, without SIGTERM and grace; also for a session that is ending already.
     #[serde(default)]
     pub kill: bool,
     /// Record the reason `Reloaded` and not `StoppedByCaller`.

@@ -28,6 +28,9 @@ pub enum Error {
         /// Where it should lead.
         port: u16,
     },
+    /// It is a connection no more: its peer has reset it.
+    #[error("the agent closed the connection at once")]
+    Closed,
     /// It could not be looked at, or not be driven.
     #[error("the descriptor is of no use")]
     Io(#[from] io::Error),
@@ -37,7 +40,7 @@ impl Error {
     /// Returns whose fault it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Foreign { .. } => ErrorKind::Agent,
+            Self::Foreign { .. } | Self::Closed => ErrorKind::Agent,
             Self::Io(_) => ErrorKind::Internal,
         }
     }
@@ -61,7 +64,16 @@ impl DialStream {
     /// Takes a descriptor that came out of a sandbox, if it is a plain TCP connection to `port` on loopback. Called within a
     /// tokio runtime.
     pub fn from_descriptor(descriptor: OwnedFd, port: u16) -> Result<Self, Error> {
-        if !leads_to_loopback(&descriptor, port)? {
+        if !is_tcp(&descriptor)? {
+            return Err(Error::Foreign { port });
+        }
+        let peer = match rustix::net::getpeername(&descriptor) {
+            Ok(peer) => peer.map(SocketAddr::try_from).transpose().map_err(io::Error::from)?,
+            // An agent may reset a connection before we look: its right, and nothing that a sidecar did wrong.
+            Err(rustix::io::Errno::NOTCONN) => return Err(Error::Closed),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        if !peer.is_some_and(|peer| peer.ip().is_loopback() && peer.port() == port) {
             return Err(Error::Foreign { port });
         }
         // Whatever the sender set: a close that blocks, small packets held back.
@@ -108,27 +120,17 @@ impl DialMonitor {
     }
 }
 
-fn leads_to_loopback(descriptor: &OwnedFd, port: u16) -> io::Result<bool> {
+/// Tells whether the descriptor is a TCP socket that does not listen.
+fn is_tcp(descriptor: &OwnedFd) -> io::Result<bool> {
     // Whatever is no socket at all fails here.
     let family = match sockopt::socket_domain(descriptor) {
         Err(rustix::io::Errno::NOTSOCK) => return Ok(false),
         family => family?,
     };
-    if family != AddressFamily::INET && family != AddressFamily::INET6
-        || sockopt::socket_type(descriptor)? != SocketType::STREAM
-        || sockopt::socket_protocol(descriptor)? != Some(ipproto::TCP)
-        || sockopt::socket_acceptconn(descriptor)?
-    {
-        return Ok(false);
-    }
-    Ok(match rustix::net::getpeername(descriptor) {
-        Ok(Some(peer)) => {
-            let peer = SocketAddr::try_from(peer)?;
-            peer.ip().is_loopback() && peer.port() == port
-        }
-        Ok(None) | Err(rustix::io::Errno::NOTCONN) => false,
-        Err(error) => return Err(error.into()),
-    })
+    Ok((family == AddressFamily::INET || family == AddressFamily::INET6)
+        && sockopt::socket_type(descriptor)? == SocketType::STREAM
+        && sockopt::socket_protocol(descriptor)? == Some(ipproto::TCP)
+        && !sockopt::socket_acceptconn(descriptor)?)
 }
 
 impl hyper::rt::Read for DialStream {

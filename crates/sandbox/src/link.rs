@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::dial::DialStream;
+use crate::dial::{self, DialStream};
 use crate::sys;
 
 /// The longest that a sidecar may take for its Hello.
@@ -83,8 +83,11 @@ impl Link {
             match self.next().await? {
                 (ToHost::State(new), None) => drop(state.send_replace(new)),
                 (ToHost::Dialled { id, port }, Some(descriptor)) => {
-                    let stream = DialStream::from_descriptor(descriptor, port).map_err(io::Error::other)?;
-                    self.answer(id, Ok(stream));
+                    let stream = match DialStream::from_descriptor(descriptor, port) {
+                        Err(closed @ dial::Error::Closed) => Err(closed.to_string()),
+                        taken => Ok(taken.map_err(io::Error::other)?),
+                    };
+                    self.answer(id, stream);
                 }
                 (ToHost::DialFailed { id, error }, None) => self.answer(id, Err(error)),
                 _ => return Err(broken("the sidecar sent what it must not send now")),

@@ -11,6 +11,7 @@
 
 mod handle;
 mod launch;
+mod orphans;
 mod remove;
 mod sandbox;
 
@@ -64,6 +65,7 @@ impl ProcessDriver {
             environment.entry(name.to_owned()).or_insert_with(|| home(&directory).to_string_lossy().into_owned());
         }
         environment.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
+        environment.insert(orphans::MARK.to_owned(), spec.sandbox.to_string());
         LaunchPlan {
             protocol: PROTOCOL,
             log_file: self.log_file(&spec.sandbox),
@@ -164,7 +166,7 @@ impl Driver for ProcessDriver {
         let launched = launched.await;
         if launched.is_err() {
             // A sidecar that was too late to be known ends itself when its directory is gone.
-            remove(directory).await;
+            clear(id, directory).await;
         }
         launched
     }
@@ -173,21 +175,27 @@ impl Driver for ProcessDriver {
         let mut adopted = Adopted::default();
         for (id, directory) in found(&self.sandboxes) {
             match self.revive(&id, &directory).await {
-                Ok(Some(sandbox)) => adopted.living.push(sandbox),
-                Ok(None) => {
-                    let facts = sandbox::read_exit(&directory);
-                    remove(&directory).await;
-                    adopted.dead.push((id, facts));
+                Ok(Some(sandbox)) => {
+                    adopted.living.push(sandbox);
+                    continue;
                 }
+                Ok(None) => {}
                 Err(error) => {
                     warn!(sandbox.id = %id, "sandbox {id} from before could not be reached and was ended: {error}");
-                    remove(&directory).await;
-                    adopted.dead.push((id, None));
                 }
             }
+            let facts = sandbox::read_exit(&directory);
+            clear(&id, &directory).await;
+            adopted.dead.push((id, facts));
         }
         Ok(adopted)
     }
+}
+
+/// Leaves nothing of a sandbox whose sidecar is gone, or knows nothing of us, but its log.
+async fn clear(id: &SandboxId, directory: &Path) {
+    orphans::kill(id).await;
+    remove(directory).await;
 }
 
 /// Returns the sandboxes that have a directory.

@@ -1,12 +1,12 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
+    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +17,7 @@ use crate::deployment::Deployment;
 use crate::driver::{self, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
-use crate::session::{Command, Lease, Session, SessionInfo, Status};
+use crate::session::{Command, Ended, Lease, Session, SessionInfo, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Supervisor};
 use crate::tasks::{Kind, Tasks};
@@ -41,6 +41,9 @@ pub enum Error {
     /// No such session has a sandbox.
     #[error("no running session {0}")]
     NotRunning(SessionKey),
+    /// Its runtime was deleted while the request waited.
+    #[error("agent runtime {0} was deleted")]
+    Deleted(RuntimeId),
     /// [`Limits::active_sessions`].
     #[error("maxVms limit exceeded: {0} sessions are active")]
     TooManySessions(usize),
@@ -61,7 +64,7 @@ impl Error {
         match self {
             Self::StartFailed { .. } => ErrorKind::Agent,
             Self::Busy => ErrorKind::RetryableConflict,
-            Self::NotRunning(_) => ErrorKind::NotFound,
+            Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
             Self::TooManySessions(_) => ErrorKind::Quota,
             Self::TooManyStarts => ErrorKind::Throttled,
             Self::ShuttingDown => ErrorKind::Unavailable,
@@ -113,6 +116,9 @@ struct Shared {
 struct Sessions {
     by_key: HashMap<SessionKey, Arc<Session>>,
     start_rate: StartRate,
+    /// Deleted since this server started: who found one before that and waited must not start it any more. Ids are never given
+    /// twice, and take some fifty bytes each.
+    deleted: HashSet<RuntimeId>,
     closed: bool,
 }
 
@@ -129,7 +135,7 @@ impl Registry {
         limits: Limits,
     ) -> Self {
         let start_rate = StartRate::new(limits.starts_per_second);
-        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, closed: false });
+        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted: HashSet::new(), closed: false });
         Self { shared: Arc::new(Shared { driver, journal, clock, tasks, limits, sessions }) }
     }
 
@@ -167,11 +173,13 @@ impl Registry {
                 return Ok(lease);
             }
             let ended = settled.ok().and_then(|s| s.ended).filter(|_| was_provisioning);
-            match ended.map(|e| (e.reason, e.exit, e.log_tail)) {
-                Some((StopReason::StartFailed { detail }, exit, log_tail)) => {
-                    return Err(Error::StartFailed { message: detail, exit, log_tail });
+            match ended {
+                Some(Ended { reason: StopReason::StartFailed { detail: message }, exit, log_tail, source }) => {
+                    return Err(Error::from_failure(Failure { message, exit, log_tail, source }));
                 }
-                Some((StopReason::RuntimeDeleted, ..)) => return Err(Error::NotRunning(key.clone())),
+                Some(Ended { reason: StopReason::RuntimeDeleted, .. }) => {
+                    return Err(Error::Deleted(key.runtime.clone()));
+                }
                 // It ran, or was ending, and is gone by now: the next round starts afresh.
                 _ => tokio::task::yield_now().await,
             }
@@ -185,6 +193,9 @@ impl Registry {
         }
         if sessions.closed {
             return Err(Error::ShuttingDown);
+        }
+        if sessions.deleted.contains(&key.runtime) {
+            return Err(Error::Deleted(key.runtime.clone()));
         }
         if sessions.by_key.len() >= self.shared.limits.active_sessions {
             return Err(Error::TooManySessions(sessions.by_key.len()));
@@ -266,7 +277,8 @@ impl Registry {
         session
     }
 
-    /// Tells the session to end: aborts its streams, marks it Stopping, returns. `Busy` while it starts or ends already.
+    /// Tells the session to end: aborts its streams, marks it Stopping, returns. `Busy` while it starts, and while it ends
+    /// already, unless `grace` is zero: that cuts the grace short.
     pub async fn stop(&self, key: &SessionKey, reason: StopReason, grace: Duration) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.command(key, Command::Stop { reason, grace, reply }).await?;
@@ -290,8 +302,11 @@ impl Registry {
         session.commands.send(command).await.map_err(|_| Error::NotRunning(key.clone()))
     }
 
-    /// Ends every sandbox of a runtime, or of one version of it, and waits until they are gone.
+    /// Ends every sandbox of a runtime, for good, or of one version of it, and waits until they are gone.
     pub async fn stop_runtime(&self, arn: &RuntimeArn, version: Option<RuntimeVersion>, reason: StopReason) {
+        if version.is_none() {
+            self.shared.sessions.lock().deleted.insert(arn.runtime.clone());
+        }
         let matches = |s: &Session| {
             s.key.runtime == arn.runtime && version.is_none_or(|version| s.deployment.version == version)
         };

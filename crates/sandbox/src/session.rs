@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::deployment::Deployment;
-use crate::driver::Sandbox;
+use crate::driver::{self, Sandbox};
 use crate::gate::Gate;
 use crate::upstream::Upstream;
 
@@ -22,6 +22,15 @@ pub struct Ended {
     pub exit: Option<AgentExit>,
     /// Its last log lines, for operators.
     pub log_tail: Vec<String>,
+    /// The driver's own error, if that was it.
+    pub(crate) source: Option<Arc<driver::Error>>,
+}
+
+impl Ended {
+    /// Returns an end of which nothing more is known.
+    pub(crate) fn for_reason(reason: StopReason) -> Self {
+        Self { reason, exit: None, log_tail: Vec::new(), source: None }
+    }
 }
 
 /// What the actor publishes.
@@ -158,7 +167,7 @@ impl Lease {
     pub async fn ended(&self) -> Ended {
         let mut status = self.session.status.clone();
         let ended = status.wait_for(|s| s.ended.is_some()).await.ok().and_then(|s| s.ended.clone());
-        ended.unwrap_or(Ended { reason: StopReason::HostLost { exit: None }, exit: None, log_tail: Vec::new() })
+        ended.unwrap_or_else(|| Ended::for_reason(StopReason::HostLost { exit: None }))
     }
 }
 

@@ -42,7 +42,7 @@ impl Failure {
 
     pub(crate) fn into_ended(self) -> Ended {
         let reason = StopReason::StartFailed { detail: self.message };
-        Ended { reason, exit: self.exit, log_tail: self.log_tail }
+        Ended { reason, exit: self.exit, log_tail: self.log_tail, source: self.source }
     }
 }
 

@@ -73,6 +73,9 @@ impl Supervisor {
             if self.watch_over(sandbox, recording).await.is_break() {
                 return End::Detached;
             }
+        } else if let Some(recording) = recording {
+            // The record of the start must not come after that of the end.
+            let _ = recording.await;
         }
         let reason = match self.status.borrow().state.clone() {
             State::Stopping { reason } | State::Stopped { reason } => reason,
@@ -212,8 +215,7 @@ impl Supervisor {
 
     fn lost(&mut self, wake: &mut Wake) {
         let reason = StopReason::HostLost { exit: None };
-        let ended = Ended { reason: reason.clone(), exit: None, log_tail: Vec::new() };
-        self.feed(Event::AgentExited(reason), Some(ended), wake);
+        self.feed(Event::AgentExited(reason.clone()), Some(Ended::for_reason(reason)), wake);
     }
 
     fn obey(&mut self, command: Command, wake: &mut Wake) {
@@ -277,7 +279,7 @@ impl Supervisor {
 
     fn publish(&self, state: State, ended: Option<Ended>) {
         let ended = ended.or_else(|| match &state {
-            State::Stopping { reason } => Some(Ended { reason: reason.clone(), exit: None, log_tail: Vec::new() }),
+            State::Stopping { reason } => Some(Ended::for_reason(reason.clone())),
             _ => None,
         });
         self.status.send_if_modified(|status| {
@@ -291,20 +293,23 @@ impl Supervisor {
         });
     }
 
-    /// Ends the sandbox, and goes on answering meanwhile.
+    /// Ends the sandbox, and goes on answering meanwhile. A stop without grace hastens the end; the first reason stands.
     async fn end(&mut self, sandbox: &Arc<dyn Sandbox>, grace: Duration) {
         if let Some(running) = self.session.running.get() {
             running.upstream.close();
         }
-        let end = start::end(sandbox, grace);
-        tokio::pin!(end);
+        let mut end = Box::pin(start::end(sandbox, grace));
         loop {
             tokio::select! {
                 _ = &mut end => return,
-                Some(command) = self.commands.recv() => {
-                    let mut wake = self.idle_wake();
-                    self.obey(command, &mut wake);
-                }
+                Some(command) = self.commands.recv() => match command {
+                    Command::Stop { grace: Duration::ZERO, reply, .. } => {
+                        end = Box::pin(start::end(sandbox, Duration::ZERO));
+                        // As with every stop, the caller may have gone away.
+                        let _ = reply.send(Ok(()));
+                    }
+                    other => self.obey(other, &mut self.idle_wake()),
+                },
             }
         }
     }
@@ -333,5 +338,5 @@ fn after_exit(facts: ExitFacts) -> Ended {
         ExitCause::Deadline => StopReason::MaxLifetime,
         ExitCause::Itself | ExitCause::Stopped | ExitCause::NotReady => StopReason::AgentExited { exit: facts.exit },
     };
-    Ended { reason, exit: Some(facts.exit), log_tail: facts.log_tail }
+    Ended { reason, exit: Some(facts.exit), log_tail: facts.log_tail, source: None }
 }

@@ -37,8 +37,12 @@ pub struct SessionQuery {
     pub endpoint: Option<EndpointName>,
     /// One session id only; it may exist on several endpoints.
     pub session: Option<SessionId>,
+    /// Of one state only: one of `protocol::operator::SESSION_STATES`.
+    pub state: Option<&'static str>,
     /// Whether to list stopped ones too.
     pub all: bool,
+    /// Whether to say what the agents' processes use.
+    pub usage: bool,
 }
 
 /// Why a runtime's newest version failed.
@@ -95,7 +99,9 @@ impl Client {
                 ("runtime", query.runtime.as_ref().map(RuntimeId::as_str)),
                 ("endpoint", query.endpoint.as_ref().map(EndpointName::as_str)),
                 ("session", query.session.as_ref().map(SessionId::as_str)),
+                ("state", query.state),
                 ("all", query.all.then_some("true")),
+                ("usage", query.usage.then_some("true")),
             ],
         );
         self.json(Call::new(Method::GET, target)).await

@@ -2,6 +2,7 @@
 //! large; the gateway reads those itself.)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use innkeep_auth::sigv4::{self, Signed, SigningKeys};
 use innkeep_store::AccessKey;
 use innkeep_types::{Clock, ErrorKind};
+use tokio::time::timeout;
 
 use crate::keys::Keys;
 use crate::respond::Refused;
@@ -24,6 +26,8 @@ pub(crate) struct Authenticator {
     pub(crate) keys: Keys,
     pub(crate) signing: Arc<SigningKeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The longest pause within an upload; a small body must arrive whole in this time.
+    pub(crate) body_stall_timeout: Duration,
 }
 
 /// A request whose head is in order and whose key exists; its signature is checked once the body's digest is known.
@@ -59,9 +63,16 @@ impl Authenticator {
                 format!("The request body could not be read, or exceeds {MAX_SMALL_BODY} bytes"),
             )
         };
-        let body = Limited::new(body, MAX_SMALL_BODY).collect().await.map_err(too_large)?.to_bytes();
+        let body = timeout(self.body_stall_timeout, Limited::new(body, MAX_SMALL_BODY).collect());
+        let body = body.await.map_err(|_| self.stalled())?.map_err(too_large)?.to_bytes();
         let key = self.verify(pending, &innkeep_auth::digest(&body))?;
         Ok((key, body))
+    }
+
+    /// Returns the refusal of a body that does not come.
+    pub(crate) fn stalled(&self) -> Refused {
+        let message = format!("the request body did not arrive; nothing came for {:?}", self.body_stall_timeout);
+        Refused::new(ErrorKind::Validation, message)
     }
 }
 

@@ -27,6 +27,24 @@ pub struct Config {
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
     pub max_starts_per_second: u32,
+    /// Connections served at one time; more wait until one ends; default 10000.
+    pub max_connections: usize,
+    /// Seconds that a client may take to send a request's head, and be silent between two requests; default 30.
+    pub head_timeout_secs: u64,
+    /// Seconds for which a request's body may pause; default 60.
+    pub body_stall_timeout_secs: u64,
+    /// Seconds for which a client may take in nothing of its answer; default 300.
+    pub write_stall_timeout_secs: u64,
+    /// Seconds to the head of an agent's answer; default 900.
+    pub sync_request_timeout_secs: u64,
+    /// Seconds from a request's head to the end of its answer; default 3600.
+    pub stream_timeout_secs: u64,
+    /// The largest body of an invocation, and of its answer, bytes; default 100000000.
+    pub max_body_bytes: u64,
+    /// Bytes of invocations' bodies in memory at one time, before they go to files; default 268435456.
+    pub spool_memory_total_bytes: u64,
+    /// Bytes of invocations' bodies in files at one time, before requests are refused; default 5000000000.
+    pub spool_total_bytes: u64,
     /// Seconds that streams may take to finish, and agents to end, at shutdown; default 15.
     pub shutdown_grace_secs: u64,
     /// What becomes of sessions at shutdown: `end`, or `detach`: their agents live on for the next server, at most to their
@@ -82,6 +100,15 @@ impl Default for Config {
             allow_plain_http: false,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
+            max_connections: limits::MAX_CONNECTIONS,
+            head_timeout_secs: limits::HEAD_TIMEOUT.as_secs(),
+            body_stall_timeout_secs: limits::BODY_STALL_TIMEOUT.as_secs(),
+            write_stall_timeout_secs: limits::WRITE_STALL_TIMEOUT.as_secs(),
+            sync_request_timeout_secs: limits::SYNC_REQUEST_TIMEOUT.as_secs(),
+            stream_timeout_secs: limits::STREAM_TIMEOUT.as_secs(),
+            max_body_bytes: limits::MAX_BODY_BYTES,
+            spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
+            spool_total_bytes: limits::SPOOL_TOTAL_BYTES,
             shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
             sessions_at_shutdown: AtShutdown::End,
             log_retention_days: 7,

@@ -1,37 +1,94 @@
-//! What a server does for itself once an hour: removes the agents' output that is too old.
+//! What a server does for itself once an hour: removes the agents' output that is too old, and artifacts that nobody needs.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::tasks::Tasks;
+use innkeep_store::Store;
 use innkeep_types::{Clock, UnixMillis};
 use tracing::{info, warn};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Runs until the tasks are told to end; the first time at once.
-pub(crate) async fn run(logs: PathBuf, retention: Duration, clock: Arc<dyn Clock>, tasks: Tasks) {
-    let mut interval = tokio::time::interval(INTERVAL);
-    loop {
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = tasks.stopping().cancelled() => return,
+/// For how long an artifact that no version names is kept: it may be about to be deployed.
+const UNUSED_ARTIFACTS: Duration = Duration::from_secs(60 * 60);
+
+/// What there is to keep in order.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    pub(crate) logs: PathBuf,
+    /// For how long an agent's output is kept.
+    pub(crate) retention: Duration,
+    pub(crate) store: Store,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Housekeeping {
+    /// Runs until the tasks are told to end; the first time at once.
+    pub(crate) async fn run(self, tasks: Tasks) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {}
+                () = tasks.stopping().cancelled() => return,
+            }
+            let work = async {
+                report("old logs", self.remove_logs().await);
+                report("artifacts that nobody needs", self.remove_artifacts().await);
+            };
+            tokio::select! {
+                () = work => {}
+                () = tasks.stopping().cancelled() => return,
+            }
         }
-        let (logs, now) = (logs.clone(), clock.now());
-        let removed = tokio::task::spawn_blocking(move || remove_old(&logs, retention, now)).await;
-        match removed {
-            Ok(Ok(0)) => {}
-            Ok(Ok(removed)) => info!("removed {removed} old logs"),
-            Ok(Err(error)) => warn!(%error, "old logs could not be removed"),
-            Err(error) => warn!(%error, "old logs could not be removed"),
-        }
+    }
+
+    async fn remove_logs(&self) -> Result<usize, Error> {
+        let (logs, retention, now) = (self.logs.clone(), self.retention, self.clock.now());
+        let removed = tokio::task::spawn_blocking(move || remove_old(&logs, retention, now));
+        let removed = removed.await.map_err(io::Error::other).flatten()?;
+        self.store.forget_sandboxes(before(now, retention)).await?;
+        Ok(removed)
+    }
+
+    async fn remove_artifacts(&self) -> Result<usize, Error> {
+        // Taken first: what is used from now on is younger.
+        let used_since = before(self.clock.now(), UNUSED_ARTIFACTS);
+        let in_use = self.store.deployed().await?;
+        Ok(self.artifacts.retain(in_use, used_since).await?)
     }
 }
 
+/// Why something could not be removed; the next hour tries again.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the log directory could not be read")]
+    Logs(#[from] io::Error),
+    #[error("the store could not be asked")]
+    Store(#[from] innkeep_store::Error),
+    #[error("the artifact store could not be tidied")]
+    Artifacts(#[from] innkeep_artifacts::Error),
+}
+
+fn report(what: &str, removed: Result<usize, Error>) {
+    match removed {
+        Ok(0) => {}
+        Ok(removed) => info!("removed {removed} {what}"),
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "{what} could not be removed"),
+    }
+}
+
+fn before(now: UnixMillis, age: Duration) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+}
+
 /// Removes the files whose last line is older than `retention`. Returns how many.
-fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> std::io::Result<usize> {
+fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> io::Result<usize> {
     let mut removed = 0;
     for entry in std::fs::read_dir(logs)? {
         let entry = entry?;
@@ -46,6 +103,9 @@ fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> std::io::Res
 
 #[cfg(test)]
 mod tests {
+    use innkeep_artifacts::Kind;
+    use innkeep_types::SystemClock;
+
     use super::*;
 
     #[test]
@@ -60,5 +120,37 @@ mod tests {
         }
         assert_eq!(remove_old(dir.path(), day * 7, now).unwrap(), 1);
         assert!(dir.path().join("new.log").exists());
+    }
+
+    /// A clock that is ahead of the time that files get.
+    #[derive(Debug)]
+    struct Ahead(Duration);
+
+    impl Clock for Ahead {
+        fn now(&self) -> UnixMillis {
+            SystemClock.now().plus(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_no_version_names_goes_after_an_hour() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let upload = artifacts.upload_file().unwrap();
+        // The least that is a zip: one without files.
+        std::fs::write(&upload, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
+        artifacts.add(upload, Kind::Zip).await.unwrap();
+        let store = Store::open(dir.path()).await.unwrap();
+        let removed = async |ahead| {
+            let housekeeping = Housekeeping {
+                logs: dir.path().join("logs"),
+                retention: Duration::ZERO,
+                store: store.clone(),
+                artifacts: artifacts.clone(),
+                clock: Arc::new(Ahead(Duration::from_secs(ahead))),
+            };
+            housekeeping.remove_artifacts().await.unwrap()
+        };
+        assert_eq!((removed(59 * 60).await, removed(61 * 60).await), (0, 2));
     }
 }

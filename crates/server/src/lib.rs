@@ -1,6 +1,7 @@
 //! The composition root: opens the data directory, builds the parts, listens, and takes it all down again in order.
 
 mod authenticate;
+mod backup;
 mod config;
 mod data_dir;
 mod deployer;
@@ -11,6 +12,7 @@ mod logging;
 mod operator;
 mod recovery;
 mod respond;
+mod restore;
 mod router;
 
 use std::io;
@@ -24,7 +26,6 @@ use innkeep_control::{Control, ControlConfig, LocalMaker};
 use innkeep_gateway::{Gateway, GatewayConfig};
 use innkeep_protocol::operator::ServerFile;
 use innkeep_sandbox::driver::Driver;
-
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Limits, ProcessDriver, Registry};
 use innkeep_store::Store;
@@ -32,14 +33,18 @@ use innkeep_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+pub use backup::{Error as BackupError, backup};
 pub use config::{AtShutdown, Config, Error as ConfigError, Isolation};
 pub use data_dir::Error as DataDirError;
 pub use logging::init as init_logging;
+pub use restore::restore;
 
 use authenticate::Authenticator;
 use data_dir::DataDir;
 use deployer::Deployer;
+use housekeeping::Housekeeping;
 use keys::Keys;
+use listener::Patience;
 use operator::Operator;
 use router::Router;
 
@@ -115,13 +120,14 @@ impl Server {
 
         let deployer =
             Deployer { artifacts: artifacts.clone(), region: config.region.clone(), account: config.account.clone() };
+        recovery::make_bundles(&store, &artifacts).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
             deployer,
             config: &config,
             data_dir: &data_dir,
             store: &store,
-            artifacts,
+            artifacts: artifacts.clone(),
             registry: &registry,
             clock: clock.clone(),
             keys,
@@ -129,12 +135,16 @@ impl Server {
         };
         let router = Arc::new(parts.router(&root.secret));
         router.control.resume().await?;
-        let retention = Duration::from_secs(u64::from(config.log_retention_days) * 24 * 60 * 60);
-        tasks.spawn(
-            Kind::Housekeeping,
-            housekeeping::run(data_dir.path().join("logs"), retention, clock, tasks.clone()),
-        );
-        tasks.spawn(Kind::Listener, listener::listen(listener, router, tasks.clone()));
+        let housekeeping = Housekeeping {
+            logs: data_dir.path().join("logs"),
+            retention: Duration::from_secs(u64::from(config.log_retention_days) * 24 * 60 * 60),
+            store: store.clone(),
+            artifacts,
+            clock,
+        };
+        tasks.spawn(Kind::Housekeeping, housekeeping.run(tasks.clone()));
+        let patience = Patience::of(&config);
+        tasks.spawn(Kind::Listener, listener::listen(listener, router, patience, tasks.clone()));
 
         let url = format!("http://{addr}");
         data_dir.write_server_file(&ServerFile {
@@ -218,7 +228,12 @@ impl Parts<'_> {
         });
         let signing_keys = Arc::new(SigningKeys::default());
         let gateway = Gateway::new(self.gateway_config(signing_keys.clone()));
-        let authenticator = Arc::new(Authenticator { keys: self.keys, signing: signing_keys, clock: self.clock });
+        let authenticator = Arc::new(Authenticator {
+            keys: self.keys,
+            signing: signing_keys,
+            clock: self.clock,
+            body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
+        });
         let operator = Operator {
             store: self.store.clone(),
             artifacts: self.artifacts,
@@ -246,7 +261,14 @@ impl Parts<'_> {
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),
             spool_directory: self.data_dir.path().to_owned(),
-            limits: innkeep_gateway::Limits::default(),
+            limits: innkeep_gateway::Limits {
+                max_body_bytes: self.config.max_body_bytes,
+                spool_total_bytes: self.config.spool_total_bytes,
+                spool_memory_total_bytes: self.config.spool_memory_total_bytes,
+                body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
+                sync_request_timeout: Duration::from_secs(self.config.sync_request_timeout_secs),
+                stream_timeout: Duration::from_secs(self.config.stream_timeout_secs),
+            },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Takes connections in and serves HTTP/1.1 on each.
 
+mod paced;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +9,35 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use innkeep_gateway::AnswerDeadline;
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use crate::config::Config;
 use crate::router::Router;
+use paced::{AnswerEnd, Paced};
 
-/// Time a client may take to send a request's head. Needs the timer below: without one hyper ignores it.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// For whom a listener waits, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    max_connections: usize,
+    /// For a request's head. Needs the timer below: without one hyper ignores it.
+    head_timeout: Duration,
+    /// For a client that takes in nothing of its answer.
+    write_stall_timeout: Duration,
+}
 
-/// Connections served at one time; more wait in the kernel's queue. Each costs one task and its buffers (about 20 KiB).
-const MAX_CONNECTIONS: usize = 10_000;
+impl Patience {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            max_connections: config.max_connections,
+            head_timeout: Duration::from_secs(config.head_timeout_secs),
+            write_stall_timeout: Duration::from_secs(config.write_stall_timeout_secs),
+        }
+    }
+}
 
 /// The largest head of a request, bytes: baggage alone may be 8 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -30,8 +49,8 @@ const MAX_HEADERS: usize = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the tasks are told to end.
-pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, tasks: Tasks) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience: Patience, tasks: Tasks) {
+    let slots = Arc::new(Semaphore::new(patience.max_connections));
     loop {
         let accepted = tokio::select! {
             () = tasks.stopping().cancelled() => return,
@@ -42,7 +61,7 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, tasks: Ta
         };
         match accepted {
             Ok((stream, slot)) => {
-                let serve = serve(stream, router.clone(), tasks.clone());
+                let serve = serve(stream, router.clone(), patience, tasks.clone());
                 tasks.spawn(Kind::Connection, async move {
                     serve.await;
                     drop(slot);
@@ -56,16 +75,22 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, tasks: Ta
     }
 }
 
-async fn serve(stream: TcpStream, router: Arc<Router>, tasks: Tasks) {
+async fn serve(stream: TcpStream, router: Arc<Router>, patience: Patience, tasks: Tasks) {
     // Answers are streamed in small pieces; Nagle would hold them back.
     let _ = stream.set_nodelay(true);
+    let answer_end = AnswerEnd::default();
+    let stream = Paced::new(stream, patience.write_stall_timeout, answer_end.clone());
     let service = service_fn(move |request| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.handle(request).await) }
+        let (router, answer_end) = (router.clone(), answer_end.clone());
+        async move {
+            let answer = router.handle(request).await;
+            answer_end.set(answer.extensions().get().map(|AnswerDeadline(end)| *end));
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(patience.head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);

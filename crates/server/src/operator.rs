@@ -3,10 +3,12 @@
 mod artifacts;
 mod logs;
 mod query;
+mod routes;
 mod runtimes;
 mod sessions;
+mod usage;
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::Registry;
@@ -18,7 +20,8 @@ use std::sync::Arc;
 
 use crate::authenticate::Authenticator;
 use crate::operator::query::Query;
-use crate::respond::{Body, Refused};
+use crate::operator::routes::Operation;
+use crate::respond::{self, Body, Refused};
 
 /// What the operator API works on.
 #[derive(Debug)]
@@ -37,6 +40,9 @@ pub(crate) struct Operator {
 /// The path that all of its routes begin with.
 pub(crate) const PREFIX: &str = "/innkeep/v1/";
 
+/// What describes them, as OpenAPI 3.1.
+const OPENAPI: &str = include_str!("operator/openapi.json");
+
 impl Operator {
     /// Answers one request below [`PREFIX`].
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
@@ -46,26 +52,35 @@ impl Operator {
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
-        let rest = path.strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/');
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let segments: Vec<&str> = rest.split('/').collect();
-        match (&parts.method, segments.as_slice()) {
-            (&Method::POST, ["artifacts"]) => return self.upload_artifact(&parts, body, &query).await,
-            (&Method::PUT, ["layers", fingerprint]) => return self.upload_layer(&parts, body, fingerprint).await,
+        let route = routes::find(&parts.method, path.strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/'));
+        match route {
+            // Large bodies, which are read to where they go.
+            Some((Operation::UploadArtifact, _)) => return self.upload_artifact(&parts, body, &query).await,
+            Some((Operation::UploadLayer, fingerprint)) => return self.upload_layer(&parts, body, fingerprint).await,
             _ => {}
         }
         let (key, body) = self.authenticator.small(&parts, body).await?;
         may_operate(&key)?;
-        match (&parts.method, segments.as_slice()) {
-            (&Method::HEAD, ["layers", fingerprint]) => Ok(self.has_layer(fingerprint)),
-            (&Method::GET, ["runtimes"]) => self.list_runtimes(&query).await,
-            (&Method::GET, ["runtimes", id, "failure"]) => self.runtime_failure(id).await,
-            (&Method::GET, ["sessions"]) => self.list_sessions(&query).await,
-            (&Method::POST, ["sessions", "stop"]) => self.stop_sessions(&body).await,
-            (&Method::GET, ["logs"]) => self.logs(&query).await,
-            _ => Err(Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method))),
+        let no_route = || Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method));
+        let (operation, value) = route.ok_or_else(no_route)?;
+        match operation {
+            Operation::HasLayer => Ok(self.has_layer(value)),
+            Operation::ListRuntimes => self.list_runtimes(&query).await,
+            Operation::ExplainFailure => self.runtime_failure(value).await,
+            Operation::ListSessions => self.list_sessions(&query).await,
+            Operation::StopSessions => self.stop_sessions(&body).await,
+            Operation::ReadLogs => self.logs(&query).await,
+            Operation::Describe => Ok(describe()),
+            Operation::UploadArtifact | Operation::UploadLayer => Err(no_route()),
         }
     }
+}
+
+fn describe() -> Response<Body> {
+    let mut response = Response::new(respond::full(OPENAPI));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn may_operate(key: &AccessKey) -> Result<(), Refused> {
@@ -77,5 +92,5 @@ fn may_operate(key: &AccessKey) -> Result<(), Refused> {
 }
 
 fn no_content() -> Response<Body> {
-    crate::respond::empty(StatusCode::NO_CONTENT)
+    respond::empty(StatusCode::NO_CONTENT)
 }

@@ -5,11 +5,14 @@
 //! sandbox lives, not on record          ► ended: nobody was told of it (a first boot, a start that was cut off)
 //! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
 //! ```
+//!
+//! After a restore, a move of the data directory or a change of interpreters: bundles that do not fit are made again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::Registry;
 use innkeep_sandbox::driver::{Adopted, Sandbox};
 use innkeep_store::{SessionRecord, Store};
@@ -52,6 +55,26 @@ pub(crate) async fn recover(
     }
     if recovered + lost > 0 {
         info!(sessions.recovered = recovered, sessions.lost = lost, "{recovered} sessions go on, {lost} were lost");
+    }
+    Ok(())
+}
+
+/// Makes the bundles that endpoints serve and that are not here, or do not fit this host and directory. What cannot be made is named
+/// in the log and keeps nothing else from being served.
+pub(crate) async fn make_bundles(store: &Store, artifacts: &Artifacts) -> Result<(), innkeep_store::Error> {
+    for runtime in store.list_runtimes(None, u32::MAX).await? {
+        for endpoint in store.list_endpoints(&runtime.runtime).await? {
+            let Some(version) = store.resolve(&endpoint.runtime, &endpoint.name).await? else { continue };
+            if version.bundle.as_ref().is_none_or(|digest| artifacts.bundle(digest).is_ok()) {
+                continue;
+            }
+            let (id, number) = (&version.runtime, version.version);
+            match artifacts.prepare(&version.config.artifact).await {
+                Ok(_) => info!(runtime.id = %id, "made version {number} of {id} ready for this host"),
+                Err(error) => warn!(runtime.id = %id, error = &error as &dyn std::error::Error,
+                    "version {number} of {id} cannot be run on this host until it is deployed anew: {error}"),
+            }
+        }
     }
     Ok(())
 }

@@ -57,7 +57,8 @@ pub(crate) fn start(plan: &LaunchPlan) -> Result<Agent, Error> {
             }
             let mut command = command(plan, &program);
             command.env("PORT", plan.port.to_string());
-            let child = sys::spawn(&mut command, become_agent).map_err(failed)?;
+            let sidecar = rustix::process::getpid();
+            let child = sys::spawn(&mut command, move || become_agent(sidecar)).map_err(failed)?;
             agent(child, None, Some(caveat)).map_err(failed)
         }
     }
@@ -68,8 +69,9 @@ fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, 
     let (ours, theirs) = UnixDatagram::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = command(plan, program);
+    let sidecar = rustix::process::getpid();
     let spawned = sys::spawn(&mut command, move || {
-        become_agent()?;
+        become_agent(sidecar)?;
         let binds = sys::notify_binds()?;
         let descriptors = [binds.as_fd()];
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -107,10 +109,14 @@ fn command(plan: &LaunchPlan, program: &Path) -> Command {
     command
 }
 
-/// Runs in the new process: cuts what ties it to us, but for our death.
-fn become_agent() -> io::Result<()> {
+/// Runs in the new process: cuts what ties it to us, the `sidecar`, but for our death.
+fn become_agent(sidecar: Pid) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A sidecar that died before that line sends no signal any more.
+    if rustix::process::getppid() != Some(sidecar) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     sys::default_signals();
     Ok(())
 }

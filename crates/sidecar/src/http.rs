@@ -10,6 +10,10 @@ use tokio::net::TcpStream;
 /// The longest head of an answer, bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The most that is received of an answer before it has said what is wanted, bytes: chunks can be all framing and no content,
+/// and interim answers can go on for ever.
+const MAX_RECEIVED: usize = 64 * 1024;
+
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -31,30 +35,37 @@ pub(crate) async fn get(address: SocketAddr, path: &str, max_body: usize) -> io:
         if let Some(answer) = parse(&received, n == 0, max_body)? {
             return Ok(answer);
         }
+        if received.len() > MAX_RECEIVED {
+            return Err(invalid("the answer is too long"));
+        }
     }
 }
 
 /// Returns the answer in what was received so far; none if more has to come.
-fn parse(received: &[u8], ended: bool, max_body: usize) -> io::Result<Option<Answer>> {
-    let Some((head, rest)) = split_head(received) else {
-        return match (ended, received.is_empty()) {
-            (true, true) => Err(invalid("the connection was closed without an answer")),
-            (true, false) => Err(invalid("the answer ended within its head")),
-            (false, _) if received.len() > MAX_HEAD => Err(invalid("the head of the answer is too long")),
-            (false, _) => Ok(None),
+fn parse(mut received: &[u8], ended: bool, max_body: usize) -> io::Result<Option<Answer>> {
+    let (status, head, body) = loop {
+        let Some((head, rest)) = split_head(received) else {
+            return match (ended, received.is_empty()) {
+                (true, true) => Err(invalid("the connection was closed without an answer")),
+                (true, false) => Err(invalid("the answer ended within its head")),
+                (false, _) if received.len() > MAX_HEAD => Err(invalid("the head of the answer is too long")),
+                (false, _) => Ok(None),
+            };
         };
+        match status(head.lines().next().unwrap_or_default())? {
+            // An interim answer; the real one follows.
+            100..200 => received = rest,
+            status => break (status, head, rest),
+        }
     };
-    let mut lines = head.lines();
-    let status = status(lines.next().unwrap_or_default())?;
+    let lines = head.lines().skip(1);
     let header = |name: &str| {
         let value = |line: &&str| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).is_some();
         lines.clone().find(value).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
     };
-    let body = match status {
-        100..200 => return parse(rest, ended, max_body),
-        200 => rest,
-        _ => return Ok(Some(Answer { status, body: Vec::new() })),
-    };
+    if status != 200 {
+        return Ok(Some(Answer { status, body: Vec::new() }));
+    }
     let cut = |body: &[u8], len: usize| body.get(..len).map(<[u8]>::to_vec);
     let body = if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         unchunk(body, max_body)?
@@ -160,5 +171,25 @@ mod tests {
         check("HTTP/1.1 200 OK\r\nContent-Le", Err("within its head"));
         check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", Err("within its body"));
         check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Err("no size"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_says_anything_is_given_up() {
+        for endless in ["HTTP/1.1 100 Continue\r\n\r\n", "1;"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let agent = async {
+                let mut stream = listener.accept().await.unwrap().0;
+                if endless == "1;" {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+                }
+                while stream.write_all(endless.repeat(1000).as_bytes()).await.is_ok() {}
+            };
+            let answer = tokio::select! {
+                answer = get(address, "/ping", 10) => answer,
+                () = agent => unreachable!("the agent talks on"),
+            };
+            assert!(answer.unwrap_err().to_string().contains("too long"), "{endless}");
+        }
     }
 }

@@ -54,18 +54,22 @@ fn sidecar(plan: LaunchPlan) -> ExitCode {
         Err(source) => return refuse(&Error::Host { what: "start the runtime", source }),
     };
     runtime.block_on(async {
-        match set_up(plan) {
-            Ok((launched, facts)) => match hand_over(&LaunchAnswer::Started(facts)) {
-                Ok(()) => supervise::run(launched).await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
-                // Nobody has heard of the sandbox: it ends with us (PDEATHSIG).
-                Err(_) => ExitCode::FAILURE,
-            },
-            Err(error) => refuse(&error),
+        let mut launched = match set_up(plan) {
+            Ok(launched) => launched,
+            Err(error) => return refuse(&error),
+        };
+        match introduce(&launched) {
+            Ok(()) => supervise::run(launched).await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+            Err(error) => {
+                // Nobody has heard of the sandbox. What the agent has started by now would survive us.
+                launched.children.kill_all().await;
+                refuse(&error)
+            }
         }
     })
 }
 
-fn set_up(plan: LaunchPlan) -> Result<(Launched, SandboxFacts), Error> {
+fn set_up(plan: LaunchPlan) -> Result<Launched, Error> {
     rustix::process::setsid().map_err(to("leave the server's session"))?;
     // Every name of ours is relative from here on: socket paths are limited to 108 bytes.
     rustix::process::chdir(&plan.directory).map_err(to("enter the sandbox directory"))?;
@@ -76,6 +80,11 @@ fn set_up(plan: LaunchPlan) -> Result<(Launched, SandboxFacts), Error> {
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
     let agent = agent::start(&plan)?;
     let children = Children::new(agent.pid, child_ended);
+    Ok(Launched { plan, listener, agent, logs, children })
+}
+
+/// Leaves the sandbox's facts in its directory and answers the server with them.
+fn introduce(Launched { plan, agent, .. }: &Launched) -> Result<(), Error> {
     // Only now: what the agent's process is until its exec, it has from us, and bind.rs must be able to look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
     let facts = SandboxFacts {
@@ -87,7 +96,7 @@ fn set_up(plan: LaunchPlan) -> Result<(Launched, SandboxFacts), Error> {
         caveat: agent.caveat.clone(),
     };
     write_file(STATE_FILE, &facts).map_err(to("write the state file"))?;
-    Ok((Launched { plan, listener, agent, logs, children }, facts))
+    hand_over(&LaunchAnswer::Started(facts)).map_err(to("answer the server"))
 }
 
 /// Writes `value` as JSON to `name` in the sandbox directory, all of it or none.

@@ -30,7 +30,7 @@ pub(crate) struct Db {
 impl Db {
     /// Opens the connection that writes; creates, migrates and unlocks the database.
     pub(crate) fn open_writer(data_dir: &Path) -> Result<Self, Error> {
-        let path = data_dir.join("innkeep.db");
+        let path = database(data_dir);
         let open = || {
             create_private(&path);
             let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -104,7 +104,13 @@ impl Db {
     }
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+/// Returns the database's path in `data_dir`.
+pub(crate) fn database(data_dir: &Path) -> PathBuf {
+    data_dir.join("innkeep.db")
+}
+
+/// Opens a connection that waits for others' locks.
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     Ok(conn)

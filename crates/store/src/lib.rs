@@ -5,6 +5,7 @@
 //! key.
 
 mod access_keys;
+mod backup;
 mod columns;
 mod db;
 mod deletion;
@@ -15,6 +16,7 @@ mod migrate;
 mod readers;
 mod records;
 mod runtimes;
+mod sandboxes;
 mod seal;
 pub mod secret_key;
 mod sessions;
@@ -36,7 +38,8 @@ use writer::Writer;
 
 pub use error::Error;
 pub use records::{
-    Accepted, AccessKey, ClientToken, EndpointRecord, NewRuntime, Outcome, RuntimeRecord, SessionRecord, VersionRecord,
+    Accepted, AccessKey, ClientToken, Deployed, EndpointRecord, NewRuntime, Outcome, RuntimeRecord, SandboxFilter,
+    SandboxRecord, SessionRecord, VersionRecord,
 };
 pub use seal::Error as SealError;
 
@@ -65,6 +68,16 @@ impl Store {
             Ok(Self { writer, readers })
         });
         opened.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Copies the database in `data_dir` to the new file `to` as it is at one moment; a server may be writing to it. With the
+    /// `secret.key` beside it the copy can be opened as any database.
+    ///
+    /// # Errors
+    /// A file system that refuses, and a database that cannot be read.
+    pub async fn copy(data_dir: &Path, to: &Path) -> Result<(), Error> {
+        let (data_dir, to) = (data_dir.to_owned(), to.to_owned());
+        spawn_blocking(move || backup::copy(&data_dir, &to)).await.map_err(|_| Error::Closed)?
     }
 
     /// Rises whenever a commit may change what [`Store::resolve`] answers; caches compare it. No IO. A cache reads it
@@ -228,6 +241,21 @@ impl Store {
     ) -> Result<Vec<SessionRecord>, Error> {
         let runtime = runtime.cloned();
         self.readers.read(move |db| sessions::list(db, runtime.as_ref(), live_only, limit)).await
+    }
+
+    /// Returns up to `limit` sandboxes that sessions had: those that live first, then by end, newest first.
+    pub async fn list_sandboxes(&self, filter: SandboxFilter, limit: u32) -> Result<Vec<SandboxRecord>, Error> {
+        self.readers.read(move |db| sandboxes::list(db, &filter, limit)).await
+    }
+
+    /// Removes the records of sandboxes that ended before `time`; sessions keep theirs of the last one.
+    pub async fn forget_sandboxes(&self, time: UnixMillis) -> Result<(), Error> {
+        self.writer.write(move |db| sandboxes::forget(db, time)).await
+    }
+
+    /// Returns what each version of every runtime is made of on disk.
+    pub async fn deployed(&self) -> Result<Vec<Deployed>, Error> {
+        self.readers.read(versions::deployed).await
     }
 
     /// Finishes what is queued, moves everything into the database file and closes it. All later calls are refused with

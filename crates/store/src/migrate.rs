@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Error, Fault};
 
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_sandbox.sql")];
 
 /// Applies what is missing. A database of a newer program is refused untouched.
 pub(crate) fn run(conn: &mut Connection, path: &Path) -> Result<(), Fault> {

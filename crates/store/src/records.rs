@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use innkeep_types::{
-    ArtifactDigest, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SandboxId, SessionKey,
-    Settings, StopReason, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SandboxId,
+    SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
 
 /// A runtime without its versions.
@@ -162,3 +162,30 @@ pub struct SessionRecord {
     /// When it ended and why; none while it lives.
     pub stopped: Option<(UnixMillis, StopReason)>,
 }
+
+/// One of the sandboxes that a session had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxRecord {
+    /// Which sandbox.
+    pub id: SandboxId,
+    /// Of which session.
+    pub key: SessionKey,
+    /// The version it ran.
+    pub version: RuntimeVersion,
+}
+
+/// Which sandboxes to list; what is none is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxFilter {
+    /// Of one runtime.
+    pub runtime: Option<RuntimeId>,
+    /// Of one endpoint.
+    pub endpoint: Option<EndpointName>,
+    /// Of one session id.
+    pub session: Option<SessionId>,
+    /// Those that live, and those that ended at this time or later.
+    pub ended_since: UnixMillis,
+}
+
+/// What a version is made of on disk: what was uploaded, and the bundle that it became.
+pub type Deployed = (Artifact, Option<ArtifactDigest>);

@@ -7,6 +7,7 @@ use crate::columns::{Json, Number, Word, millis};
 use crate::db::Db;
 use crate::error::Fault;
 use crate::records::SessionRecord;
+use crate::sandboxes;
 
 const SELECT: &str =
     "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, stopped_at, stop_reason FROM session";
@@ -31,7 +32,7 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
             reason
         ],
     )?;
-    Ok(())
+    sandboxes::put(db, record)
 }
 
 /// Returns a session's record.

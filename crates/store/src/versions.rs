@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use crate::columns::{Json, Number, Word, corrupt, millis};
 use crate::db::Db;
 use crate::error::Fault;
-use crate::records::VersionRecord;
+use crate::records::{Deployed, VersionRecord};
 
 const SELECT: &str = "SELECT r.id, r.name, v.version, v.config, v.environment, v.settings, v.status, v.failure_reason,
     v.failure_log, v.bundle, r.created_at, v.updated_at FROM version v JOIN runtime r ON r.id = v.runtime";
@@ -74,6 +74,14 @@ pub(crate) fn served(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> R
 pub(crate) fn unfinished(db: &Db) -> Result<Vec<VersionRecord>, Fault> {
     let sql = format!("{SELECT} WHERE v.status IN ('CREATING', 'UPDATING', 'DELETING') ORDER BY v.runtime, v.version");
     db.all(&sql, [], |row| record(db, row))
+}
+
+/// Returns what each version is made of on disk.
+pub(crate) fn deployed(db: &Db) -> Result<Vec<Deployed>, Fault> {
+    db.all("SELECT config, bundle FROM version", [], |row| {
+        let config: VersionConfig = row.get::<_, Json<_>>("config")?.0;
+        Ok((config.artifact, row.get::<_, Option<Word<_>>>("bundle")?.map(|word| word.0)))
+    })
 }
 
 /// Inserts a version whose making begins.

@@ -22,6 +22,8 @@ pub struct FakeDriver {
     ready_at_once: bool,
     /// Where `dial` leads: a real listener of the test's.
     agent: Option<SocketAddr>,
+    /// Whether agents use up all the grace they are given.
+    stubborn: bool,
     sandboxes: Mutex<Vec<Arc<FakeSandbox>>>,
     launches: AtomicU32,
 }
@@ -40,6 +42,11 @@ impl FakeDriver {
     /// Returns a driver whose agents are healthy at once and are reached at `agent`.
     pub fn reaching(agent: SocketAddr) -> Arc<Self> {
         Arc::new(Self { ready_at_once: true, agent: Some(agent), ..Self::default() })
+    }
+
+    /// Returns a driver whose agents are healthy at once and end only when their grace is over.
+    pub fn stubborn() -> Arc<Self> {
+        Arc::new(Self { ready_at_once: true, stubborn: true, ..Self::default() })
     }
 
     /// Returns how many sandboxes were launched.
@@ -72,6 +79,7 @@ impl Driver for FakeDriver {
         let sandbox = Arc::new(FakeSandbox {
             id: spec.sandbox.clone(),
             agent: self.agent,
+            stubborn: self.stubborn,
             spec,
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
@@ -95,6 +103,7 @@ fn healthy() -> AgentState {
 pub struct FakeSandbox {
     id: SandboxId,
     agent: Option<SocketAddr>,
+    stubborn: bool,
     /// What it was launched with.
     pub spec: LaunchSpec,
     state: watch::Sender<AgentState>,
@@ -162,6 +171,9 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn kill(&self, grace: Duration) -> Option<ExitFacts> {
+        if self.stubborn {
+            tokio::time::sleep(grace).await;
+        }
         self.killed.send_if_modified(|killed| killed.replace(grace).is_none());
         match &*self.state.borrow() {
             AgentState::Exited(facts) => Some(facts.clone()),

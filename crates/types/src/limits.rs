@@ -12,6 +12,22 @@ pub const SPOOL_MEMORY_BYTES: usize = 1 << 20;
 /// All spooled files of one server together, bytes. Source: our choice: fifty largest bodies at once.
 pub const SPOOL_TOTAL_BYTES: u64 = 50 * MAX_BODY_BYTES;
 
+/// The part of all requests' bodies that is held in memory at one time, bytes; beyond it they go to files at once. Bodies up to
+/// 64 KiB are not counted. Source: our choice.
+pub const SPOOL_MEMORY_TOTAL_BYTES: u64 = 256 << 20;
+
+/// Connections served at one time; more wait in the kernel's queue. Each costs one task and its buffers. Source: our choice.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// Time a client may take to send a request's head, and be silent between two requests. Source: our choice.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest pause within a request's body. Source: our choice.
+pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest time for which a client may take in nothing of its answer. Source: our choice.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Time without a request after which a session ends. Source: contract 2.1, `idleRuntimeSessionTimeout` default.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 

@@ -4,5 +4,6 @@
 
 mod bundles;
 mod fixture;
+mod garbage;
 mod hostile;
 mod layers;

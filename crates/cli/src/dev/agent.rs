@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use innkeep_protocol::operator::StopSessions;
 use innkeep_sdk::{Client, Invocation, SessionQuery};
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, limits};
+use serde_json::Map;
 
 use crate::failure::{Code, Failure};
 use crate::invoke;
@@ -44,7 +45,7 @@ struct Content {
 
 impl Agent {
     pub(super) fn new(client: Client, out: Output, source: Source, name: RuntimeName) -> Self {
-        let plan = Plan { name, environment: Vec::new(), settings: None, protocol: None, wait: true };
+        let plan = Plan { name, environment: Vec::new(), settings: Map::new(), protocol: None, wait: true };
         Self { client, out, source, plan, current: None, seen: None, superseded: Vec::new() }
     }
 

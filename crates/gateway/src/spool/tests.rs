@@ -10,8 +10,16 @@ const MAX_LEN: usize = 5 << 20;
 
 /// A spool and what keeps its directory.
 fn spool(total_bytes: u64) -> (Spool, TempDir) {
+    spool_with(Limits { spool_total_bytes: total_bytes, ..Limits::default() })
+}
+
+fn spool_with(limits: Limits) -> (Spool, TempDir) {
     let directory = TempDir::new().unwrap();
-    (Spool::new(directory.path().to_owned(), MAX, total_bytes), directory)
+    (Spool::new(directory.path().to_owned(), &Limits { max_body_bytes: MAX, ..limits }), directory)
+}
+
+fn used(room: &Room) -> u64 {
+    room.used.load(Ordering::Relaxed)
 }
 
 /// A body of unknown length in pieces; a missing piece is an error.
@@ -48,7 +56,7 @@ async fn check(len: usize, piece: usize) {
     let body = spooled.into_body();
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(len as u64), len == 0));
     assert!(body.collect().await.unwrap().to_bytes() == data, "{len}");
-    assert_eq!(spool.room.used.load(Ordering::Relaxed), 0, "room is given back");
+    assert_eq!((used(&spool.memory), used(&spool.files)), (0, 0), "room is given back");
 }
 
 #[tokio::test]
@@ -72,7 +80,7 @@ async fn a_body_that_grows_too_large_is_cut_short() {
     let mut body = Chunked::of(&data(MAX_LEN + 100_000), 50_000);
     assert!(matches!(spool.take(&mut body).await, Err(Error::BodyTooLarge(MAX))));
     assert!(!body.0.is_empty(), "not read to its end");
-    assert_eq!(spool.room.used.load(Ordering::Relaxed), 0);
+    assert_eq!(used(&spool.files), 0);
 }
 
 #[tokio::test]
@@ -92,6 +100,31 @@ async fn a_client_that_goes_away_leaves_nothing() {
     let mut body = Chunked::of(&data(2 << 20), 65_536);
     body.0.insert(0, None);
     assert!(matches!(spool.take(&mut body).await, Err(Error::BodyBroken(_))));
-    assert_eq!(spool.room.used.load(Ordering::Relaxed), 0);
+    assert_eq!(used(&spool.files), 0);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn bodies_that_memory_has_no_room_for_go_to_files() {
+    let (spool, _directory) = spool_with(Limits { spool_memory_total_bytes: 1 << 20, ..Limits::default() });
+    let body = data(700_000);
+    let first = spool.take(&mut Chunked::of(&body, 65_536)).await.unwrap();
+    assert_eq!((used(&spool.memory), used(&spool.files)), (700_000, 0));
+    let second = spool.take(&mut Chunked::of(&body, 65_536)).await.unwrap();
+    assert_eq!((used(&spool.memory), used(&spool.files)), (700_000, 700_000));
+    assert!(matches!(second.content, Content::File(..)));
+    assert_eq!(second.digest, digest(&body));
+    let sent = first.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(used(&spool.memory), 700_000, "until the last byte has left");
+    drop(sent);
+    assert_eq!(used(&spool.memory), 0);
+    assert!(second.into_body().collect().await.unwrap().to_bytes() == body);
+}
+
+#[tokio::test]
+async fn small_bodies_pass_when_all_room_is_taken() {
+    let none = Limits { spool_memory_total_bytes: 0, spool_total_bytes: 0, ..Limits::default() };
+    let (spool, _directory) = spool_with(none);
+    assert!(spool.take(&mut Chunked::of(&data(65_536), 8192)).await.is_ok());
+    assert!(matches!(spool.take(&mut Chunked::of(&data(65_537), 8192)).await, Err(Error::SpoolFull)));
 }

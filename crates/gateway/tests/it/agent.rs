@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +15,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Write(Bytes),
+    /// Writes the same again and again until the other side has had enough.
+    WriteForEver(Bytes),
     /// Waits until the test says [`Agent::go_on`].
     Wait,
     /// Waits until the other side closes.
@@ -66,6 +69,8 @@ pub(crate) struct Agent {
 #[derive(Debug)]
 struct Shared {
     steps: Mutex<Vec<Step>>,
+    /// Whether it does its steps without reading the request.
+    is_deaf: AtomicBool,
     received: Mutex<Vec<Received>>,
     go_on: Notify,
     closed: Notify,
@@ -77,7 +82,8 @@ impl Agent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (received, go_on, closed) = (Mutex::default(), Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { steps: Mutex::new(steps), received, go_on, closed });
+        let is_deaf = AtomicBool::new(false);
+        let shared = Arc::new(Shared { steps: Mutex::new(steps), is_deaf, received, go_on, closed });
         let (tasks, served) = (TaskTracker::new(), shared.clone());
         tasks.clone().spawn(async move {
             loop {
@@ -91,6 +97,13 @@ impl Agent {
     /// Changes what the agent does about requests from now on.
     pub(crate) fn does(&self, steps: Vec<Step>) {
         *self.shared.steps.lock() = steps;
+        self.shared.is_deaf.store(false, Ordering::SeqCst);
+    }
+
+    /// Changes what the agent does about connections from now on: this, without reading a byte.
+    pub(crate) fn does_unasked(&self, steps: Vec<Step>) {
+        *self.shared.steps.lock() = steps;
+        self.shared.is_deaf.store(true, Ordering::SeqCst);
     }
 
     /// Ends one [`Step::Wait`].
@@ -114,8 +127,11 @@ impl Agent {
 }
 
 async fn serve(mut connection: TcpStream, shared: Arc<Shared>) {
-    while let Some(request) = receive(&mut connection).await {
-        shared.received.lock().push(request);
+    loop {
+        if !shared.is_deaf.load(Ordering::SeqCst) {
+            let Some(request) = receive(&mut connection).await else { return };
+            shared.received.lock().push(request);
+        }
         let steps = shared.steps.lock().clone();
         for step in steps {
             match step {
@@ -124,6 +140,7 @@ async fn serve(mut connection: TcpStream, shared: Arc<Shared>) {
                         return;
                     }
                 }
+                Step::WriteForEver(bytes) => while connection.write_all(&bytes).await.is_ok() {},
                 Step::Wait => shared.go_on.notified().await,
                 Step::WaitForClose => {
                     let _ = connection.read_to_end(&mut Vec::new()).await;

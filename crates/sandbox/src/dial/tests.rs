@@ -15,15 +15,13 @@ fn pair() -> (TcpStream, TcpStream, u16) {
 #[tokio::test]
 async fn only_a_connection_to_the_agents_port_is_taken() {
     let (client, _server, port) = pair();
-    let unconnected = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     udp.connect(("127.0.0.1", port)).unwrap();
-    let hostile: [(&str, OwnedFd); 6] = [
+    let hostile: [(&str, OwnedFd); 5] = [
         ("file", std::fs::File::open("/proc/self/stat").unwrap().into()),
         ("pipe", std::io::pipe().unwrap().0.into()),
         ("unix socket", UnixStream::pair().unwrap().0.into()),
         ("listener", TcpListener::bind("127.0.0.1:0").unwrap().into()),
-        ("unconnected", unconnected),
         ("udp", udp.into()),
     ];
     for (what, descriptor) in hostile {
@@ -32,6 +30,17 @@ async fn only_a_connection_to_the_agents_port_is_taken() {
     let other_port = client.try_clone().unwrap();
     assert!(DialStream::from_descriptor(other_port.into(), port.wrapping_add(1)).is_err());
     assert!(DialStream::from_descriptor(client.into(), port).is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_its_peer_has_reset_is_no_breach() {
+    let (client, server, port) = pair();
+    sockopt::set_socket_linger(&server, Some(std::time::Duration::ZERO)).unwrap();
+    drop(server);
+    let taken = DialStream::from_descriptor(client.into(), port);
+    assert!(matches!(taken, Err(Error::Closed)), "{taken:?}");
+    let unconnected = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    assert!(matches!(DialStream::from_descriptor(unconnected, port), Err(Error::Closed)));
 }
 
 #[tokio::test]

@@ -103,6 +103,23 @@ async fn answers_find_their_dials_in_any_order() {
 }
 
 #[tokio::test]
+async fn an_agent_that_resets_its_connections_fails_the_dial_and_not_the_link() {
+    let (sidecar, link) = Sidecar::meet().await;
+    let (client, server, port) = connection();
+    rustix::net::sockopt::set_socket_linger(&server, Some(Duration::ZERO)).unwrap();
+    drop(server);
+    sidecar.say(&ToHost::Dialled { id: 0, port }, &[&client]);
+    let state = watch::Sender::new(AgentState::Starting);
+    let dialled = tokio::select! {
+        // First: it has to wait before its answer is taken in.
+        biased;
+        dialled = link.dial() => dialled,
+        end = link.receive(&state) => panic!("{end:?}"),
+    };
+    assert!(matches!(&dialled, Err(DialError::Refused(why)) if why.contains("closed")), "{dialled:?}");
+}
+
+#[tokio::test]
 async fn whatever_breaks_the_rules_ends_the_link_and_leaks_nothing() {
     let (client, server, port) = connection();
     let dialled = serde_json::to_vec(&ToHost::Dialled { id: 0, port }).unwrap();

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use innkeep_protocol::link::SandboxFacts;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -13,17 +13,14 @@ use crate::sys;
 
 /// A process, alive or not.
 #[derive(Debug)]
-pub(super) struct Process {
-    pid: Pid,
-    descriptor: AsyncFd<OwnedFd>,
-}
+pub(super) struct Process(AsyncFd<OwnedFd>);
 
 impl Process {
     /// Takes hold of the process that has `pid` now; none if there is none.
-    pub(super) fn open(pid: i32) -> io::Result<Option<Self>> {
+    fn open(pid: i32) -> io::Result<Option<Self>> {
         let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(descriptor) => Ok(Some(Self { pid, descriptor: sys::watch(descriptor, Interest::READABLE)? })),
+            Ok(descriptor) => Ok(Some(Self(sys::watch(descriptor, Interest::READABLE)?))),
             Err(rustix::io::Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -42,12 +39,7 @@ impl Process {
     /// Kills it.
     pub(super) fn kill(&self) {
         // One that is gone already is what we want.
-        let _ = rustix::process::pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
-    }
-
-    /// Kills its process group, which bears its pid.
-    pub(super) fn kill_group(&self) {
-        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(self.0.get_ref(), Signal::KILL);
     }
 
     /// Waits for its end.
@@ -55,13 +47,21 @@ impl Process {
     /// Safe.
     pub(super) async fn ended(&self) {
         // A pidfd stays readable once its process has ended. An error is the runtime's own end.
-        let _ = self.descriptor.readable().await;
+        let _ = self.0.readable().await;
+        // Where the server is PID 1, as in a container, what loses its parent becomes its child, and a zombie until it is waited
+        // for. Everywhere else, or if somebody was here before, there is nothing to wait for.
+        let _ = rustix::process::waitid(WaitId::PidFd(self.0.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
 }
 
-/// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process.
+/// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process. None if it has ended, even if nobody has
+/// taken note of that yet.
 fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command's name, field 2, may hold anything; field 3 follows the last bracket.
-    stat.rsplit(')').next()?.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        _ => fields.nth(22 - 4)?.parse().ok(),
+    }
 }

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use tracing::warn;
 
+/// How often a directory is emptied that fills up again.
+const MAX_TRIES: usize = 100;
+
 /// Removes a sandbox's directory, if it is there. One that cannot be removed is named in the log, and tried again by the next
 /// adoption.
 pub(super) async fn remove(directory: &Path) {
@@ -18,6 +21,17 @@ pub(super) async fn remove(directory: &Path) {
 }
 
 fn remove_tree(directory: &Path) -> io::Result<()> {
+    for _ in 0..MAX_TRIES {
+        match remove_once(directory) {
+            // A sidecar of a server that crashed may be making itself at home just now. Once its directory is gone, it cannot.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
+        }
+    }
+    remove_once(directory)
+}
+
+fn remove_once(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         // Some programs make their caches read-only, directories included.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

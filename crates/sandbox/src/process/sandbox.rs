@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handle::Process;
-use super::remove;
+use super::{orphans, remove};
 use crate::dial::DialStream;
 use crate::driver::{Error, Sandbox};
 use crate::link::{DialError, Link};
 
-/// The longest that a sidecar may take to end after its agent, and an agent after its sidecar.
+/// The longest that a sidecar may take to end after its agent.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest that a sidecar may leave a Stop untaken.
@@ -31,8 +31,6 @@ struct Parts {
     directory: PathBuf,
     log_file: PathBuf,
     sidecar: Process,
-    /// None if it was gone before it could be held.
-    agent: Option<Process>,
     agent_pid: i32,
     link: Link,
 }
@@ -59,9 +57,7 @@ pub(super) fn new(
     sidecar: Process,
     (link, agent_pid, state): (Link, i32, AgentState),
 ) -> (Arc<dyn Sandbox>, Follower) {
-    // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
-    let agent = Process::open(agent_pid).ok().flatten();
-    let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent, agent_pid, link });
+    let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent_pid, link });
     let (state_tx, state) = watch::channel(state);
     (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, state_tx })
 }
@@ -83,11 +79,7 @@ impl Follower {
         }
         let told = matches!(&*state_tx.borrow(), AgentState::Exited(_));
         if !told {
-            // The kernel has killed the agent with its sidecar (PDEATHSIG), but not what the agent started.
-            if let Some(agent) = &parts.agent {
-                agent.kill_group();
-                let _ = timeout(END_TIMEOUT, agent.ended()).await;
-            }
+            orphans::kill(id).await;
             if let Some(facts) = read_exit(&parts.directory) {
                 state_tx.send_replace(AgentState::Exited(facts));
             }

@@ -11,7 +11,7 @@ use innkeep_protocol::link::{AgentState, ExitCause, LaunchAnswer, LogLine};
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{Driver, Error, Sandbox};
 use innkeep_testkit::wait_for;
-use innkeep_types::{AgentExit, HealthCheck, UnixMillis};
+use innkeep_types::{AgentExit, Clock, HealthCheck, SystemClock, UnixMillis};
 
 /// For what should take milliseconds, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -167,6 +167,16 @@ async fn kill_leaves_no_process_whatever_the_agent_started() {
 }
 
 #[tokio::test]
+async fn a_kill_that_waits_for_its_grace_is_hastened_by_one_without() {
+    let world = World::new();
+    let script = format!("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{PING}\nserve(lambda: 'x')");
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    let hour = Duration::from_secs(60 * 60);
+    let (patient, _) = tokio::join!(sandbox.kill(hour), sandbox.kill(Duration::ZERO));
+    assert_eq!(patient.unwrap().exit, AgentExit::Signal(9));
+}
+
+#[tokio::test]
 async fn sigterm_gives_an_agent_the_chance_to_end_itself() {
     let world = World::new();
     let script = format!(
@@ -194,7 +204,7 @@ async fn an_agent_inherits_its_environment_three_descriptors_and_nothing_else() 
     assert_eq!(seen["fds"], serde_json::json!(["0", "1", "2", "3"]));
     // LC_CTYPE is Python's own doing.
     let environment: Vec<_> = seen["env"].as_array().unwrap().iter().filter(|name| **name != "LC_CTYPE").collect();
-    assert_eq!(environment, ["HOME", "MARK", "PATH", "TMPDIR"]);
+    assert_eq!(environment, ["HOME", "INNKEEP_SANDBOX", "MARK", "PATH", "TMPDIR"]);
     assert_eq!(seen["cwd"], code.canonicalize().unwrap().to_str().unwrap());
     assert_eq!(seen["blocked"], "0000000000000000");
     assert_eq!(seen["leader"], true);
@@ -205,15 +215,50 @@ async fn an_agent_inherits_its_environment_three_descriptors_and_nothing_else() 
 }
 
 #[tokio::test]
-async fn an_agent_dies_with_its_sidecar() {
-    let world = World::new();
-    let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
-    let mut state = sandbox.state();
-    world.kill_sidecar(&sandbox);
-    while state.changed().await.is_ok() {}
-    assert_eq!(world.processes(), 0);
-    assert!(!world.directory(&sandbox).exists());
-    assert_eq!(sandbox.kill(SOON).await, None, "nobody saw how it ended");
+async fn an_agent_and_all_that_it_started_die_with_their_sidecar() {
+    let mut world = World::new();
+    // One child of its own, and one that cut every tie but its environment.
+    let script = format!(
+        "import subprocess\nsubprocess.run(['/bin/sh', '-c', 'sleep 999 & setsid setsid sleep 998 &'])\n{PING}\nserve(lambda: 'x')"
+    );
+    for server_is_there in [true, false] {
+        let sandbox = world.launch_ready(world.spec(&script)).await;
+        wait_for("the agent and its descendants", SOON, || world.processes() == 3).await;
+        let mut state = sandbox.state();
+        if server_is_there {
+            world.kill_sidecar(&sandbox);
+        } else {
+            world.replace_driver();
+            world.kill_sidecar(&sandbox);
+            wait_for("the agent to die", SOON, || has_ended(sandbox.agent_pid().unwrap())).await;
+            let adopted = world.driver.adopt().await.unwrap();
+            assert_eq!(adopted.dead, [(sandbox.id().clone(), None)], "nobody saw how it ended");
+        }
+        while state.changed().await.is_ok() {}
+        assert_eq!(world.processes(), 0);
+        assert!(!world.directory(&sandbox).exists());
+        assert_eq!(sandbox.kill(SOON).await, None, "nobody saw how it ended");
+    }
+}
+
+/// The sandbox of a server that never comes back. (Through the API the shortest life is a minute.)
+#[tokio::test]
+async fn without_a_server_a_sandbox_ends_at_its_deadline_and_leaves_the_facts_to_the_next() {
+    let mut world = World::new();
+    let mut spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
+    spec.ends_at = UnixMillis(SystemClock.now().0 + 1000);
+    let sandbox = world.launch(spec).await.unwrap();
+    let directory = world.directory(&sandbox);
+    let sidecar = world.sidecar_pid(&sandbox);
+    world.replace_driver();
+    wait_for("agent and sidecar to end", SOON, || world.processes() == 0 && has_ended(sidecar)).await;
+    assert!(directory.exists());
+
+    let adopted = world.driver.adopt().await.unwrap();
+    assert!(adopted.living.is_empty());
+    let [(id, Some(facts))] = adopted.dead.as_slice() else { panic!("{:?}", adopted.dead) };
+    assert_eq!((id, facts.cause), (sandbox.id(), ExitCause::Deadline));
+    assert!(!directory.exists());
 }
 
 #[tokio::test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
+use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Error, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{
     AgentExit, ArtifactDigest, EndpointName, ErrorKind, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion,
-    SessionId, Settings, StopReason, UnixMillis, limits,
+    SessionId, Settings, StopReason, Tier, UnixMillis, limits,
 };
 
 const SOON: Duration = Duration::from_secs(1);
@@ -263,17 +264,72 @@ async fn a_caller_who_goes_away_does_not_cancel_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deleting_a_runtime_ends_its_sessions_and_shutdown_ends_all() {
+async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
+    let world = world(FakeDriver::ready());
+    let (alice, deployment) = (session("alice"), deployment(1));
+    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
+    let key = deployment.key(&alice);
+    world.registry.stop(&key, StopReason::StoppedByCaller, SOON).await.unwrap();
+    let (waited, ()) = tokio::join!(
+        world.registry.acquire(&alice, &deployment),
+        world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted)
+    );
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((world.driver.alive(), world.registry.list().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_a_version_ends_its_sessions_and_no_others() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
     drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
-    world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted).await;
-    assert_eq!((world.driver.alive(), world.registry.list().len()), (0, 0));
+    let other = self::deployment(2);
+    drop(world.registry.acquire(&session("bob"), &other).await.unwrap());
+    world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::RuntimeDeleted).await;
+    let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
+    assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_all_sessions_and_lets_none_start() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
     drop(world.registry.acquire(&session("bob"), &deployment).await.unwrap());
     world.registry.shutdown(SOON).await;
     assert_eq!(world.driver.alive(), 0);
     let refused = world.registry.acquire(&session("carol"), &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+/// A driver on a host that is broken.
+#[derive(Debug)]
+struct BrokenDriver;
+
+#[async_trait::async_trait]
+impl Driver for BrokenDriver {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { tier: Tier::Process, unusable: None, caveats: Vec::new() }
+    }
+    async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, driver::Error> {
+        let source = std::io::ErrorKind::StorageFull.into();
+        Err(driver::Error::Host { sandbox: spec.sandbox, what: "make the directory", source })
+    }
+    async fn adopt(&self) -> Result<Adopted, driver::Error> {
+        Ok(Adopted::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_that_fails_on_our_side_is_not_blamed_on_the_agent_and_is_recorded_as_ended() {
+    let journal = MemoryJournal::default();
+    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
+    let (driver, tasks) = (Arc::new(BrokenDriver), Tasks::default());
+    let registry = Registry::new(driver, Arc::new(journal.clone()), clock, tasks.clone(), Limits::default());
+    let refused = registry.acquire(&session("alice"), &deployment(1)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Internal);
+    tasks.finish().await;
+    let last = journal.records().pop().unwrap();
+    assert!(matches!(last.stopped, Some((_, StopReason::StartFailed { .. }))), "{last:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,4 +382,21 @@ async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit()
     after.gone().await;
     let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
     assert_eq!(reason, StopReason::HostLost { exit: Some(AgentExit::Signal(9)) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_without_grace_hastens_an_end_that_goes_on_and_keeps_its_reason() {
+    let world = world(FakeDriver::stubborn());
+    let deployment = deployment(1);
+    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
+    let key = deployment.key(&session("alice"));
+    let stop = async |reason, grace| world.registry.stop(&key, reason, grace).await;
+    stop(StopReason::MaxLifetime, limits::STOP_GRACE).await.unwrap();
+    assert_eq!(lease.ended().await.reason, StopReason::MaxLifetime);
+    let again = stop(StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap_err();
+    assert_eq!((again.kind(), world.states()), (ErrorKind::RetryableConflict, vec!["Stopping"]));
+
+    stop(StopReason::StoppedByCaller, Duration::ZERO).await.unwrap();
+    world.gone().await;
+    assert_eq!((world.driver.last().grace(), world.reasons()), (Some(Duration::ZERO), vec!["MaxLifetime".to_owned()]));
 }

@@ -12,6 +12,7 @@ use innkeep_protocol::operator::UploadedArtifact;
 use innkeep_types::{Artifact, ErrorKind, limits};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::operator::query::Query;
 use crate::operator::{Operator, may_operate, no_content};
@@ -63,7 +64,7 @@ impl Operator {
     async fn receive(&self, parts: &Parts, body: Incoming) -> Result<PathBuf, Refused> {
         let pending = self.authenticator.head(parts)?;
         let path = self.artifacts.upload_file().map_err(refused)?;
-        let received = write_to(&path, body).await;
+        let received = self.write_to(&path, body).await;
         let verified = received.and_then(|digest| {
             let key = self.authenticator.verify(pending, &digest)?;
             may_operate(&key)
@@ -76,26 +77,29 @@ impl Operator {
             }
         }
     }
-}
 
-async fn write_to(path: &Path, mut body: Incoming) -> Result<[u8; 32], Refused> {
-    let failed = |e: std::io::Error| Refused::internal(&e);
-    let mut file = File::create(path).await.map_err(failed)?;
-    let (mut digest, mut size) = (Digest::new(), 0_u64);
-    while let Some(frame) = body.frame().await {
-        let broken = |_| Refused::new(ErrorKind::Validation, "the upload ended early");
-        let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
-        size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        if size > limits::MAX_ZIP_BYTES {
-            let message = format!("the upload exceeds {} bytes", limits::MAX_ZIP_BYTES);
-            return Err(Refused::new(ErrorKind::Validation, message));
+    async fn write_to(&self, path: &Path, mut body: Incoming) -> Result<[u8; 32], Refused> {
+        let failed = |e: std::io::Error| Refused::internal(&e);
+        let mut file = File::create(path).await.map_err(failed)?;
+        let (mut digest, mut size) = (Digest::new(), 0_u64);
+        while let Some(frame) = timeout(self.authenticator.body_stall_timeout, body.frame())
+            .await
+            .map_err(|_| self.authenticator.stalled())?
+        {
+            let broken = |_| Refused::new(ErrorKind::Validation, "the upload ended early");
+            let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
+            size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            if size > limits::MAX_ZIP_BYTES {
+                let message = format!("the upload exceeds {} bytes", limits::MAX_ZIP_BYTES);
+                return Err(Refused::new(ErrorKind::Validation, message));
+            }
+            // A chunk is what one read of the socket gave: at most a few hundred KiB, below a millisecond of hashing.
+            digest.update(&chunk);
+            file.write_all(&chunk).await.map_err(failed)?;
         }
-        // A chunk is what one read of the socket gave: at most a few hundred KiB, below a millisecond of hashing.
-        digest.update(&chunk);
-        file.write_all(&chunk).await.map_err(failed)?;
+        file.flush().await.map_err(failed)?;
+        Ok(digest.finish())
     }
-    file.flush().await.map_err(failed)?;
-    Ok(digest.finish())
 }
 
 fn refused(error: Error) -> Refused {

@@ -64,6 +64,7 @@ impl Operator {
             status: version.status,
             latest_version: version.version,
             failure_reason: version.failure_reason,
+            settings: version.settings,
             endpoints: endpoints
                 .into_iter()
                 .map(|e| EndpointView { name: e.name, live_version: e.live, status: e.status })

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::Response;
-use innkeep_protocol::operator::{SessionList, SessionView, StopSessions, StoppedSessions};
+use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StopSessions, StoppedSessions};
 use innkeep_sandbox::SessionInfo;
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
 
 use crate::operator::Operator;
 use crate::operator::query::Query;
+use crate::operator::usage::Processes;
 use crate::respond::{self, Body, Refused};
 
 /// Sessions listed at most; newest first.
@@ -21,6 +22,7 @@ impl Operator {
         let runtime = query.parsed::<RuntimeId>("runtime")?;
         let endpoint = query.parsed::<EndpointName>("endpoint")?;
         let session = query.parsed::<SessionId>("session")?;
+        let state = query.get("state").map(state).transpose()?;
         let wanted = |key: &SessionKey| {
             runtime.as_ref().is_none_or(|r| *r == key.runtime)
                 && endpoint.as_ref().is_none_or(|e| *e == key.endpoint)
@@ -29,8 +31,9 @@ impl Operator {
         let mut live: HashMap<SessionKey, SessionInfo> =
             self.registry.list().into_iter().filter(|s| wanted(&s.key)).map(|s| (s.key.clone(), s)).collect();
         let mut sessions = Vec::new();
-        if query.flag("all") || session.is_some() {
-            let records = self.store.list_sessions(runtime.as_ref(), false, MAX_LISTED).await;
+        if query.flag("all") || session.is_some() || state == Some("Stopped") {
+            let most = if session.is_some() { u32::MAX } else { MAX_LISTED };
+            let records = self.store.list_sessions(runtime.as_ref(), false, most).await;
             for record in records.map_err(|e| Refused::internal(&e))? {
                 if wanted(&record.key) && !live.contains_key(&record.key) && record.stopped.is_some() {
                     sessions.push(stopped(record));
@@ -38,7 +41,15 @@ impl Operator {
             }
         }
         sessions.extend(live.drain().map(|(_, info)| running(info)));
-        sessions.sort_by(|a: &SessionView, b| b.started_at.cmp(&a.started_at));
+        sessions.retain(|session: &SessionView| state.is_none_or(|state| state == session.state));
+        sessions.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+        if query.flag("usage") {
+            let processes = tokio::task::spawn_blocking(Processes::look).await.map_err(|e| Refused::internal(&e))?;
+            for session in &mut sessions {
+                let usage = session.agent_pid.and_then(|agent| processes.usage_of(agent));
+                (session.memory_bytes, session.cpu_ms) = usage.map(|u| (u.memory_bytes, u.cpu_ms)).unzip();
+            }
+        }
         Ok(respond::json(200, &SessionList { sessions }))
     }
 
@@ -53,24 +64,41 @@ impl Operator {
                 && request.session_id.as_ref().is_none_or(|id| *id == s.key.session)
                 && request.keep_version != Some(s.version)
         });
-        let mut stopped = Vec::new();
+        let (mut stopped, mut busy) = (Vec::new(), None);
         for session in chosen {
             let done = if request.only_idle {
-                self.registry.stop_if_unused(&session.key, reason.clone()).await.unwrap_or(false)
+                self.registry.stop_if_unused(&session.key, reason.clone()).await
             } else {
-                self.registry.stop(&session.key, reason.clone(), grace).await.is_ok()
+                self.registry.stop(&session.key, reason.clone(), grace).await.map(|()| true)
             };
-            if done {
-                stopped.push(session.key.session);
+            match done {
+                Ok(true) => stopped.push(session.key.session),
+                Err(innkeep_sandbox::Error::Busy) => busy = Some(session.state),
+                // In use, or gone meanwhile.
+                Ok(false) | Err(_) => {}
             }
         }
-        match &request.session_id {
-            Some(id) if stopped.is_empty() && !request.only_idle => {
-                Err(Refused::new(ErrorKind::NotFound, format!("session {id} has no sandbox that could be stopped now")))
+        match (&request.session_id, busy) {
+            (Some(id), Some("Provisioning")) => Err(Refused::new(
+                ErrorKind::RetryableConflict,
+                format!("session {id} is starting; try again when it has"),
+            )),
+            (Some(id), Some(_)) => {
+                let message = format!("session {id} is ending already; `innkeep sessions kill` cuts its grace short");
+                Err(Refused::new(ErrorKind::RetryableConflict, message))
+            }
+            (Some(id), None) if stopped.is_empty() && !request.only_idle => {
+                Err(Refused::new(ErrorKind::NotFound, format!("session {id} has no sandbox")))
             }
             _ => Ok(respond::json(200, &StoppedSessions { stopped })),
         }
     }
+}
+
+fn state(given: &str) -> Result<&'static str, Refused> {
+    let known = SESSION_STATES.into_iter().find(|state| *state == given);
+    let unknown = || format!("unknown state {given:?}: {}", SESSION_STATES.join(", "));
+    known.ok_or_else(|| Refused::new(ErrorKind::Validation, unknown()))
 }
 
 fn ms(d: Duration) -> u64 {
@@ -92,6 +120,8 @@ fn running(info: SessionInfo) -> SessionView {
         idle_left_ms: info.idle_left.map(ms),
         lifetime_left_ms: info.lifetime_left.map(ms),
         agent_pid: info.agent_pid,
+        memory_bytes: None,
+        cpu_ms: None,
         stop: None,
         exit: None,
     }
@@ -114,6 +144,8 @@ fn stopped(record: SessionRecord) -> SessionView {
         idle_left_ms: None,
         lifetime_left_ms: None,
         agent_pid: None,
+        memory_bytes: None,
+        cpu_ms: None,
         stop: reason,
         exit,
     }

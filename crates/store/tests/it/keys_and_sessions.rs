@@ -1,5 +1,5 @@
-use innkeep_store::AccessKey;
-use innkeep_types::{AgentExit, StopReason};
+use innkeep_store::{AccessKey, SandboxFilter};
+use innkeep_types::{AgentExit, SandboxId, StopReason, UnixMillis};
 
 use crate::fixture::{Fixture, at, session};
 
@@ -55,4 +55,31 @@ async fn sessions_are_listed_newest_first() {
     assert_eq!(started(None, true, 100).await, [5, 4, 3]);
     assert_eq!(started(Some(&even), false, 100).await, [4, 2, 0]);
     assert_eq!(started(Some(&even), true, 100).await, [4]);
+}
+
+#[tokio::test]
+async fn every_sandbox_of_a_session_is_found_until_it_is_forgotten() {
+    let f = Fixture::new().await;
+    let (mut alice, bob) = (session("hello", 1), session("hello", 2));
+    let mut sandboxes = Vec::new();
+    for ended in [1, 5] {
+        alice.sandbox = SandboxId::generate();
+        f.store.put_session(alice.clone()).await.unwrap();
+        let stopped = Some((at(ended), StopReason::IdleTimeout));
+        f.store.put_session(innkeep_store::SessionRecord { stopped, ..alice.clone() }).await.unwrap();
+        sandboxes.push(alice.sandbox.clone());
+    }
+    f.store.put_session(bob.clone()).await.unwrap();
+    let listed = async |session: Option<&innkeep_store::SessionRecord>, ended_since: i64, limit| -> Vec<SandboxId> {
+        let session = session.map(|record| record.key.session.clone());
+        let filter = SandboxFilter { runtime: None, endpoint: None, session, ended_since: UnixMillis(ended_since) };
+        f.store.list_sandboxes(filter, limit).await.unwrap().into_iter().map(|sandbox| sandbox.id).collect()
+    };
+    let (first, second, living) = (sandboxes[0].clone(), sandboxes[1].clone(), bob.sandbox.clone());
+    assert_eq!(listed(None, 0, 9).await, [living.clone(), second.clone(), first.clone()]);
+    assert_eq!(listed(None, at(5).0, 9).await, [living.clone(), second.clone()]);
+    assert_eq!(listed(None, 0, 1).await, [living.clone()]);
+    assert_eq!(listed(Some(&alice), 0, 9).await, [second.clone(), first]);
+    f.store.forget_sandboxes(at(5)).await.unwrap();
+    assert_eq!(listed(None, 0, 9).await, [living, second]);
 }

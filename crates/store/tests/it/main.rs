@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests, not what they share")]
 
+mod backup;
 mod concurrency;
 mod deletion;
 mod durability;

@@ -143,6 +143,19 @@ async fn an_update_keeps_platform_version_and_settings_that_it_omits_and_nothing
 }
 
 #[tokio::test]
+async fn what_versions_are_made_of_is_known_as_long_as_they_are() {
+    let f = Fixture::new().await;
+    let runtime = f.ready("hello").await;
+    let second = f.store.add_version(&runtime, config(), None, None, at(1)).await.unwrap().version.version;
+    let artifact = config().artifact;
+    assert_eq!(f.store.deployed().await.unwrap(), [(artifact.clone(), Some(bundle())), (artifact.clone(), None)]);
+    f.finish(&runtime, second.get(), failed()).await;
+    f.store.begin_delete(&runtime, Some(second), None, at(2)).await.unwrap();
+    f.store.finish_delete(&runtime, Some(second)).await.unwrap();
+    assert_eq!(f.store.deployed().await.unwrap(), [(artifact, Some(bundle()))]);
+}
+
+#[tokio::test]
 async fn names_are_unique() {
     let f = Fixture::new().await;
     f.ready("hello").await;

@@ -1,0 +1,85 @@
+//! What is kept and needed by nobody: found by what is in use, and removed unless it was used lately.
+//!
+//! "Used lately" is the modification time. It protects what no version names yet: an upload that is about to be deployed, and
+//! what a version that is being made was found to need. Whoever finds something here that he goes on to use, touches it.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use innkeep_types::{Artifact, ArtifactDigest, UnixMillis};
+
+use crate::Error;
+use crate::home::{Home, Part};
+use crate::store::{Manifest, Store, blocking};
+
+/// Removes what `in_use` does not need and nobody used since `used_since`. Returns how many things.
+pub(crate) async fn remove(
+    store: &Store,
+    in_use: Vec<(Artifact, Option<ArtifactDigest>)>,
+    used_since: UnixMillis,
+) -> Result<usize, Error> {
+    let home = store.home.clone();
+    let found = blocking("look for what nobody needs", move || find(&home, &in_use, used_since).map_err(io)).await?;
+    let mut removed = 0;
+    for path in found {
+        // Nobody makes it or takes it up meanwhile; who did since it was found has touched it.
+        let _turn = store.flights.enter(path.to_string_lossy().as_ref()).await;
+        let home = store.home.clone();
+        removed += blocking("remove what nobody needs", move || {
+            let unused = used_at(&path).map_err(io)? < used_since;
+            if unused {
+                home.discard(&path).map_err(io)?;
+            }
+            Ok(usize::from(unused))
+        })
+        .await?;
+    }
+    Ok(removed)
+}
+
+/// Manifests come first, so that a crash leaves none whose parts are gone.
+fn find(
+    home: &Home,
+    in_use: &[(Artifact, Option<ArtifactDigest>)],
+    used_since: UnixMillis,
+) -> io::Result<Vec<PathBuf>> {
+    let prefixes: HashSet<&str> = in_use.iter().filter_map(|(artifact, _)| prefix(artifact)).collect();
+    let bundles: HashSet<&ArtifactDigest> = in_use.iter().filter_map(|(_, bundle)| bundle.as_ref()).collect();
+    let (mut zips, mut layers, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
+    for (digest, path) in home.kept(Part::Manifests)? {
+        if prefixes.contains(digest.as_str()) || used_at(&path)? >= used_since {
+            if let Ok(manifest) = Manifest::load(home, digest.as_str()) {
+                zips.insert(manifest.zip);
+                layers.extend(manifest.layer);
+            }
+        } else {
+            found.push(path);
+        }
+    }
+    let mut add_unless = |part, needed: &dyn Fn(&ArtifactDigest) -> bool| -> io::Result<()> {
+        found.extend(home.kept(part)?.into_iter().filter(|(digest, _)| !needed(digest)).map(|(_, path)| path));
+        Ok(())
+    };
+    add_unless(Part::Bundles, &|digest| bundles.contains(digest))?;
+    add_unless(Part::Zips, &|digest| zips.contains(digest))?;
+    add_unless(Part::Layers, &|digest| layers.contains(digest))?;
+    Ok(found)
+}
+
+fn prefix(artifact: &Artifact) -> Option<&str> {
+    match artifact {
+        Artifact::Code { bucket, prefix, .. } if bucket == Artifact::BUILT_IN_BUCKET => Some(prefix),
+        Artifact::Code { .. } | Artifact::Container { .. } => None,
+    }
+}
+
+fn used_at(path: &Path) -> io::Result<UnixMillis> {
+    let since_epoch = path.symlink_metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)))
+}
+
+fn io(source: io::Error) -> Error {
+    Error::Io { doing: "remove what nobody needs".to_owned(), source }
+}

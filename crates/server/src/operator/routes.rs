@@ -1,0 +1,88 @@
+//! The routes of the operator API: method, path below the prefix, operation. `openapi.json` describes each.
+
+use http::Method;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    UploadArtifact,
+    HasLayer,
+    UploadLayer,
+    ListRuntimes,
+    ExplainFailure,
+    ListSessions,
+    StopSessions,
+    ReadLogs,
+    Describe,
+}
+
+/// A segment in braces stands for any one segment; a path has at most one.
+const ROUTES: [(Method, &str, Operation); 9] = [
+    (Method::POST, "artifacts", Operation::UploadArtifact),
+    (Method::HEAD, "layers/{fingerprint}", Operation::HasLayer),
+    (Method::PUT, "layers/{fingerprint}", Operation::UploadLayer),
+    (Method::GET, "runtimes", Operation::ListRuntimes),
+    (Method::GET, "runtimes/{runtimeId}/failure", Operation::ExplainFailure),
+    (Method::GET, "sessions", Operation::ListSessions),
+    (Method::POST, "sessions/stop", Operation::StopSessions),
+    (Method::GET, "logs", Operation::ReadLogs),
+    (Method::GET, "openapi.json", Operation::Describe),
+];
+
+/// Returns the operation, and what stands for the segment in braces, if there is one.
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Option<(Operation, &'a str)> {
+    ROUTES.iter().filter(|(m, ..)| m == method).find_map(|(_, route, operation)| Some((*operation, fit(route, path)?)))
+}
+
+fn fit<'a>(route: &str, path: &'a str) -> Option<&'a str> {
+    let mut value = "";
+    let mut segments = path.split('/');
+    for expected in route.split('/') {
+        let segment = segments.next()?;
+        if expected.starts_with('{') {
+            value = segment;
+        } else if expected != segment {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::operator::{OPENAPI, PREFIX};
+
+    #[test]
+    fn the_document_describes_every_route_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                methods.map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        let routes = ROUTES.iter().map(|(method, path, _)| (method.to_string(), format!("{PREFIX}{path}"))).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn a_path_fits_as_a_whole_or_not_at_all() {
+        assert_eq!(find(&Method::GET, "sessions"), Some((Operation::ListSessions, "")));
+        assert_eq!(find(&Method::GET, "runtimes/a-b/failure"), Some((Operation::ExplainFailure, "a-b")));
+        for (method, path) in [
+            (Method::POST, "sessions"),
+            (Method::GET, "sessions/stop"),
+            (Method::GET, "runtimes/a/b/failure"),
+            (Method::GET, "runtimes/a"),
+            (Method::GET, ""),
+        ] {
+            assert_eq!(find(&method, path), None, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! A whole server with the process driver, from outside: raw sockets in front, an agent's process behind.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod connections;
+mod heads;
+mod properties;
+mod readers;
+mod uploads;
+mod wire;
+mod world;

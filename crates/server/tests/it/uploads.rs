@@ -1,0 +1,99 @@
+//! Many large bodies at one time.
+
+use innkeep_auth::Digest;
+use innkeep_server::Config;
+
+use tokio::task::JoinSet;
+
+use crate::wire::SOON;
+use crate::world::World;
+
+const PIECE: [u8; 1 << 20] = [7; 1 << 20];
+
+const CLIENTS: usize = 50;
+
+/// The resident memory that a server may gain while 50 clients upload, whatever they upload: stated in docs/limits.md.
+const BOUND: u64 = 200 << 20;
+
+fn digest(n_pieces: usize) -> [u8; 32] {
+    let mut digest = Digest::new();
+    for _ in 0..n_pieces {
+        digest.update(&PIECE);
+    }
+    digest.finish()
+}
+
+/// Returns the head of an upload of so many pieces.
+fn head(world: &World, n_pieces: usize) -> String {
+    format!("{}content-length: {}\r\n\r\n", world.head_for(digest(n_pieces), &[]), n_pieces * PIECE.len())
+}
+
+/// Returns a value of `/proc/self/status`, bytes.
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_does_not_grow_with_what_is_uploaded() {
+    const PIECES: usize = 95;
+    let world = World::new(Config::default()).await;
+    let before = memory("VmRSS");
+    let head = head(&world, PIECES);
+    let mut uploads = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (mut wire, head) = (world.wire().await, head.clone());
+        uploads.spawn(async move {
+            wire.send(head).await;
+            for _ in 0..PIECES {
+                wire.send(&PIECE).await;
+            }
+            wire.answer().await.unwrap()
+        });
+    }
+    while let Some(answer) = uploads.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.body), (200, (PIECES << 20).to_string()));
+    }
+    let gained = memory("VmHWM").saturating_sub(before);
+    println!("{CLIENTS} clients, {PIECES} MiB each: {} MiB more resident at most", gained >> 20);
+    assert!(gained < BOUND, "{gained} bytes");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_spool_refuses_large_bodies_until_there_is_room() {
+    let world = World::new(Config { spool_total_bytes: 8 << 20, ..Config::default() }).await;
+    let head = head(&world, 6);
+    let mut first = world.wire().await;
+    first.send(&head).await;
+    for _ in 0..5 {
+        first.send(&PIECE).await;
+    }
+    let refused = || async {
+        let mut second = world.wire().await;
+        second.send(&head).await;
+        for _ in 0..6 {
+            second.send(&PIECE).await;
+        }
+        second.answer().await.unwrap()
+    };
+    // The first body's way into the file takes a moment.
+    let answer = tokio::time::timeout(SOON, async {
+        loop {
+            let answer = refused().await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    });
+    let answer = answer.await.expect("a refusal");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.head.contains("x-amzn-errortype: serviceunavailableexception"), "{answer:?}");
+    assert_eq!(world.invoke("hello").await, Some((200, "5".to_owned())), "small ones pass");
+    first.send(&PIECE).await;
+    assert_eq!(first.answer().await.unwrap().status, 200);
+    assert_eq!(refused().await.status, 200, "there is room again");
+    world.finish().await;
+}

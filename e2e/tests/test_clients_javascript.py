@@ -1,0 +1,31 @@
+"""The AWS SDK for JavaScript v3, set up by the variables that `innkeep env` prints (clients/javascript.mjs)."""
+
+import json
+import subprocess
+import time
+
+from harness import EXAMPLES, ROLE, ROOT, environment, innkeep, new_session
+
+
+def test_the_life_of_a_runtime(server):
+    session, started = new_session(), time.time()
+    definition = {
+        "agentRuntimeName": "javascript", "agentRuntimeArtifact": server.artifact(EXAMPLES / "sdk-echo"),
+        "roleArn": ROLE, "networkConfiguration": {"networkMode": "PUBLIC"},
+    }
+    variables = json.loads(innkeep("env", "--shell", "json", data_dir=server.data_dir).stdout)
+    ran = subprocess.run(
+        ["node", ROOT / "e2e/clients/javascript.mjs", json.dumps({"definition": definition, "session": session})],
+        env=environment(**variables), capture_output=True, text=True, timeout=120, check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    printed = json.loads(ran.stdout)
+    assert printed["status"] == "READY"
+    assert started - 60 < printed["createdAt"] < time.time() + 60
+    assert printed["plain"] == {"echo": {"words": "grüß dich"}, "session": session}
+    assert printed["streamed"]["contentType"].startswith("text/event-stream")
+    assert printed["streamed"]["text"] == 'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: {"n": 3}\n\n'
+    assert printed["refused"] == {"name": "RuntimeClientError", "status": 424, "attempts": 1}
+    assert "javascript" in printed["names"]
+    assert printed["endpoints"] == [["DEFAULT", "1", True]]
+    assert (printed["stopped"], printed["deleted"]) == (session, "DELETING")

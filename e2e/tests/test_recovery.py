@@ -1,0 +1,188 @@
+"""After `kill -9`: living sessions go on, dead ones are told, nothing is left over. And a crash at any moment of a start."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, processes, wait_for
+
+
+@pytest.fixture
+def crashing(own_server):
+    """A probe on a server that the test kills."""
+    return own_server.deploy(AGENTS / "probe")
+
+
+def sandboxes(server) -> list[Path]:
+    return sorted((server.data_dir / "sandboxes").iterdir())
+
+
+def sidecar_of(server, agent_pid: int) -> int:
+    """The process whose child the agent is."""
+    pid = int(Path(f"/proc/{agent_pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    assert "innkeep-sidecar" in processes(str(server.data_dir))[pid]
+    return pid
+
+
+def test_a_session_keeps_its_process_and_memory_over_a_crash_of_the_server(crashing):
+    server, sessions = crashing.server, [new_session(), new_session()]
+    before = [crashing.ask({"do": "remember", "word": "apple"}, session) for session in sessions]
+    started_at = [crashing.view(session)["startedAt"] for session in sessions]
+    server.kill()
+    server.start()
+    assert [crashing.view(session)["state"] for session in sessions] == ["Idle", "Idle"]
+    assert [crashing.view(session)["startedAt"] for session in sessions] == started_at
+    for session, was in zip(sessions, before):
+        after = crashing.ask({"do": "remember", "word": "pear"}, session)
+        assert after == {"pid": was["pid"], "memory": ["apple", "pear"]}
+    # The adopted one ends like any other, and a third life of the server knows it did.
+    crashing.stop(sessions[0])
+    crashing.wait_for_state(sessions[0], "Stopped")
+    server.kill()
+    server.start()
+    assert crashing.view(sessions[0])["stop"]["reason"] == "StoppedByCaller"
+    assert crashing.ask({"do": "remember", "word": "fig"}, sessions[1])["memory"] == ["apple", "pear", "fig"]
+
+
+@pytest.mark.parametrize("away", ["a moment", "until the sidecar is gone"])
+def test_an_agent_that_died_while_the_server_was_away_is_lost_with_its_exit(crashing, away):
+    server, session, other = crashing.server, new_session(), new_session()
+    pid = crashing.ask({"do": "facts"}, session)["pid"]
+    lives = crashing.ask({"do": "facts"}, other)["pid"]
+    sidecar = sidecar_of(server, pid)
+    server.kill()
+    os.kill(pid, signal.SIGKILL)
+    wait_for("the agent to die", lambda: not is_alive(pid))
+    if away == "until the sidecar is gone":
+        wait_for("the sidecar to give up", lambda: not is_alive(sidecar))
+    server.start()
+    view = crashing.wait_for_state(session, "Stopped")
+    assert view["stop"] == {"reason": "HostLost", "exit": {"signal": 9}} and view["exit"] == {"signal": 9}
+    shown = innkeep("sessions", "inspect", session, "--json", data_dir=server.data_dir)
+    assert '"HostLost"' in shown.stdout and '"exit":{"signal":9}' in shown.stdout.replace(" ", ""), shown
+    listed = json.loads(innkeep("sessions", "ls", "--all", "--json", data_dir=server.data_dir).stdout)
+    exits = {each["sessionId"]: each.get("exit") for each in listed["sessions"]}
+    assert exits == {session: {"signal": 9}, other: None}
+    assert len(sandboxes(server)) == 1
+    # The same id begins afresh; the neighbour never noticed.
+    assert crashing.ask({"do": "facts"}, session)["pid"] != pid
+    assert crashing.ask({"do": "facts"}, other)["pid"] == lives
+
+
+def test_a_sidecar_that_was_killed_while_the_server_was_away_leaves_no_agent_and_no_directory(crashing):
+    server, session = crashing.server, new_session()
+    pid = crashing.ask({"do": "facts"}, session)["pid"]
+    sidecar = sidecar_of(server, pid)
+    server.kill()
+    os.kill(sidecar, signal.SIGKILL)
+    server.start()
+    assert crashing.view(session)["stop"] == {"reason": "HostLost", "exit": None}
+    assert set(processes(str(server.data_dir))) == {server.pid}
+    assert sandboxes(server) == []
+
+
+def test_a_first_boot_that_was_cut_off_is_ended_and_done_again(own_server):
+    created = own_server.create(AGENTS / "never_binds")
+    cut_off = wait_for("the first boot", lambda: sandboxes(own_server))
+    own_server.kill()
+    assert processes(str(cut_off[0])), "the sandbox outlives the server"
+    own_server.start()
+    wait_for("the old sandbox to end", lambda: not processes(str(cut_off[0])) and not cut_off[0].exists())
+    # It was made to its end by the next server, which found it unfinished.
+    runtime = own_server.settled(created["agentRuntimeId"])
+    assert runtime["status"] == "CREATE_FAILED", runtime
+
+
+def test_a_second_server_on_the_data_directory_names_the_first_and_ends(own_server):
+    second = subprocess.run(
+        [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", "process", "--data-dir", own_server.data_dir],
+        env=environment(), capture_output=True, text=True, timeout=30, check=False,
+    )
+    assert second.returncode == 1 and f"(pid {own_server.pid})" in second.stderr, second
+    assert own_server.request("GET", "/healthz", sign=False).status == 200
+
+
+# --- a crash at any moment of a start ----------------------------------------------------------------------------------
+
+
+def start_quietly(agent, session):
+    """Starts a session whose server or sandbox is about to be killed: any answer will do, or none."""
+    try:
+        agent.ask({"do": "facts"}, session)
+    except (ClientError, BotoCoreError):
+        pass
+
+
+def in_background(*starts) -> list[threading.Thread]:
+    threads = [threading.Thread(target=start_quietly, args=start) for start in starts]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def assert_only_sessions_are_left(server, agent):
+    """Every process but the server is of a sandbox, and every sandbox is a session's."""
+
+    def look():
+        listed = server.request("GET", f"/innkeep/v1/sessions?runtime={agent.id}").json()["sessions"]
+        homes = sandboxes(server)
+        of_sandboxes = set().union(*(processes(str(home)) for home in homes))
+        others = set(processes(str(server.data_dir))) - of_sandboxes - {server.pid}
+        found = (len(listed), len(homes), others)
+        return found if len(listed) == len(homes) and not others else None
+
+    n_sessions, _, _ = wait_for("everything but sessions to be gone", look)
+    return n_sessions
+
+
+def test_a_server_that_is_killed_at_any_moment_of_a_start_leaves_nothing_behind(crashing):
+    """Sweeps 150 ms in steps of 3 ms: a start takes less."""
+    server, adopted = crashing.server, 0
+    for delay_ms in range(0, 150, 3):
+        threads = in_background(*((crashing, new_session()) for _ in range(3)))
+        time.sleep(delay_ms / 1000)
+        server.kill()
+        for thread in threads:
+            thread.join()
+        server.start()
+        adopted += assert_only_sessions_are_left(server, crashing)
+        stopped = server.request("POST", "/innkeep/v1/sessions/stop", json.dumps({"runtimeId": crashing.id, "kill": True}))
+        assert stopped.status == 200, stopped
+        wait_for("all sessions to end", lambda: not sandboxes(server))
+    assert adopted > 0, "the sweep reached the end of a start"
+
+
+def test_a_launcher_or_sidecar_that_is_killed_at_any_moment_leaves_nothing_behind(crashing):
+    """Sweeps 30 ms in steps of 0.5 ms, from the moment the first of them is there."""
+    server = crashing.server
+    for step in range(60):
+        [thread] = in_background((crashing, new_session()))
+        found = wait_for("launcher or sidecar", lambda: launchers_and_sidecars(server))
+        until = time.monotonic() + step / 2000
+        while time.monotonic() < until:
+            found = launchers_and_sidecars(server)
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        thread.join()
+        wait_for("the sandbox to be gone", lambda: not sandboxes(server))
+        wait_for("its processes to be gone", lambda: set(processes(str(server.data_dir))) == {server.pid})
+    assert crashing.ask({"do": "facts"}, new_session())["pid"]
+
+
+def launchers_and_sidecars(server) -> list[int]:
+    """The server's own children, and what runs in a sandbox's directory."""
+    children = Path(f"/proc/{server.pid}/task").glob("*/children")
+    found = [int(pid) for child in children for pid in child.read_text().split()]
+    for home in (server.data_dir / "sandboxes").iterdir():
+        found += [pid for pid, command in processes(str(home)).items() if command.startswith("innkeep-sidecar")]
+    return found
