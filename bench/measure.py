@@ -302,11 +302,15 @@ def machine() -> str:
 
 HEAD = """# Results of `bench/run`
 
-Measured {date} on {machine}; load generator, contender and agent share the CPUs. Every line compares what was measured in
-this run, in blocks that take turns ({blocks} blocks of {seconds} s; {times} cold starts); figures are medians of the blocks, and what
-is compared is the median of the blocks' own ratios. *Warm*: `wrk` replays one signed request; Innkeep verifies the signature
-of each. nginx: Debian's, one worker, upstream keep-alive, no access log. *Cold*: the first answer of a new session against
-starting the same process by hand, `/ping` and first answer included. Memory is PSS.
+Measured {date} on {machine}.
+
+* Every line compares what was measured in this run, in blocks that take turns: {blocks} blocks of {seconds} s, {times} cold starts.
+  Figures are medians of the blocks; what is compared is the median of the blocks' own differences and ratios.
+* Load generator, contender and agent share the CPUs.
+* Warm: `wrk` replays one signed request, and Innkeep verifies the signature of each. nginx: Debian's, one worker, upstream
+  keep-alive, no access log.
+* Cold: the first answer of a new session against starting the same process by hand, `/ping` and first answer included.
+* Memory: proportional set size.
 
 """
 

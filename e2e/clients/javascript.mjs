@@ -36,8 +36,8 @@ const invoke = (payload) =>
       payload: Buffer.from(payload),
     }),
   );
-const plain = await invoke(JSON.stringify({ words: "grüß dich" }));
-const streamed = await invoke(JSON.stringify({ stream: 3 }));
+const plain = await invoke(JSON.stringify({ prompt: "grüß dich" }));
+const streamed = await invoke(JSON.stringify({ prompt: "one two", stream: true }));
 const refused = await invoke("this is not JSON").catch((error) => error);
 
 const names = [];

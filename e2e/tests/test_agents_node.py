@@ -42,7 +42,7 @@ def typescript_agent(server, tmp_path_factory):
     """Deployed by the command line, with node_modules in the project: as `npm ci` left it, less what is never loaded."""
     folder = tmp_path_factory.mktemp("node") / "typescript_sdk"
     shutil.copytree(AGENTS / "typescript_sdk", folder)
-    unused = shutil.ignore_patterns("*.d.ts", "*.d.[cm]ts", "*.map", "client-*")
+    unused = shutil.ignore_patterns("*.d.ts", "*.d.[cm]ts", "*.map", "client-bedrock-*")
     shutil.copytree(ROOT / "e2e" / "node_modules", folder / "node_modules", symlinks=True, ignore=unused)
     deployed = innkeep("deploy", folder, "--json", data_dir=server.data_dir)
     assert deployed.returncode == 0, deployed.stderr

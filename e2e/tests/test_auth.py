@@ -66,10 +66,16 @@ def test_a_header_that_was_changed_after_signing_is_denied(probe):
     check_denied(probe.server.request("POST", probe.path, BODY, headers | {SESSION_HEADER: new_session()}, sign=False))
 
 
-def test_a_refused_upload_gets_its_answer_and_no_reset(probe):
+@pytest.mark.parametrize("plane", ["data", "control", "operator"])
+def test_a_refused_upload_gets_its_answer_and_no_reset(probe, plane):
     """The server answers before the body is through; it must drain what follows for a moment, or clients see a reset."""
+    method, path = {
+        "data": ("POST", probe.path),
+        "control": ("PUT", "/runtimes/"),
+        "operator": ("POST", "/innkeep/v1/artifacts?kind=zip"),
+    }[plane]
     for _ in range(5):
-        check_denied(probe.server.request("POST", probe.path, b"x" * 8_000_000, JSON, sign=False))
+        check_denied(probe.server.request(method, path, b"x" * 8_000_000, JSON, sign=False))
 
 
 def test_the_health_page_is_open(server):

@@ -33,14 +33,6 @@ def control(aws, *arguments, **options):
     return aws("bedrock-agentcore-control", *arguments, **options)
 
 
-def settled(aws, runtime):
-    def look():
-        found = control(aws, "get-agent-runtime", "--agent-runtime-id", runtime)
-        return found if found["status"] not in ("CREATING", "UPDATING") else None
-
-    return wait_for(f"{runtime} to settle", look, 60)
-
-
 def test_the_life_of_a_runtime(aws, server, tmp_path):
     definition = [
         "--agent-runtime-artifact", json.dumps(server.artifact(EXAMPLES / "hello")), "--role-arn", ROLE,
@@ -49,7 +41,7 @@ def test_the_life_of_a_runtime(aws, server, tmp_path):
     created = control(aws, "create-agent-runtime", "--agent-runtime-name", "awscli", *definition)
     runtime, arn = created["agentRuntimeId"], created["agentRuntimeArn"]
     assert arn == f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/{runtime}"
-    assert settled(aws, runtime)["status"] == "READY"
+    assert server.settled(runtime)["status"] == "READY"
 
     session, answer = new_session(), tmp_path / "answer"
     invoked = aws(
@@ -67,7 +59,9 @@ def test_the_life_of_a_runtime(aws, server, tmp_path):
         aws, "update-agent-runtime", "--agent-runtime-id", runtime, *definition, "--description", "the second"
     )
     assert updated["agentRuntimeVersion"] == "2"
-    assert settled(aws, runtime)["description"] == "the second"
+    server.settled(runtime)
+    found = control(aws, "get-agent-runtime", "--agent-runtime-id", runtime)
+    assert (found["status"], found["description"]) == ("READY", "the second")
     # The CLI pages through the lists by itself.
     versions = control(aws, "list-agent-runtime-versions", "--agent-runtime-id", runtime, "--page-size", "1")
     assert sorted(each["agentRuntimeVersion"] for each in versions["agentRuntimes"]) == ["1", "2"]
@@ -76,5 +70,5 @@ def test_the_life_of_a_runtime(aws, server, tmp_path):
 
     assert control(aws, "delete-agent-runtime", "--agent-runtime-id", runtime)["status"] == "DELETING"
     wait_for("the runtime to be gone", lambda: runtime not in str(control(aws, "list-agent-runtimes")))
-    error = control(aws, "get-agent-runtime", "--agent-runtime-id", runtime, status=254)
+    error = control(aws, "get-agent-runtime", "--agent-runtime-id", runtime, status=255)
     assert "(ResourceNotFoundException)" in error

@@ -10,7 +10,7 @@ from harness import EXAMPLES, ROLE, ROOT, environment, innkeep, new_session
 def test_the_life_of_a_runtime(server):
     session, started = new_session(), time.time()
     definition = {
-        "agentRuntimeName": "javascript", "agentRuntimeArtifact": server.artifact(EXAMPLES / "sdk-echo"),
+        "agentRuntimeName": "javascript", "agentRuntimeArtifact": server.artifact(EXAMPLES / "raw-node"),
         "roleArn": ROLE, "networkConfiguration": {"networkMode": "PUBLIC"},
     }
     variables = json.loads(innkeep("env", "--shell", "json", data_dir=server.data_dir).stdout)
@@ -22,9 +22,10 @@ def test_the_life_of_a_runtime(server):
     printed = json.loads(ran.stdout)
     assert printed["status"] == "READY"
     assert started - 60 < printed["createdAt"] < time.time() + 60
-    assert printed["plain"] == {"echo": {"words": "grüß dich"}, "session": session}
+    assert printed["plain"] == {"result": 'You said "grüß dich".', "turn": 1}
     assert printed["streamed"]["contentType"].startswith("text/event-stream")
-    assert printed["streamed"]["text"] == 'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: {"n": 3}\n\n'
+    words = [json.loads(line[6:])["word"] for line in printed["streamed"]["text"].split("\n\n") if line]
+    assert " ".join(words) == 'You said "one two"; before that, "grüß dich".'
     assert printed["refused"] == {"name": "RuntimeClientError", "status": 424, "attempts": 1}
     assert "javascript" in printed["names"]
     assert printed["endpoints"] == [["DEFAULT", "1", True]]

@@ -23,7 +23,7 @@ def program():
 
 def test_the_life_of_a_runtime(server, program):
     session, started = new_session(), time.time()
-    uploaded = server.upload(EXAMPLES / "sdk-echo")
+    uploaded = server.upload(EXAMPLES / "raw-node")
     asked = {
         "url": server.url, "session": session, "role": ROLE, "accessKey": server.key.access_key,
         "secretKey": server.key.secret_key, "bucket": uploaded["bucket"], "prefix": uploaded["prefix"],
@@ -35,9 +35,10 @@ def test_the_life_of_a_runtime(server, program):
     assert printed["status"] == "READY"
     for time_of in ("createdAt", "lastUpdatedAt"):
         assert started - 60 < printed[time_of] < time.time() + 60
-    assert printed["plain"] == {"echo": {"words": "grüß dich"}, "session": session}
+    assert printed["plain"] == {"result": 'You said "grüß dich".', "turn": 1}
     assert printed["streamed"]["contentType"].startswith("text/event-stream")
-    assert printed["streamed"]["text"] == 'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: {"n": 3}\n\n'
+    words = [json.loads(line[6:])["word"] for line in printed["streamed"]["text"].split("\n\n") if line]
+    assert " ".join(words) == 'You said "one two"; before that, "grüß dich".'
     assert len(printed["madeUpSession"]) >= 33 and printed["madeUpSession"] != session
     assert "rust_sdk" in printed["names"]
     [[name, version, created_at]] = printed["endpoints"]

@@ -26,7 +26,7 @@ agents:
 
 @pytest.fixture(scope="module")
 def agent(server):
-    return server.deploy(EXAMPLES / "sdk-echo")
+    return server.deploy(EXAMPLES / "raw-node")
 
 
 @pytest.fixture
@@ -54,18 +54,18 @@ def agentcore(agent, tmp_path):
 
 def test_invoke_answers_in_the_session_that_it_keeps(agentcore):
     session = new_session()
-    printed = agentcore("invoke", '{"words": "hello there"}', "--session-id", session)
-    assert "hello there" in printed and session in printed
-    assert session in agentcore("invoke", '{"words": "again"}')  # remembered in .bedrock_agentcore.yaml
+    printed = agentcore("invoke", "hello there", "--session-id", session)
+    assert 'You said \\"hello there\\".' in printed and session in printed
+    assert '"turn":2' in agentcore("invoke", "again")  # .bedrock_agentcore.yaml remembers the session
 
 
 def test_invoke_streams(agentcore):
-    printed = agentcore("invoke", '{"stream": 3}')
-    assert [f'{{"n": {n}}}' in printed for n in (1, 2, 3)] == [True] * 3
+    printed = agentcore("invoke", '{"prompt": "one two", "stream": true}')
+    assert [f'{{"word": "{word}"}}' in printed for word in ("You", "said")] == [True] * 2
 
 
 def test_stop_session_ends_it(agentcore, agent):
     session = new_session()
-    agentcore("invoke", "{}", "--session-id", session)
+    agentcore("invoke", "hello", "--session-id", session)
     agentcore("stop-session", "--session-id", session)
     agent.wait_for_state(session, "Stopped")

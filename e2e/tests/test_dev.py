@@ -75,6 +75,31 @@ def test_an_edit_is_deployed(tmp_path):
         check_nothing_is_left(data_dir)
 
 
+def test_a_broken_edit_is_explained_and_the_version_before_serves_on_until_it_is_mended(tmp_path):
+    folder = tmp_path / "mended"
+    shutil.copytree(EXAMPLES / "hello", folder)
+    main = folder / "main.py"
+    good = main.read_text()
+
+    def answer(data_dir):
+        ran = innkeep("invoke", "mended", "What is 2+2?", data_dir=data_dir)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    with dev(folder, "What is 2+2?") as (data_dir, process):
+        wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
+        for broken in ("import a_module_that_is_not_there\n", "this is no Python\n"):
+            main.write_text(broken)
+            last_words = "a_module_that_is_not_there" if "import" in broken else "SyntaxError"
+            wait_for("the error", lambda: last_words in process.err.read_text(), 60)
+            assert "= 4" in answer(data_dir) and process.poll() is None
+        main.write_text(good.replace("{ast.unparse(expression)} =", "mended:"))
+        wait_for("the new version to answer", lambda: "mended: 4" in answer(data_dir), 60)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        check_nothing_is_left(data_dir)
+
+
 def test_an_agent_that_cannot_start_is_explained_and_waits_for_the_next_edit(tmp_path):
     folder = tmp_path / "broken"
     folder.mkdir()

@@ -27,6 +27,11 @@ CHECKS = [
 # --- the document ------------------------------------------------------------------------------------------------------
 
 
+@schemathesis.serializer("application/zip")
+def as_it_is(context, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 class SigV4(requests.auth.AuthBase):
     def __init__(self, server):
         self.server = server
@@ -65,7 +70,7 @@ def test_every_route_answers_anything_as_the_document_says(server, document):
         statuses = []
 
         @settings(
-            max_examples=25, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+            max_examples=60, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.ok().as_strategy())
@@ -85,7 +90,7 @@ def test_what_is_there_is_shown_as_the_document_says(server, probe, document):
 
     def ask(method, path, **members):
         answer = send(server, document[f"/innkeep/v1/{path}"][method].Case(**members))
-        assert answer.ok, (path, answer.text)
+        assert answer.status_code == 200, (path, answer.text)
         return answer
 
     sessions = ask("GET", "sessions", query={"runtime": probe.id, "all": "true", "usage": "true"}).json()["sessions"]

@@ -56,7 +56,7 @@ def refuses(server) -> bool:
     address = urlsplit(server.url)
     try:
         socket.create_connection((address.hostname, address.port), timeout=5).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return True
     return False
 

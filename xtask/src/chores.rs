@@ -27,8 +27,10 @@ pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()>
     host::provide_rust_components()?;
     let e2e = root.join("e2e");
     let python = host::python_environment(&e2e)?;
+    host::node_packages(&e2e)?;
     check(root)?;
     Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
+    rust_client(root)?;
     Run::new(python).args(["-m", "pytest"]).args(pytest_arguments).dir(&e2e).go()
 }
 
@@ -42,6 +44,13 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<()> {
     let python = host::python_environment(&root.join("e2e"))?;
     Run::cargo(&["build", "--release", "--package", "innkeep", "--package", "innkeep-bench-agent"]).dir(root).go()?;
     Run::new(python).args([root.join("bench/measure.py")]).args(arguments).dir(root).go()
+}
+
+/// Builds the client on the AWS SDK for Rust, a workspace of its own: cold, its crates take two cores a minute and a half.
+fn rust_client(root: &Path) -> Result<()> {
+    let arguments =
+        ["build", "--locked", "--manifest-path", "e2e/rust-sdk/Cargo.toml", "--target-dir", "target/rust-sdk"];
+    Run::cargo(&arguments).dir(root).go()
 }
 
 /// Every test of the workspace: with nextest where it is installed (faster, one process per test), else with `cargo test`.

@@ -23,6 +23,10 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["curl", "--version"], packages: &["curl", "ca-certificates"] },
     Need { check: &["git", "--version"], packages: &["git"] },
     Need { check: &[PYTHON, "-c", "import ensurepip, venv"], packages: &["python3", "python3-venv"] },
+    Need { check: &["openssl", "version"], packages: &["openssl"] },
+    Need { check: &["unshare", "--version"], packages: &["util-linux", "mount"] },
+    Need { check: &["node", "--version"], packages: &["nodejs"] },
+    Need { check: &["npm", "--version"], packages: &["npm"] },
 ];
 
 /// What the measurements need besides: the load generator and the yardstick.
@@ -91,4 +95,22 @@ pub(crate) fn python_environment(directory: &Path) -> Result<PathBuf> {
     Run::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--requirement"]).args([&requirements]).go()?;
     fs::write(&stamp, wanted).with_context(|| format!("could not write {}", stamp.display()))?;
     Ok(interpreter)
+}
+
+/// Makes `directory/node_modules` hold exactly what `directory/package-lock.json` says.
+///
+/// # Errors
+/// When Node.js is too old, or npm cannot install a package.
+pub(crate) fn node_packages(directory: &Path) -> Result<()> {
+    let lock = directory.join("package-lock.json");
+    let wanted = fs::read_to_string(&lock).with_context(|| format!("could not read {}", lock.display()))?;
+    let stamp = directory.join("node_modules/package-lock.installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if !Run::new("node").args(["--eval", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"]).works() {
+        bail!("the tests need Node.js 20 or newer, and this one is older: see https://nodejs.org/en/download");
+    }
+    Run::new("npm").args(["ci"]).dir(directory).go()?;
+    fs::write(&stamp, wanted).with_context(|| format!("could not write {}", stamp.display()))
 }

@@ -85,8 +85,8 @@ pub(crate) fn detect(code: &Path) -> Result<Project, Error> {
         return one(Language::Executable, name);
     }
     if code.join("Cargo.toml").is_file() {
-        let instead =
-            "build it and name the executable in innkeep.toml: [agent] entrypoint = [\"./target/release/NAME\"]";
+        let instead = "build it by `cargo install --path . --root .`, and name the executable in innkeep.toml: \
+                       [agent] entrypoint = \"bin/NAME\"";
         return Err(Error::NotYet { found: "building a Cargo project", instead });
     }
     if code.join("Dockerfile").is_file() {
@@ -109,6 +109,10 @@ fn language(code: &Path, entry_point: &[String]) -> Result<Language, Error> {
         _ => (Language::Executable, program),
     };
     match file_in(code, file) {
+        None if file.trim_start_matches("./").starts_with("target/") => refuse(
+            file,
+            "was not uploaded, as nothing in target is; `cargo install --path . --root .` puts it into bin",
+        ),
         None => refuse(file, "is not a file of the project"),
         Some(path) if language == Language::Executable && !is_executable(&code.join(&path)) => {
             refuse(file, "is not executable; run `chmod +x` on it")

@@ -44,6 +44,8 @@ pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease) -> Head
             headers.append(name, value.clone());
         }
     }
+    // The model requires one, and clients decide by it how to read.
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/octet-stream"));
     headers.insert(headers::START, HeaderValue::from_static(if lease.is_cold() { "cold" } else { "warm" }));
     headers.insert(headers::VERSION, header_value(&lease.deployment().version.to_string()));
     caller.identify(&mut headers);

@@ -39,9 +39,9 @@ pub(crate) enum Error {
     #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
     AgentStatus(StatusCode),
     /// The agent gave no answer; `ended` says more if its sandbox has ended, or is being ended, too.
-    #[error("{}", gone_message(.ended.as_ref()))]
+    #[error("{}", gone_message(.ended.as_deref()))]
     AgentGone {
-        ended: Option<Ended>,
+        ended: Option<Box<Ended>>,
         #[source]
         source: Option<upstream::Error>,
     },

@@ -18,21 +18,25 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// A body that knows whether its client has been told to send it.
 #[derive(Debug)]
-pub(crate) struct Inbound {
+pub struct Inbound {
     incoming: Incoming,
     /// The client holds the body back until it is polled (`Expect: 100-continue`): polling is what makes hyper send the 100.
     held_back: bool,
 }
 
 impl Inbound {
-    pub(crate) fn new(head: &request::Parts, incoming: Incoming) -> Self {
+    /// Returns the body that follows `head`.
+    pub fn new(head: &request::Parts, incoming: Incoming) -> Self {
         let expect = head.headers.get(EXPECT).map(|value| value.as_bytes());
         Self { incoming, held_back: expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) }
     }
 
     /// Reads the body of a refused request on, unless its client still holds it back. Tells whether it was read to its end, so
     /// that another request may follow on the connection.
-    pub(crate) async fn drain(&mut self) -> bool {
+    ///
+    /// # Cancel safety
+    /// Safe: what was read is gone either way.
+    pub async fn drain(&mut self) -> bool {
         self.is_end_stream() || !self.held_back && timeout(DRAIN_TIME, self.read_to_end()).await.unwrap_or(false)
     }
 

@@ -75,13 +75,13 @@ async fn exchange(
             Ok(Ok(answer)) => answer::accept(answer, limits.max_body_bytes),
             Ok(Err(source)) => {
                 // A dead agent's connection breaks before its exit is known; wait for the better story.
-                let ended = timeout(EXIT_NEWS, lease.ended()).await.ok();
+                let ended = timeout(EXIT_NEWS, lease.ended()).await.ok().map(Box::new);
                 Err(Error::AgentGone { ended, source: Some(source) })
             }
             Err(_) => Err(Error::AgentTimeout(limits.sync_request_timeout)),
         },
         interrupt = watch => Err(match interrupt {
-            Some(Interrupt::Ended(ended)) => Error::AgentGone { ended: Some(ended), source: None },
+            Some(Interrupt::Ended(ended)) => Error::AgentGone { ended: Some(Box::new(ended)), source: None },
             Some(Interrupt::TooLong) | None => Error::AgentTimeout(limits.stream_timeout),
         }),
     }

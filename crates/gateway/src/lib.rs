@@ -19,6 +19,7 @@ mod stream;
 mod target;
 
 pub use authenticate::{Authenticator, KeyLookup};
+pub use inbound::Inbound;
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};

@@ -1,6 +1,7 @@
 //! What an agent answers to `GET /ping`. Source: contract 3.2.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A ready agent's own word about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,21 +28,19 @@ impl Ping {
     /// Returns what the body of a 200 says. Any body will do: one that is no JSON, or names no known status, is `Healthy`
     /// without a time, because status 200 is what the contract asks for and published agents answer `OK` or `{}`.
     pub fn parse(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            #[serde(default)]
-            status: serde_json::Value,
-            #[serde(default)]
-            time_of_last_update: serde_json::Value,
-        }
         let healthy = Self { status: PingStatus::Healthy, time_of_last_update: None };
-        let Ok(body) = serde_json::from_slice::<Body>(body) else { return healthy };
-        let status = match body.status.as_str() {
+        // Not into a struct: serde would read one from an array, too.
+        let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return healthy };
+        let status = match body.get("status").and_then(Value::as_str) {
             Some("HealthyBusy") => PingStatus::HealthyBusy,
             _ => PingStatus::Healthy,
         };
-        #[expect(clippy::cast_possible_truncation, reason = "float to int casts saturate; a date this far off is ignored")]
-        let time = body.time_of_last_update.as_i64().or_else(|| body.time_of_last_update.as_f64().map(|f| f as i64));
+        let time = body.get("time_of_last_update");
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "float to int casts saturate; a date this far off is ignored"
+        )]
+        let time = time.and_then(|time| time.as_i64().or_else(|| time.as_f64().map(|f| f as i64)));
         Self { status, time_of_last_update: time }
     }
 }
@@ -53,7 +52,7 @@ mod tests {
     #[test]
     fn any_200_is_healthy_and_only_the_exact_word_is_busy() {
         let healthy = Ping { status: PingStatus::Healthy, time_of_last_update: None };
-        for body in ["", "OK", "[]", "{}", r#"{"status":"healthy"}"#, r#"{"status":7}"#] {
+        for body in ["", "OK", "[]", "{}", r#"{"status":"healthy"}"#, r#"{"status":7}"#, r#"["HealthyBusy",1]"#] {
             assert_eq!(Ping::parse(body.as_bytes()), healthy, "{body}");
         }
         let busy = Ping::parse(br#"{"status":"HealthyBusy","time_of_last_update":1763600000}"#);

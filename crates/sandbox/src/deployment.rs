@@ -72,7 +72,8 @@ impl Deployment {
 
     /// Returns how long the agent may take to its first good health answer.
     pub(crate) fn start_timeout(&self) -> Duration {
-        self.settings.start_timeout_secs.map_or(limits::START_TIMEOUT, |secs| Duration::from_secs(secs.into()))
+        let chosen = self.settings.start_timeout_secs.map(|secs| Duration::from_secs(secs.into()));
+        chosen.unwrap_or(limits::START_TIMEOUT).min(limits::MAX_START_TIMEOUT)
     }
 
     /// Returns one start of one sandbox.

@@ -65,10 +65,14 @@ impl Link {
             Ok::<_, io::Error>((link.next().await?, link.next().await?))
         });
         match hello.await?? {
-            ((ToHost::Hello { sandbox: other, agent_pid, .. }, None), (ToHost::State(state), None))
-                if other == *sandbox =>
+            ((ToHost::Hello { protocol, sandbox: other, agent_pid, .. }, None), (ToHost::State(state), None))
+                if other == *sandbox && protocol <= PROTOCOL =>
             {
                 Ok((link, agent_pid, state))
+            }
+            // An older one is understood: see protocol::link.
+            ((ToHost::Hello { protocol, .. }, None), _) if protocol > PROTOCOL => {
+                Err(broken("the sidecar is of a newer innkeep"))
             }
             _ => Err(broken("the sidecar did not say hello")),
         }

@@ -194,7 +194,7 @@ impl Driver for ProcessDriver {
 
 /// Leaves nothing of a sandbox whose sidecar is gone, or knows nothing of us, but its log.
 async fn clear(id: &SandboxId, directory: &Path) {
-    orphans::kill(id).await;
+    orphans::kill(id, None).await;
     remove(directory).await;
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
+    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason,
+    UnixMillis, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -135,7 +136,8 @@ impl Registry {
         limits: Limits,
     ) -> Self {
         let start_rate = StartRate::new(limits.starts_per_second);
-        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted: HashSet::new(), closed: false });
+        let sessions =
+            Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted: HashSet::new(), closed: false });
         Self { shared: Arc::new(Shared { driver, journal, clock, tasks, limits, sessions }) }
     }
 
@@ -307,9 +309,8 @@ impl Registry {
         if version.is_none() {
             self.shared.sessions.lock().deleted.insert(arn.runtime.clone());
         }
-        let matches = |s: &Session| {
-            s.key.runtime == arn.runtime && version.is_none_or(|version| s.deployment.version == version)
-        };
+        let matches =
+            |s: &Session| s.key.runtime == arn.runtime && version.is_none_or(|version| s.deployment.version == version);
         self.stop_all(matches, &reason, limits::STOP_GRACE).await;
     }
 
@@ -320,7 +321,8 @@ impl Registry {
     /// Not safe: run it to its end, or a sandbox may be left behind.
     pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
         let spec = deployment.launch_spec(SandboxId::generate(), self.shared.clock.now());
-        let sandbox = self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
+        let sandbox =
+            self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
         let mut state = sandbox.state();
         let ready = tokio::select! {
             ready = start::first_ping(&mut state) => ready.map(|_| ()).map_err(Error::from_failure),
@@ -361,8 +363,7 @@ impl Registry {
     }
 
     async fn stop_all(&self, matches: impl Fn(&Session) -> bool, reason: &StopReason, grace: Duration) {
-        let chosen: Vec<_> =
-            self.shared.sessions.lock().by_key.values().filter(|s| matches(s)).cloned().collect();
+        let chosen: Vec<_> = self.shared.sessions.lock().by_key.values().filter(|s| matches(s)).cloned().collect();
         for session in &chosen {
             let (reply, _) = oneshot::channel();
             let stop = Command::Stop { reason: reason.clone(), grace, reply };

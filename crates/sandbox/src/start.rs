@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::Ping;
-use innkeep_types::{AgentExit, ErrorKind, StopReason, limits};
+use innkeep_types::{AgentExit, StopReason, limits};
 use tokio::sync::watch;
 
 use crate::driver::{self, Sandbox};
@@ -24,8 +24,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn from_driver(error: driver::Error) -> Self {
-        let message = match error.kind() {
-            ErrorKind::Agent => format!("The agent could not be started: {error}"),
+        let message = match &error {
+            driver::Error::Agent { message } => format!("The agent could not be started: {message}"),
             _ => "The sandbox could not be started".to_owned(),
         };
         Self { message, exit: None, log_tail: Vec::new(), source: Some(Arc::new(error)) }
@@ -86,4 +86,15 @@ pub(crate) async fn end(sandbox: &Arc<dyn Sandbox>, grace: Duration) -> Option<E
     let facts = sandbox.kill(grace).await;
     tracing::debug!(sandbox.id = %sandbox.id(), "sandbox {} ended", sandbox.id());
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_said_once() {
+        let failure = Failure::from_driver(driver::Error::Agent { message: "could not execute x".to_owned() });
+        assert_eq!(failure.message, "The agent could not be started: could not execute x");
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use innkeep_auth::sigv4::{self, Signed, SigningKeys};
+use innkeep_gateway::Inbound;
 use innkeep_store::AccessKey;
 use innkeep_types::{Clock, ErrorKind};
 use tokio::time::timeout;
@@ -42,10 +42,9 @@ impl Authenticator {
     pub(crate) fn head(&self, parts: &Parts) -> Result<Pending, Refused> {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let signed = Signed::parse(&parts.method, target, &parts.headers, self.clock.now()).map_err(refused)?;
-        let key = self.keys.get(signed.access_key_id());
-        let unknown =
-            || Refused::new(ErrorKind::AccessDenied, "The security token included in the request is invalid.");
-        Ok(Pending { key: key.ok_or_else(unknown)?, signed })
+        // Every key here is a lasting one: a session token belongs to somebody else's.
+        let key = self.keys.get(signed.access_key_id()).filter(|_| signed.session_token().is_none());
+        Ok(Pending { key: key.ok_or(sigv4::Error::UnknownKey).map_err(refused)?, signed })
     }
 
     /// Checks the signature over the body's digest and returns whose it is.
@@ -55,7 +54,7 @@ impl Authenticator {
     }
 
     /// Reads a small body and checks the signature over it.
-    pub(crate) async fn small(&self, parts: &Parts, body: Incoming) -> Result<(Arc<AccessKey>, Bytes), Refused> {
+    pub(crate) async fn small(&self, parts: &Parts, body: &mut Inbound) -> Result<(Arc<AccessKey>, Bytes), Refused> {
         let pending = self.head(parts)?;
         let too_large = |_| {
             Refused::new(

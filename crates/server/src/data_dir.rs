@@ -90,11 +90,12 @@ impl DataDir {
         self.write_private("server.json", &json)
     }
 
-    /// Writes `credentials` in the format that every AWS tool reads.
+    /// Writes `credentials` in the format that every AWS tool reads, unless it holds the key already: people add profiles.
     pub(crate) fn write_credentials(&self, key_id: &str, secret: &str, region: &str) -> Result<(), Error> {
         let text =
             format!("[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\nregion = {region}\n");
-        self.write_private("credentials", text.as_bytes())
+        let present = fs::read_to_string(self.path.join("credentials")).unwrap_or_default();
+        if present.contains(&text) { Ok(()) } else { self.write_private("credentials", text.as_bytes()) }
     }
 
     /// Replaces a file of mode 0600 in one step.
@@ -139,6 +140,10 @@ mod tests {
         data.write_credentials("AKIAEXAMPLE", "secret", "us-west-2").unwrap();
         let path = data.path().join("credentials");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(fs::read_to_string(path).unwrap().contains("aws_secret_access_key = secret\n"));
+        assert!(fs::read_to_string(&path).unwrap().contains("aws_secret_access_key = secret\n"));
+        let with_profile = fs::read_to_string(&path).unwrap() + "[work]\naws_access_key_id = AKIAOTHER\n";
+        fs::write(&path, &with_profile).unwrap();
+        data.write_credentials("AKIAEXAMPLE", "secret", "us-west-2").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), with_profile, "profiles that people added stay");
     }
 }

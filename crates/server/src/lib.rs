@@ -30,6 +30,7 @@ use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Limits, ProcessDriver, Registry};
 use innkeep_store::Store;
 use innkeep_types::{Clock, SystemClock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -100,7 +101,10 @@ impl Server {
     /// Starts a server and returns once it accepts requests.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let config = config.check()?;
+        raise_open_files();
         let data_dir = DataDir::lock(&config.data_dir)?;
+        // First what may be refused without having made anything.
+        let driver = driver(&config, data_dir.path())?;
         // Bound before any work: an address in use is the most common mistake.
         let listen = |source| Error::Listen { addr: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -112,7 +116,6 @@ impl Server {
         let artifacts = Artifacts::open(data_dir.path())?;
         let (keys, root) = Keys::load(&store, clock.now()).await?;
         data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
-        let driver = driver(&config, data_dir.path())?;
         let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
         let limits =
             Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
@@ -192,6 +195,15 @@ impl Server {
         if let Err(error) = self.store.close().await {
             warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
         }
+    }
+}
+
+/// Raises this process's limit of open files to what it may have: a session takes about three, a client one, and the usual 1024
+/// would end both long before their own limits.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
 }
 

@@ -8,9 +8,10 @@ mod runtimes;
 mod sessions;
 mod usage;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
 use innkeep_artifacts::Artifacts;
+use innkeep_gateway::Inbound;
 use innkeep_sandbox::Registry;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::{AccessKey, Store};
@@ -45,22 +46,21 @@ const OPENAPI: &str = include_str!("operator/openapi.json");
 
 impl Operator {
     /// Answers one request below [`PREFIX`].
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        self.route(request).await.unwrap_or_else(Refused::into_response)
+    pub(crate) async fn handle(&self, parts: &Parts, body: &mut Inbound) -> Response<Body> {
+        self.route(parts, body).await.unwrap_or_else(Refused::into_response)
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
-        let (parts, body) = request.into_parts();
+    async fn route(&self, parts: &Parts, body: &mut Inbound) -> Result<Response<Body>, Refused> {
         let path = parts.uri.path().to_owned();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let route = routes::find(&parts.method, path.strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/'));
         match route {
             // Large bodies, which are read to where they go.
-            Some((Operation::UploadArtifact, _)) => return self.upload_artifact(&parts, body, &query).await,
-            Some((Operation::UploadLayer, fingerprint)) => return self.upload_layer(&parts, body, fingerprint).await,
+            Some((Operation::UploadArtifact, _)) => return self.upload_artifact(parts, body, &query).await,
+            Some((Operation::UploadLayer, fingerprint)) => return self.upload_layer(parts, body, fingerprint).await,
             _ => {}
         }
-        let (key, body) = self.authenticator.small(&parts, body).await?;
+        let (key, body) = self.authenticator.small(parts, body).await?;
         may_operate(&key)?;
         let no_route = || Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method));
         let (operation, value) = route.ok_or_else(no_route)?;

@@ -1,10 +1,11 @@
 //! Which part of the server answers a request, by the path as received.
 
-use http::{HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use innkeep_control::{Control, Principal};
-use innkeep_gateway::Gateway;
+use innkeep_gateway::{Gateway, Inbound};
 use innkeep_protocol::headers;
 use innkeep_types::{ErrorKind, RequestId};
 use std::sync::Arc;
@@ -29,7 +30,12 @@ impl Router {
             let answer = self.gateway.handle(route, RequestId::generate(), request).await;
             return answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
         }
-        let mut response = self.slow(request).await;
+        let (parts, incoming) = request.into_parts();
+        let mut body = Inbound::new(&parts, incoming);
+        let mut response = self.slow(&parts, &mut body).await;
+        if !body.drain().await {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(id) = HeaderValue::from_str(RequestId::generate().as_str()) {
             response.headers_mut().insert(headers::AMZN_REQUEST_ID, id);
         }
@@ -37,31 +43,31 @@ impl Router {
     }
 
     /// Everything but the data plane.
-    async fn slow(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
+    async fn slow(&self, parts: &Parts, body: &mut Inbound) -> Response<Body> {
+        let path = parts.uri.path();
         if path == "/healthz" {
             return respond::json(200, &serde_json::json!({"status": "ok"}));
         }
         if path.starts_with(operator::PREFIX) {
-            return self.operator.handle(request).await;
+            return self.operator.handle(parts, body).await;
         }
-        match innkeep_control::route(request.method(), path) {
-            Some(route) => self.control(route, request).await.unwrap_or_else(Refused::into_response),
+        match innkeep_control::route(&parts.method, path) {
+            Some(route) => self.control(&route, parts, body).await.unwrap_or_else(Refused::into_response),
             None => {
-                Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", request.method())).into_response()
+                Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method)).into_response()
             }
         }
     }
 
     async fn control(
         &self,
-        route: innkeep_control::Route,
-        request: Request<Incoming>,
+        route: &innkeep_control::Route,
+        parts: &Parts,
+        body: &mut Inbound,
     ) -> Result<Response<Body>, Refused> {
-        let (parts, body) = request.into_parts();
-        let (key, body) = self.authenticator.small(&parts, body).await?;
+        let (key, body) = self.authenticator.small(parts, body).await?;
         let principal = Principal { key_id: key.id.clone(), operator: key.operator };
-        let answer = self.control.handle(&route, &parts, body, &principal).await;
+        let answer = self.control.handle(route, parts, body, &principal).await;
         Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }
 }

@@ -12,7 +12,7 @@ use innkeep_protocol::link::LaunchPlan;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
 use crate::sys;
 
@@ -96,6 +96,9 @@ fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, 
     }
 }
 
+/// Files that an agent may have open unless it asks for more. Source: the kernel's own default.
+const OPEN_FILES: u64 = 1024;
+
 fn command(plan: &LaunchPlan, program: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -117,8 +120,17 @@ fn become_agent(sidecar: Pid) -> io::Result<()> {
     if rustix::process::getppid() != Some(sidecar) {
         return Err(io::ErrorKind::NotFound.into());
     }
+    usual_open_files()?;
     sys::default_signals();
     Ok(())
+}
+
+/// Takes back what the server raised for itself: programs that use select() break above the usual limit. An agent that needs more
+/// may raise it to the hard limit, as everywhere.
+fn usual_open_files() -> io::Result<()> {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.current.min(Some(OPEN_FILES)).or(Some(OPEN_FILES));
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
 }
 
 fn agent(mut child: Child, binds: Option<OwnedFd>, caveat: Option<String>) -> io::Result<Agent> {

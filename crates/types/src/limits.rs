@@ -43,6 +43,9 @@ pub const LIFECYCLE_MAX_SECS: u32 = 1_209_600;
 /// Time from the start of a code agent to its first good `/ping`. Source: contract 3.2, "30 s (direct code)".
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest that a version may set its start timeout to. Source: our choice: as long as a request may wait for its answer.
+pub const MAX_START_TIMEOUT: Duration = SYNC_REQUEST_TIMEOUT;
+
 /// Time to the agent's response head. Source: contract 3.8, "15 min sync request".
 pub const SYNC_REQUEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 

@@ -169,7 +169,8 @@ pub struct Settings {
     /// Whether the agent also gets `X-Session-Id`, `X-Request-Id`, `X-Access-Token`; default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_aliases: Option<bool>,
-    /// Seconds from start to the first good health answer; default [`limits::START_TIMEOUT`].
+    /// Seconds from start to the first good health answer; default [`limits::START_TIMEOUT`], at most
+    /// [`limits::MAX_START_TIMEOUT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout_secs: Option<u32>,
 }

@@ -1,4 +1,5 @@
-"""Keeps the first request of a session until the payload's file is there; tells each how many came before it."""
+"""Tells each request how many came before it in its session. The first waits for the file that its payload names, and the
+start for that of $START_AFTER."""
 
 import json
 import os
@@ -15,9 +16,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         deliveries.append(self.headers.get("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"))
-        number, deadline = len(deliveries), time.monotonic() + 30
-        while number == 1 and not os.path.exists(asked["until"]) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        number = len(deliveries)
+        if number == 1:
+            wait_for_file(asked.get("until"))
         if status := asked.get("fail"):
             return self.answer({"error": "as told"}, status)
         self.answer({"number": number, "deliveries": deliveries})
@@ -34,5 +35,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def wait_for_file(path):
+    deadline = time.monotonic() + 30
+    while path and not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
+    wait_for_file(os.environ.get("START_AFTER"))
     ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()

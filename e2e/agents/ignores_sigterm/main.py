@@ -1,11 +1,9 @@
-"""An agent that does not mind SIGTERM."""
+"""An agent that, once it was asked something, does not mind SIGTERM."""
 
 import json
 import os
 import signal
 from http.server import BaseHTTPRequestHandler, HTTPServer
-
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -13,6 +11,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"status": "Healthy"})
 
     def do_POST(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.answer({"pid": os.getpid()})
 

@@ -73,15 +73,16 @@ async fn main() -> Result<()> {
         let request = data.invoke_agent_runtime().agent_runtime_arn(arn).runtime_session_id(&session);
         request.content_type("application/json").payload(payload).send()
     };
-    let plain = invoke(json!({"words": "grüß dich"})).await?;
+    let plain = invoke(json!({"prompt": "grüß dich"})).await?;
     let plain: Value = serde_json::from_slice(&plain.response.collect().await?.into_bytes())?;
-    let mut streamed = invoke(json!({"stream": 3})).await?;
+    let mut streamed = invoke(json!({"prompt": "one two", "stream": true})).await?;
     let mut text = Vec::new();
     while let Some(chunk) = streamed.response.try_next().await? {
         text.extend_from_slice(&chunk);
     }
-    // Without a session the SDK makes one up, which is no UUID in a string: the answer says which.
-    let made_up = data.invoke_agent_runtime().agent_runtime_arn(arn).payload(Blob::new("{}")).send().await?;
+    // Without a session the SDK makes one up.
+    let prompt = Blob::new(r#"{"prompt": "hello"}"#);
+    let made_up = data.invoke_agent_runtime().agent_runtime_arn(arn).payload(prompt).send().await?;
 
     let mut pages = control.list_agent_runtimes().into_paginator().page_size(1).items().send();
     let mut names = Vec::new();

@@ -65,6 +65,7 @@ fn what_cannot_be_run_is_refused_with_the_way_out() {
         (&[("package.json", "[")], "package.json: "),
         (&[("innkeep.toml", "[agent]\nentrypoint='x.py'")], "is not a file of the project"),
         (&[("innkeep.toml", "[agent]\nentrypoint='/bin/sh'")], "is not a file of the project"),
+        (&[("innkeep.toml", "[agent]\nentrypoint='./target/release/s'")], "puts it into bin"),
         (&[("innkeep.toml", "[agent]\nentrypoint='../x.py'")], "is not a file of the project"),
         (&[("s", ""), ("innkeep.toml", "[agent]\nentrypoint='./s'")], "chmod +x"),
         (&[("main.py", ""), ("innkeep.toml", "[agent]\nentry='x'")], "unknown key `entry`"),

@@ -16,6 +16,15 @@ struct Sidecar {
 
 impl Sidecar {
     async fn meet() -> (Self, Arc<Link>) {
+        let (sidecar, link) = Self::greet(PROTOCOL).await;
+        let (link, pid, state) = link.unwrap();
+        assert_eq!((pid, state), (7, AgentState::Starting));
+        assert!(matches!(sidecar.hear(), ToSidecar::Hello { .. }));
+        (sidecar, Arc::new(link))
+    }
+
+    /// Says hello in this version of the link, and returns what the host thinks of it.
+    async fn greet(protocol: u32) -> (Self, io::Result<(Link, i32, AgentState)>) {
         let directory = tempfile::tempdir().unwrap();
         let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
         rustix::net::bind(&listener, &SocketAddrUnix::new(directory.path().join(SOCKET_FILE)).unwrap()).unwrap();
@@ -26,7 +35,7 @@ impl Sidecar {
         let (socket, link) = tokio::join!(
             async {
                 let socket = link.await.unwrap();
-                let hello = ToHost::Hello { protocol: PROTOCOL, build: String::new(), sandbox: name, agent_pid: 7 };
+                let hello = ToHost::Hello { protocol, build: String::new(), sandbox: name, agent_pid: 7 };
                 for message in [hello, ToHost::State(AgentState::Starting)] {
                     send(&socket, &serde_json::to_vec(&message).unwrap(), &[]);
                 }
@@ -34,11 +43,7 @@ impl Sidecar {
             },
             Link::connect(&path, &id)
         );
-        let (link, pid, state) = link.unwrap();
-        assert_eq!((pid, state), (7, AgentState::Starting));
-        let sidecar = Self { _directory: directory, socket };
-        assert!(matches!(sidecar.hear(), ToSidecar::Hello { .. }));
-        (sidecar, Arc::new(link))
+        (Self { _directory: directory, socket }, link)
     }
 
     fn say(&self, message: &ToHost, descriptors: &[&OwnedFd]) {
@@ -67,6 +72,13 @@ fn connection() -> (OwnedFd, TcpStream, u16) {
     let port = listener.local_addr().unwrap().port();
     let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     (client.into(), listener.accept().unwrap().0, port)
+}
+
+#[tokio::test]
+async fn a_sidecar_of_a_newer_server_is_not_guessed_at() {
+    assert!(Sidecar::greet(PROTOCOL - 1).await.1.is_ok());
+    let refused = Sidecar::greet(PROTOCOL + 1).await.1.unwrap_err().to_string();
+    assert!(refused.contains("newer innkeep"), "{refused}");
 }
 
 #[tokio::test]

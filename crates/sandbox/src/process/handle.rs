@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use innkeep_protocol::link::SandboxFacts;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::orphans;
 use crate::sys;
 
 /// A process, alive or not.
@@ -48,9 +49,7 @@ impl Process {
     pub(super) async fn ended(&self) {
         // A pidfd stays readable once its process has ended. An error is the runtime's own end.
         let _ = self.0.readable().await;
-        // Where the server is PID 1, as in a container, what loses its parent becomes its child, and a zombie until it is waited
-        // for. Everywhere else, or if somebody was here before, there is nothing to wait for.
-        let _ = rustix::process::waitid(WaitId::PidFd(self.0.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        orphans::reap(self.0.get_ref().as_fd());
     }
 }
 

@@ -1,12 +1,16 @@
 //! What outlives a sidecar that was killed. The kernel ends the agent with it, but not what the agent started; and what has a new
 //! session, or lost its parent, is nobody's any more. Only the environment still tells whose it was.
+//!
+//! Where the server is PID 1, as in a container, what loses its parent becomes the server's child, and once it has ended a zombie
+//! until it is waited for. It is waited for by descriptor, one process at a time: tokio waits for the children that it started.
 
 use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
 use innkeep_types::SandboxId;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
 use tracing::warn;
 
 /// The variable that names the sandbox to its agent and to all that the agent starts.
@@ -16,13 +20,19 @@ pub(super) const MARK: &str = "INNKEEP_SANDBOX";
 const ROUNDS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Kills every process of a sandbox whose sidecar is gone, and waits until none is left.
-pub(super) async fn kill(sandbox: &SandboxId) {
+/// Kills every process of a sandbox whose sidecar is gone, and waits until none is left. `agent`: its agent, which may have ended
+/// with the sidecar.
+pub(super) async fn kill(sandbox: &SandboxId, agent: Option<OwnedFd>) {
     let sandbox = sandbox.clone();
     let killed = tokio::task::spawn_blocking(move || {
         let mark = format!("{MARK}={sandbox}");
+        let mut dying = Vec::from_iter(agent);
         for _ in 0..ROUNDS {
-            if kill_marked(&mark) == 0 {
+            let marked = kill_marked(&mark);
+            let n_found = marked.len();
+            dying.extend(marked);
+            dying.retain(|process| !reap(process.as_fd()));
+            if n_found == 0 && dying.is_empty() {
                 return;
             }
             thread::sleep(PAUSE);
@@ -33,8 +43,13 @@ pub(super) async fn kill(sandbox: &SandboxId) {
     let _ = killed.await;
 }
 
-/// Returns how many it found.
-fn kill_marked(mark: &str) -> usize {
+/// Takes note of a process's end, if it is ours to do so. Returns whether nothing is left to do: it has ended, or is not our child.
+pub(super) fn reap(process: BorrowedFd<'_>) -> bool {
+    !matches!(waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
+}
+
+/// Returns what it found.
+fn kill_marked(mark: &str) -> Vec<OwnedFd> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     let kill = |pid: Pid| {
@@ -42,7 +57,9 @@ fn kill_marked(mark: &str) -> usize {
         let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
         let is_marked = environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes());
-        is_marked.then(|| rustix::process::pidfd_send_signal(process, Signal::KILL))
+        // One that has ended meanwhile is what we want.
+        let _ = is_marked.then(|| rustix::process::pidfd_send_signal(&process, Signal::KILL));
+        is_marked.then_some(process)
     };
-    pids.filter_map(kill).count()
+    pids.filter_map(kill).collect()
 }

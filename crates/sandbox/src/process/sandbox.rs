@@ -1,6 +1,7 @@
 //! One sandbox of the `process` driver: the handle that others hold, and the follower that owns its end.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitFacts};
 use innkeep_types::SandboxId;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::warn;
@@ -46,6 +48,8 @@ struct ProcessSandbox {
 #[derive(Debug)]
 pub(super) struct Follower {
     parts: Arc<Parts>,
+    /// None if it was gone before it could be held.
+    agent: Option<OwnedFd>,
     state_tx: watch::Sender<AgentState>,
 }
 
@@ -57,15 +61,17 @@ pub(super) fn new(
     sidecar: Process,
     (link, agent_pid, state): (Link, i32, AgentState),
 ) -> (Arc<dyn Sandbox>, Follower) {
+    // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
+    let agent = Pid::from_raw(agent_pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent_pid, link });
     let (state_tx, state) = watch::channel(state);
-    (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, state_tx })
+    (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, agent, state_tx })
 }
 
 impl Follower {
     /// Follows the sandbox to its end and removes what is left of it; then, with this, the state's channel closes.
     pub(super) async fn follow(self) {
-        let Self { parts, state_tx } = self;
+        let Self { parts, agent, state_tx } = self;
         let id = &parts.id;
         if let Err(error) = parts.link.receive(&state_tx).await {
             warn!(sandbox.id = %id, "link to sandbox {id} broke, it is ended: {error}");
@@ -79,7 +85,7 @@ impl Follower {
         }
         let told = matches!(&*state_tx.borrow(), AgentState::Exited(_));
         if !told {
-            orphans::kill(id).await;
+            orphans::kill(id, agent).await;
             if let Some(facts) = read_exit(&parts.directory) {
                 state_tx.send_replace(AgentState::Exited(facts));
             }

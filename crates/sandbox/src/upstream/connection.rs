@@ -61,15 +61,18 @@ impl Connection {
         }
     }
 
-    /// Tells whether another request may be sent: the agent has neither closed nor said anything unasked, and the last exchange
-    /// is over on both sides.
+    /// Tells whether the agent has closed the connection, or said something unasked.
+    pub(super) fn was_closed(&self) -> bool {
+        !self.monitor.is_quiet()
+    }
+
+    /// Tells whether another request may be sent: the last exchange is over on both sides.
     pub(super) async fn is_usable(&mut self) -> bool {
-        self.monitor.is_quiet()
-            && poll_fn(|cx| {
-                self.drive(cx);
-                Poll::Ready(self.driver.is_some() && self.requests.is_ready())
-            })
-            .await
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(self.driver.is_some() && self.requests.is_ready())
+        })
+        .await
     }
 
     /// Moves bytes; arranges for `cx` to be woken when more can move.

@@ -1,4 +1,7 @@
 //! Connections that no request uses, newest on top.
+//!
+//! An agent that closes a connection it was just used on, without saying so, does not keep connections: between its close and our
+//! next look lies a moment in which a request would be lost. Seen [`MAX_EARLY_CLOSES`] times, none of its connections is kept.
 
 use std::sync::{Arc, Weak};
 
@@ -9,6 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::{KEEP_CONNECTIONS, KEEP_IDLE};
+
+/// How many connections an agent may close early (a worker that is replaced does) before none is kept. Source: our choice.
+pub(super) const MAX_EARLY_CLOSES: u32 = 3;
 
 /// Handle to the kept connections of one sandbox; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +35,8 @@ struct Idle {
     kept: Vec<Kept>,
     reaping: bool,
     closed: bool,
+    /// Connections that the agent closed within [`KEEP_IDLE`] of their use.
+    n_early_closes: u32,
 }
 
 #[derive(Debug)]
@@ -42,9 +50,20 @@ impl Pool {
     pub(super) async fn take(&self) -> Option<Connection> {
         loop {
             let mut connection = self.pop()?;
-            if connection.is_usable().await {
+            if connection.was_closed() {
+                self.closed_early();
+            } else if connection.is_usable().await {
                 return Some(connection);
             }
+        }
+    }
+
+    fn closed_early(&self) {
+        let mut idle = self.shared.idle.lock();
+        idle.n_early_closes += 1;
+        if idle.n_early_closes >= MAX_EARLY_CLOSES {
+            drop(idle);
+            self.close();
         }
     }
 

@@ -152,6 +152,16 @@ async fn a_connection_that_the_agent_closed_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn an_agent_that_closes_early_again_and_again_gets_a_connection_per_request() {
+    let agent = Agent::new().await;
+    for _ in 0..pool::MAX_EARLY_CLOSES {
+        drop(agent.first_round_trip(LENGTH).await);
+    }
+    drop(agent.first_round_trip(LENGTH).await);
+    assert_eq!(agent.upstream.pool.len(), 0, "nothing is kept any more");
+}
+
+#[tokio::test]
 async fn a_connection_on_which_the_agent_spoke_unasked_is_not_used_again() {
     let agent = Agent::new().await;
     let mut connection = agent.first_round_trip(LENGTH).await;

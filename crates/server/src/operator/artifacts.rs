@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use innkeep_artifacts::{Error, Kind};
 use innkeep_auth::Digest;
+use innkeep_gateway::Inbound;
 use innkeep_protocol::operator::UploadedArtifact;
 use innkeep_types::{Artifact, ErrorKind, limits};
 use tokio::fs::File;
@@ -22,7 +22,7 @@ impl Operator {
     pub(crate) async fn upload_artifact(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: &mut Inbound,
         query: &Query,
     ) -> Result<Response<Body>, Refused> {
         let kind = match query.get("kind") {
@@ -47,7 +47,7 @@ impl Operator {
     pub(crate) async fn upload_layer(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: &mut Inbound,
         fingerprint: &str,
     ) -> Result<Response<Body>, Refused> {
         let file = self.receive(parts, body).await?;
@@ -61,7 +61,7 @@ impl Operator {
     }
 
     /// Receives an upload into a file of the artifact store's, and checks its signature. On an error the file is gone.
-    async fn receive(&self, parts: &Parts, body: Incoming) -> Result<PathBuf, Refused> {
+    async fn receive(&self, parts: &Parts, body: &mut Inbound) -> Result<PathBuf, Refused> {
         let pending = self.authenticator.head(parts)?;
         let path = self.artifacts.upload_file().map_err(refused)?;
         let received = self.write_to(&path, body).await;
@@ -78,7 +78,7 @@ impl Operator {
         }
     }
 
-    async fn write_to(&self, path: &Path, mut body: Incoming) -> Result<[u8; 32], Refused> {
+    async fn write_to(&self, path: &Path, body: &mut Inbound) -> Result<[u8; 32], Refused> {
         let failed = |e: std::io::Error| Refused::internal(&e);
         let mut file = File::create(path).await.map_err(failed)?;
         let (mut digest, mut size) = (Digest::new(), 0_u64);

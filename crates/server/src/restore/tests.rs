@@ -1,3 +1,5 @@
+//! There and back again, and every file that is no whole backup.
+
 use tar::{Builder, Header};
 
 use super::*;

@@ -1,6 +1,7 @@
 //! A whole server with the process driver, from outside: raw sockets in front, an agent's process behind.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stdout, reason = "seeds and measurements are for who reads a test's output")]
 
 mod connections;
 mod heads;

@@ -1,10 +1,16 @@
+//! A copy of the database, taken while its writer goes on or after it was killed.
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeep_store::{AccessKey, Store};
+use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, at, session};
+
+/// Writes that were acknowledged.
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_taken_under_writes_is_a_prefix_of_what_was_written() {
@@ -12,9 +18,9 @@ async fn a_copy_taken_under_writes_is_a_prefix_of_what_was_written() {
     f.ready("hello").await;
     let key = AccessKey { id: "AKIA1".to_owned(), secret: "s3cret".to_owned(), operator: true, created_at: at(0) };
     f.store.put_access_key(key.clone()).await.unwrap();
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
     let store = f.store.clone();
-    let writing = tokio::spawn(async move {
+    let mut writing = JoinSet::new();
+    writing.spawn(async move {
         for n in 0..100_000 {
             if store.put_session(session("hello", n)).await.is_err() {
                 return;
@@ -39,7 +45,7 @@ async fn a_copy_taken_under_writes_is_a_prefix_of_what_was_written() {
         assert_eq!(store.list_runtimes(None, 9).await.unwrap(), f.store.list_runtimes(None, 9).await.unwrap());
     }
     f.store.close().await.unwrap();
-    writing.await.unwrap();
+    writing.join_all().await;
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl Reader {
 
     /// Returns the newest of the wanted lines that are there.
     pub(super) async fn past(&mut self) -> Result<Vec<LogEntry>, Refused> {
-        let lot = self.read(self.wanted.sandboxes.ended_since, u64::MAX, |entries| keep_newest(entries)).await?;
+        let lot = self.read(self.wanted.sandboxes.ended_since, u64::MAX, keep_newest).await?;
         Ok(lot.entries)
     }
 
