@@ -19,8 +19,8 @@ mod stream;
 mod target;
 
 pub use authenticate::{Authenticator, KeyLookup};
-pub use inbound::Inbound;
 pub use gateway::{Gateway, GatewayConfig, Limits};
+pub use inbound::Inbound;
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};

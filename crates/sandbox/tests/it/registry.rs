@@ -82,8 +82,9 @@ async fn two_hundred_first_requests_share_one_start() {
     let requests: Vec<_> = (0..200)
         .map(|_| {
             let (registry, alice, deployment) = (world.registry.clone(), alice.clone(), deployment.clone());
-            Tasks::default()
-                .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &deployment).await })
+            Tasks::default().spawn(innkeep_sandbox::tasks::Kind::Connection, async move {
+                registry.acquire(&alice, &deployment).await
+            })
         })
         .collect();
     wait_for("the launch", SOON, || world.driver.launches() == 1).await;
@@ -105,7 +106,10 @@ async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_use
     assert_eq!(world.states(), ["Idle"]);
     tokio::time::sleep(SOON * 2).await;
     world.gone().await;
-    assert_eq!((world.reasons(), world.driver.last().grace()), (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE)));
+    assert_eq!(
+        (world.reasons(), world.driver.last().grace()),
+        (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE))
+    );
     let again = world.registry.acquire(&alice, &deployment).await.unwrap();
     assert_eq!((again.is_cold(), world.driver.launches()), (true, 2));
 }
