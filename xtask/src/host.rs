@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["cc", "--version"], packages: &["gcc", "libc6-dev"] },
     Need { check: &["curl", "--version"], packages: &["curl", "ca-certificates"] },
     Need { check: &["git", "--version"], packages: &["git"] },
+    Need { check: &["strace", "-V"], packages: &["strace"] },
     Need { check: &[PYTHON, "-c", "import ensurepip, venv"], packages: &["python3", "python3-venv"] },
     Need { check: &["openssl", "version"], packages: &["openssl"] },
     Need { check: &["unshare", "--version"], packages: &["util-linux", "mount"] },

@@ -35,6 +35,11 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::output::Output;
 
+// A warm request makes some dozens of small allocations that end on another thread: 4 % more requests per second than glibc's
+// allocator and a shorter tail, for 14 MiB more of resident memory (bench/run, 32 connections).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let environment = Environment::of_process();
     let cli = match Cli::try_parse() {
