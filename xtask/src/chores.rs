@@ -1,6 +1,6 @@
 //! The chores themselves: what runs before a commit (`check`), before a release (`test`), and to know how fast it is (`bench`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -23,15 +23,29 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// # Errors
 /// At the first of them that fails.
 pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()> {
+    provide(root)?;
+    check(root)?;
+    end_to_end(root, pytest_arguments)
+}
+
+/// Installs what is missing, then the release build, and the end-to-end tests that the arguments name.
+///
+/// # Errors
+/// At the first of them that fails.
+pub(crate) fn end_to_end(root: &Path, pytest_arguments: &[String]) -> Result<()> {
+    let python = provide(root)?;
+    Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
+    rust_client(root)?;
+    Run::new(python).args(["-m", "pytest"]).args(pytest_arguments).dir(&root.join("e2e")).go()
+}
+
+/// Installs what the tests need and this machine lacks; quick where nothing is. Returns the interpreter of the tests.
+fn provide(root: &Path) -> Result<PathBuf> {
     host::provide(host::TESTS)?;
     host::provide_rust_components()?;
     let e2e = root.join("e2e");
-    let python = host::python_environment(&e2e)?;
     host::node_packages(&e2e)?;
-    check(root)?;
-    Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
-    rust_client(root)?;
-    Run::new(python).args(["-m", "pytest"]).args(pytest_arguments).dir(&e2e).go()
+    host::python_environment(&e2e)
 }
 
 /// The measurements of `bench/`, each contender in the same run.

@@ -4,6 +4,7 @@
 //! check   formatting, clippy, tidy and the fast tests: what every commit passes
 //! tidy    the rules of the tree that no compiler knows: layers, file length, docs, names, migrations
 //! test    everything: what `check` does, then the release build and the end-to-end tests with real clients
+//! suite   one part of `test` alone: crash, abuse or clients
 //! bench   side-by-side measurements; writes bench/RESULTS.md
 //! ```
 
@@ -12,6 +13,7 @@
 mod chores;
 mod command;
 mod host;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +21,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | bench [ARGUMENT…]";
+const USAGE: &str =
+    "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | suite crash|abuse|clients | bench [ARGUMENT…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +41,7 @@ fn run(arguments: &[String]) -> Result<()> {
         Some((word, [])) if word == "check" => chores::check(&root),
         Some((word, [])) if word == "tidy" => tidy::run(&root),
         Some((word, rest)) if word == "test" => chores::everything(&root, rest),
+        Some((word, [suite])) if word == "suite" => suite::run(&root, suite),
         Some((word, rest)) if word == "bench" => chores::bench(&root, rest),
         _ => bail!(USAGE),
     }
