@@ -17,9 +17,17 @@ impl Run {
         Self(Command::new(program))
     }
 
-    /// Returns `cargo` with these arguments.
+    /// Returns `cargo` with these arguments, in the environment of a cargo that is called by hand: what the cargo that runs us has
+    /// set of itself would make build scripts run again (ring's does), and with them all that is built on them.
     pub(crate) fn cargo(arguments: &[&str]) -> Self {
-        Self::new(env!("CARGO")).args(arguments)
+        let mut run = Self::new(env!("CARGO")).args(arguments);
+        let of_outer = |name: &str| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) || name == "CARGO"
+        };
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_outer)) {
+            run.0.env_remove(name);
+        }
+        run
     }
 
     /// Adds arguments.
