@@ -11,7 +11,7 @@ use crate::call::{Caller, header_value};
 use crate::error::Error;
 use crate::stream::End;
 
-/// What passes as the agent sent it. Source: contract 1.2; `Content-Encoding` besides, without which the bytes that pass mean
+/// What passes as the agent sent it. Source: service model; `Content-Encoding` besides, without which the bytes that pass mean
 /// something else.
 const PASSED: [HeaderName; 8] = [
     CONTENT_TYPE,

@@ -32,7 +32,7 @@ pub(crate) fn header_value(id: &str) -> HeaderValue {
     HeaderValue::from_str(id).expect("ids are visible ASCII")
 }
 
-/// Header, its member in the API, least and most bytes. Source: contract A.1, `InvokeAgentRuntime`.
+/// Header, its member in the API, least and most bytes. Source: service model, `InvokeAgentRuntime`.
 const LENGTHS: [(HeaderName, &str, usize, usize); 11] = [
     (CONTENT_TYPE, "contentType", 1, 256),
     (ACCEPT, "accept", 1, 256),

@@ -1,5 +1,5 @@
 //! The request as the agent gets it. Its headers are made from a list of what may pass, never by copying and striking out:
-//! what a client may not say of itself (session, request, token, caller) cannot slip through. Source: contract 3.6.
+//! what a client may not say of itself (session, request, token, caller) cannot slip through. Source: developer guide.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;

@@ -1,4 +1,4 @@
-//! StopRuntimeSession. Source: contract 1.4.
+//! StopRuntimeSession. Source: AgentCore developer guide and service model.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

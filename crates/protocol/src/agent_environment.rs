@@ -1,4 +1,5 @@
-//! The environment variables that the contract promises to every agent. Source: contract 6.1, 8.3.
+//! The environment variables that the contract promises to every agent. Source: SDK source,
+//! and the environment of a live runtime.
 
 use std::collections::BTreeMap;
 

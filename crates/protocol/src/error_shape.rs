@@ -1,4 +1,4 @@
-//! The one table from [`ErrorKind`] to status, exception name and body. Source: contract 0.1.
+//! The one table from [`ErrorKind`] to status, exception name and body. Source: AgentCore developer guide and service model.
 
 use innkeep_types::ErrorKind;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ pub fn shape(kind: ErrorKind) -> Shape {
         ErrorKind::Throttled => (429, "ThrottlingException"),
         ErrorKind::Quota => (402, "ServiceQuotaExceededException"),
         ErrorKind::Agent => (424, "RuntimeClientError"),
-        // Untyped in the model; the troubleshooting page names the status. Source: contract 3.7.
+        // Untyped in the model; the troubleshooting page names the status. Source: AgentCore troubleshooting page.
         ErrorKind::AgentTimeout => (504, "GatewayTimeoutException"),
         ErrorKind::Unavailable => (503, "ServiceUnavailableException"),
         ErrorKind::Internal => (500, "InternalServerException"),

@@ -1,5 +1,5 @@
 //! Header names of the data plane and of the container contract, lower-case as `http` wants them.
-//! Source: contract 1.2 (caller), 3.6 (agent).
+//! Source: service model (caller); AgentCore developer guide and SDK source (agent).
 
 use http::HeaderName;
 

@@ -1,4 +1,4 @@
-//! What an agent answers to `GET /ping`. Source: contract 3.2.
+//! What an agent answers to `GET /ping`. Source: AgentCore developer guide and service model.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

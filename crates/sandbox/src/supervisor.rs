@@ -200,7 +200,8 @@ impl Supervisor {
     }
 
     /// The idle clock counts from the last change of status by our own clock, or from the agent's own `time_of_last_update` if
-    /// that is later and not in the future. Source: contract 3.2.
+    /// that is later and not in the future. Source: the developer guide and
+    /// measurements of the service, which differ; this satisfies both.
     fn health(&mut self, ping: Ping, wake: &mut Wake) {
         let State::Running { busy: was_busy, changed } = self.status.borrow().state.clone() else { return };
         let age = self.session.started.elapsed();

@@ -1,4 +1,4 @@
-//! Identifiers, each parsed once at the edge into a type that cannot be wrong. Patterns: contract, "Identifier formats".
+//! Identifiers, each parsed once at the edge into a type that cannot be wrong. Patterns: service model.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +81,7 @@ string_id!(
 );
 string_id!(
     /// A session's id: 33 to 256 visible ASCII characters. The model gives the request no pattern; what a header cannot carry
-    /// is refused. Source: contract 8.2, "session id length".
+    /// is refused. Source: service model, which bounds the length only.
     SessionId, "runtimeSessionId", "[\\x21-\\x7E]{33,256}",
     |s| (33..=256).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic())
 );

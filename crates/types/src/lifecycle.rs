@@ -129,7 +129,7 @@ pub struct Step {
 /// Why an event was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// A stop by the caller met a session that is starting or ending: contract 1.4, 409 RetryableConflict.
+    /// A stop by the caller met a session that is starting or ending: 409 RetryableConflict.
     InProgress,
 }
 

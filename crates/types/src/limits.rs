@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const MAX_BODY_BYTES: u64 = 100_000_000;
 
 /// A request's body up to this size is held in memory while its signature is checked; a larger one goes to an unlinked file.
-/// Bytes. Source: our choice (architecture, "One InvokeAgentRuntime").
+/// Bytes. Source: our choice.
 pub const SPOOL_MEMORY_BYTES: usize = 1 << 20;
 
 /// All spooled files of one server together, bytes. Source: our choice: fifty largest bodies at once.
@@ -28,10 +28,10 @@ pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest time for which a client may take in nothing of its answer. Source: our choice.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Time without a request after which a session ends. Source: contract 2.1, `idleRuntimeSessionTimeout` default.
+/// Time without a request after which a session ends. Source: service model and developer guide, `idleRuntimeSessionTimeout` default.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Age at which a session ends regardless. Source: contract 2.1, `maxLifetime` default.
+/// Age at which a session ends regardless. Source: service model and developer guide, `maxLifetime` default.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// The least value of both lifecycle times, seconds. Source: model.
@@ -40,28 +40,28 @@ pub const LIFECYCLE_MIN_SECS: u32 = 60;
 /// The greatest value of both lifecycle times, seconds (14 days). Source: model.
 pub const LIFECYCLE_MAX_SECS: u32 = 1_209_600;
 
-/// Time from the start of a code agent to its first good `/ping`. Source: contract 3.2, "30 s (direct code)".
+/// Time from the start of a code agent to its first good `/ping`. Source: field reports of the service, "30 s (direct code)".
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest that a version may set its start timeout to. Source: our choice: as long as a request may wait for its answer.
 pub const MAX_START_TIMEOUT: Duration = SYNC_REQUEST_TIMEOUT;
 
-/// Time to the agent's response head. Source: contract 3.8, "15 min sync request".
+/// Time to the agent's response head. Source: AgentCore quotas, "15 min sync request".
 pub const SYNC_REQUEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Time from the request to the end of a streamed response. Source: contract 3.8, "60 min streaming".
+/// Time from the request to the end of a streamed response. Source: AgentCore quotas, "60 min streaming".
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// Time between health checks of a ready agent. Source: contract 3.2, "poll interval about 2 s".
+/// Time between health checks of a ready agent. Source: field reports of the service, "poll interval about 2 s".
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Missed health checks in a row that mean death while no request is open. Source: architecture, "The sidecar's six jobs".
+/// Missed health checks in a row that mean death while no request is open. Source: our choice.
 pub const PING_MISSES: u32 = 3;
 
-/// From SIGTERM to SIGKILL. Source: contract 4, "Termination may take up to 15 s".
+/// From SIGTERM to SIGKILL. Source: AgentCore developer guide, "Termination may take up to 15 s".
 pub const STOP_GRACE: Duration = Duration::from_secs(15);
 
-/// The port of an HTTP agent. Source: contract 3.1.
+/// The port of an HTTP agent. Source: AgentCore developer guide, HTTP protocol contract.
 pub const HTTP_AGENT_PORT: u16 = 8080;
 
 /// The ports that an agent may choose. Source: model, `ProtocolConfiguration.port`.
@@ -73,29 +73,29 @@ pub const RESERVED_PORT: u16 = 8443;
 /// How far a signature's date may be from ours. Source: IAM guide, "within five minutes".
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// Sessions with a sandbox at one time. Source: contract 3.8, "active sessions 2500".
+/// Sessions with a sandbox at one time. Source: AgentCore quotas, "active sessions 2500".
 pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 
-/// New sandboxes per second. Source: contract 3.8, "25 new sessions/s/account".
+/// New sandboxes per second. Source: AgentCore quotas, "25 new sessions/s/account".
 pub const MAX_STARTS_PER_SECOND: u32 = 25;
 
-/// Runtimes of one account. Source: contract 2.3.
+/// Runtimes of one account. Source: AgentCore quotas.
 pub const MAX_RUNTIMES: u32 = 1000;
 
-/// Versions of one runtime. Source: contract 2.3.
+/// Versions of one runtime. Source: AgentCore quotas.
 pub const MAX_VERSIONS: u32 = 1000;
 
-/// A code zip as uploaded, bytes. Source: contract 2.1, "Zip ≤250 MB".
+/// A code zip as uploaded, bytes. Source: AgentCore developer guide, "Zip ≤250 MB".
 pub const MAX_ZIP_BYTES: u64 = 250_000_000;
 
-/// A code zip unpacked, bytes. Source: contract 2.1, "unzipped ≤750 MB".
+/// A code zip unpacked, bytes. Source: AgentCore developer guide, "unzipped ≤750 MB".
 pub const MAX_UNZIPPED_BYTES: u64 = 750_000_000;
 
-/// Files in one code zip. Source: our choice, isolation notes ("> 50 k files").
+/// Files in one code zip. Source: our choice.
 pub const MAX_ZIP_ENTRIES: usize = 50_000;
 
 /// Environment variables of a version: entries. Source: model.
 pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 
-/// Environment variables of a version: bytes of all keys and values. Source: contract 2.1, "total 4 KB on V1".
+/// Environment variables of a version: bytes of all keys and values. Source: AgentCore developer guide, "total 4 KB on V1".
 pub const MAX_ENVIRONMENT_BYTES: usize = 4096;

@@ -9,7 +9,7 @@ use crate::limits;
 /// Where a runtime, a version or an endpoint stands. Spelled as the API spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the words are the API's own; contract 2.2 has the arrows between them")]
+#[expect(missing_docs, reason = "the words are the API's own; the developer guide has the arrows between them")]
 pub enum RuntimeStatus {
     Creating,
     CreateFailed,

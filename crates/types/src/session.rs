@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EndpointName, RuntimeId, SessionId};
 
-/// What makes a session one: the same id on two endpoints is two sessions. Source: contract 2.3 (recommendation).
+/// What makes a session one: the same id on two endpoints is two sessions. Source: our choice; the developer guide does not say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionKey {
     /// The runtime invoked.

@@ -8,7 +8,7 @@ use super::{Host, is_executable, probe};
 use crate::Error;
 use crate::home::Home;
 
-/// The minor versions that the API names. Source: contract 2.1, `codeConfiguration.runtime`.
+/// The minor versions that the API names. Source: service model, `codeConfiguration.runtime`.
 pub(crate) const MINORS: std::ops::RangeInclusive<u8> = 10..=14;
 
 /// An interpreter of Python 3.
