@@ -1,21 +1,21 @@
--- Sends one fixed request over and over, and prints what it cost as JSON. `arg`: the request as a file of lines, first its
--- target, then `name: value` headers, then an empty line and the body.
+-- Sends the requests of a file in turn, over and over, and prints what it cost as JSON. `arg`: the file; for each request a line
+-- with its length, then its bytes.
+
+local requests, turn = {}, 0
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
-  local target = file:read("*l")
-  local headers = {}
-  for line in file:lines() do
-    if line == "" then break end
-    local name, value = line:match("^(.-): (.*)$")
-    headers[name] = value
+  while true do
+    local length = file:read("*l")
+    if not length then break end
+    requests[#requests + 1] = file:read(tonumber(length))
   end
-  request_bytes = wrk.format("POST", target, headers, file:read("*a"))
   file:close()
 end
 
 function request()
-  return request_bytes
+  turn = turn % #requests + 1
+  return requests[turn]
 end
 
 function done(summary, latency)
