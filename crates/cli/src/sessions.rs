@@ -197,7 +197,10 @@ async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(
     }
     let now = SystemClock.now();
     let old_enough = |s: &SessionView| older.is_none_or(|older| age(s, now).is_some_and(|age| age >= older));
-    let chosen = live.iter().filter(|s| named.is_empty() || named.contains(&s.session_id)).filter(|s| old_enough(s));
+    // `stop --all` has nothing to ask of one that is ending already; a kill cuts its grace short.
+    let to_be_asked =
+        |s: &SessionView| if named.is_empty() { kill || s.state != "Stopping" } else { named.contains(&s.session_id) };
+    let chosen = live.iter().filter(|s| to_be_asked(s) && old_enough(s));
     let (mut stopped, mut failure) = (Vec::new(), None);
     for session in chosen {
         let request = StopSessions {

@@ -1,11 +1,15 @@
 //! Every task of the server has a kind, a span and an owner that waits for it. Read [`Kind`] and you know what runs.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+
+/// How long the last answers may take to reach their clients. Source: our choice.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a task is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +56,13 @@ impl Tasks {
         &self.cut
     }
 
-    /// Tells all tasks to end, cuts off what others hold up, and waits until nothing runs.
+    /// Tells all tasks to end, leaves them [`LAST_WORDS`] for it, cuts off what others still hold up, and waits until nothing runs.
     pub async fn finish(&self) {
         self.stopping.cancel();
-        self.cut.cancel();
         self.tracker.close();
-        self.tracker.wait().await;
+        if tokio::time::timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
+            self.cut.cancel();
+            self.tracker.wait().await;
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Connections that no request uses, newest on top.
 //!
 //! An agent that closes a connection it was just used on, without saying so, does not keep connections: between its close and our
-//! next look lies a moment in which a request would be lost. Seen [`MAX_EARLY_CLOSES`] times, none of its connections is kept.
+//! next look lies a moment in which a request would be lost. So none is used again before one of the sandbox's connections has
+//! been seen open [`PROBATION`] after its use; and after [`MAX_EARLY_CLOSES`] early ends none is kept.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -12,6 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::{KEEP_CONNECTIONS, KEEP_IDLE};
+
+/// How long after its use a connection must be seen open once, before any of the agent's is used again. Source: our choice; agents
+/// that close at once do so within a millisecond, on a busy machine within a few.
+pub(super) const PROBATION: Duration = Duration::from_millis(20);
 
 /// How many connections an agent may close early (a worker that is replaced does) before none is kept. Source: our choice.
 pub(super) const MAX_EARLY_CLOSES: u32 = 3;
@@ -35,6 +41,8 @@ struct Idle {
     kept: Vec<Kept>,
     reaping: bool,
     closed: bool,
+    /// The agent was seen to keep a connection open.
+    keeps: bool,
     /// Connections that the agent closed within [`KEEP_IDLE`] of their use.
     n_early_closes: u32,
 }
@@ -53,6 +61,7 @@ impl Pool {
             if connection.was_closed() {
                 self.closed_early();
             } else if connection.is_usable().await {
+                self.shared.idle.lock().keeps = true;
                 return Some(connection);
             }
         }
@@ -67,8 +76,15 @@ impl Pool {
         }
     }
 
+    /// Returns the newest connection; before the agent is known to keep them, the oldest, if that is old enough to tell.
     fn pop(&self) -> Option<Connection> {
-        let kept = self.shared.idle.lock().kept.pop()?;
+        let mut idle = self.shared.idle.lock();
+        let kept = if idle.keeps {
+            idle.kept.pop()?
+        } else {
+            let old_enough = idle.kept.first().is_some_and(|kept| kept.since.elapsed() >= PROBATION);
+            old_enough.then(|| idle.kept.remove(0))?
+        };
         (kept.since.elapsed() < KEEP_IDLE).then_some(kept.connection)
     }
 
@@ -98,6 +114,12 @@ impl Pool {
     pub(super) fn close(&self) {
         self.shared.idle.lock().closed = true;
         self.clear();
+    }
+
+    /// As if the agent had been seen to keep a connection.
+    #[cfg(test)]
+    pub(super) fn trust(&self) {
+        self.shared.idle.lock().keeps = true;
     }
 
     #[cfg(test)]

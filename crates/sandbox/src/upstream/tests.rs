@@ -62,7 +62,9 @@ impl Agent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let sandbox = Arc::new(Loopback { id: SandboxId::generate(), port, n_dials: AtomicUsize::new(0) });
-        Self { listener, upstream: Upstream::new(sandbox.clone()), sandbox }
+        let upstream = Upstream::new(sandbox.clone());
+        upstream.pool.trust();
+        Self { listener, upstream, sandbox }
     }
 
     fn n_dials(&self) -> usize {
@@ -148,6 +150,19 @@ async fn a_connection_that_the_agent_closed_is_not_used_again() {
     let agent = Agent::new().await;
     drop(agent.first_round_trip(LENGTH).await);
     agent.first_round_trip(CHUNKED).await;
+    assert_eq!(agent.n_dials(), 2);
+}
+
+#[tokio::test]
+async fn no_connection_serves_again_before_one_was_seen_open_for_a_while() {
+    let mut agent = Agent::new().await;
+    agent.upstream = Upstream::new(agent.sandbox.clone());
+    let mut first = agent.first_round_trip(LENGTH).await;
+    agent.first_round_trip(LENGTH).await;
+    assert_eq!(agent.n_dials(), 2);
+    tokio::time::sleep(pool::PROBATION).await;
+    agent.round_trip(&mut first, LENGTH).await;
+    agent.round_trip(&mut first, LENGTH).await;
     assert_eq!(agent.n_dials(), 2);
 }
 
