@@ -8,8 +8,6 @@ use innkeep_auth::sigv4::{self, Signed, SigningKeys};
 use innkeep_store::AccessKey;
 use innkeep_types::Clock;
 
-use crate::error::Error;
-
 /// Finds an access key by its id. Called for every request: no IO.
 pub type KeyLookup = Arc<dyn Fn(&str) -> Option<Arc<AccessKey>> + Send + Sync>;
 
@@ -32,14 +30,14 @@ impl fmt::Debug for Authenticator {
 
 /// A request that claims to come from a key of ours, by a signature that is well formed and fresh. Nothing is proven yet.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     signed: Signed,
     key: Arc<AccessKey>,
 }
 
 impl Authenticator {
     /// Returns what the head of a request claims.
-    pub(crate) fn claim(&self, head: &request::Parts) -> Result<Claim, Error> {
+    pub fn claim(&self, head: &request::Parts) -> Result<Claim, sigv4::Error> {
         let raw_target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let signed = Signed::parse(&head.method, raw_target, &head.headers, self.clock.now())?;
         let key = (self.keys)(signed.access_key_id());
@@ -49,7 +47,7 @@ impl Authenticator {
     }
 
     /// Returns the key that made the request, now that its body's SHA-256 is known.
-    pub(crate) fn verify(&self, claim: &Claim, body: &[u8; 32]) -> Result<Arc<AccessKey>, Error> {
+    pub fn verify(&self, claim: &Claim, body: &[u8; 32]) -> Result<Arc<AccessKey>, sigv4::Error> {
         claim.signed.verify(&self.signing_keys, &claim.key.secret, body)?;
         Ok(claim.key.clone())
     }

@@ -18,7 +18,7 @@ mod stop;
 mod stream;
 mod target;
 
-pub use authenticate::{Authenticator, KeyLookup};
+pub use authenticate::{Authenticator, Claim, KeyLookup};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
 pub use resolve::Deploy;

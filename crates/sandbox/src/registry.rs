@@ -235,7 +235,7 @@ impl Registry {
         adopted: Option<(Arc<dyn Sandbox>, UnixMillis)>,
     ) -> Arc<Session> {
         let shared = &self.shared;
-        let (status_tx, status) = watch::channel(Status { state: State::Provisioning, generation: 0, ended: None });
+        let (status_tx, status) = watch::channel(Status { state: State::Provisioning, ended: None });
         let (commands, commands_rx) = mpsc::channel(4);
         let (now, now_at) = (Instant::now(), shared.clock.now());
         let (adopted, started_at) = adopted.map_or((None, now_at), |(sandbox, at)| (Some(sandbox), at));
@@ -272,7 +272,6 @@ impl Registry {
             if let End::Gone(status, stopped) = end {
                 status.send_modify(|s| {
                     s.state = stopped;
-                    s.generation += 1;
                 });
             }
         });

@@ -37,8 +37,6 @@ impl Ended {
 #[derive(Debug, Clone)]
 pub(crate) struct Status {
     pub(crate) state: State,
-    /// Rises with every change.
-    pub(crate) generation: u64,
     pub(crate) ended: Option<Ended>,
 }
 

@@ -287,7 +287,6 @@ impl Supervisor {
             let changed = status.state != state;
             if changed {
                 status.state = state;
-                status.generation += 1;
                 status.ended = status.ended.take().or(ended);
             }
             changed

@@ -24,7 +24,7 @@ pub enum Kind {
     Connection,
     /// Takes connections in.
     Listener,
-    /// Removes old logs, uploads and records.
+    /// Removes old logs and artifacts that nothing uses.
     Housekeeping,
 }
 

@@ -238,12 +238,15 @@ impl Parts<'_> {
             tasks: self.tasks.clone(),
             page_key: innkeep_auth::digest(format!("innkeep page tokens\n{root_secret}").as_bytes()),
         });
-        let signing_keys = Arc::new(SigningKeys::default());
-        let gateway = Gateway::new(self.gateway_config(signing_keys.clone()));
+        let keys = self.keys.clone();
+        let signatures = innkeep_gateway::Authenticator {
+            keys: Arc::new(move |id| keys.get(id)),
+            signing_keys: Arc::new(SigningKeys::default()),
+            clock: self.clock.clone(),
+        };
+        let gateway = Gateway::new(self.gateway_config(signatures.clone()));
         let authenticator = Arc::new(Authenticator {
-            keys: self.keys,
-            signing: signing_keys,
-            clock: self.clock,
+            signatures,
             body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
         });
         let operator = Operator {
@@ -259,16 +262,12 @@ impl Parts<'_> {
         Router { gateway, control, operator, authenticator }
     }
 
-    fn gateway_config(&self, signing_keys: Arc<SigningKeys>) -> GatewayConfig {
-        let (keys, deployer) = (self.keys.clone(), self.deployer.clone());
+    fn gateway_config(&self, authenticator: innkeep_gateway::Authenticator) -> GatewayConfig {
+        let deployer = self.deployer.clone();
         GatewayConfig {
             region: self.config.region.clone(),
             account: self.config.account.clone(),
-            authenticator: innkeep_gateway::Authenticator {
-                keys: Arc::new(move |id| keys.get(id)),
-                signing_keys,
-                clock: self.clock.clone(),
-            },
+            authenticator,
             store: self.store.clone(),
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),

@@ -62,11 +62,11 @@ impl Operator {
 
     /// Receives an upload into a file of the artifact store's, and checks its signature. On an error the file is gone.
     async fn receive(&self, parts: &Parts, body: &mut Inbound) -> Result<PathBuf, Refused> {
-        let pending = self.authenticator.head(parts)?;
+        let claim = self.authenticator.head(parts)?;
         let path = self.artifacts.upload_file().map_err(refused)?;
         let received = self.write_to(&path, body).await;
         let verified = received.and_then(|digest| {
-            let key = self.authenticator.verify(pending, &digest)?;
+            let key = self.authenticator.verify(&claim, &digest)?;
             may_operate(&key)
         });
         match verified {

@@ -33,7 +33,7 @@ impl Operator {
             ended_since: since,
         };
         let wanted = Wanted { sandboxes, since, grep: query.get("grep").map(str::to_owned) };
-        let clock = self.authenticator.clock.clone();
+        let clock = self.authenticator.signatures.clock.clone();
         let mut reader = Reader::new(self.store.clone(), clock, self.logs_dir.clone(), wanted);
         let past = reader.past().await?;
         // Bounded: a slow caller is waited for; the agent's log is a file and does not mind.
