@@ -54,6 +54,7 @@ pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle
     let code = if is_unpacked { place.clone() } else { now };
 
     let (here, there, entry_point) = (code.clone(), place.clone(), entry_point.clone());
+    let layers = Vec::from_iter(layer.clone());
     let (scratch, runner, launch, agent) = blocking("unpack an artifact", move || {
         if !is_unpacked {
             fs::create_dir(&here).map_err(io)?;
@@ -67,8 +68,14 @@ pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle
     if !is_unpacked && let Runner::Python(python) = &runner {
         layer::compile(&store.home, python, &code).await;
     }
-    let bundle =
-        Bundle { digest, code: place, argv: launch.argv, environment: launch.environment, settings: agent.settings };
+    let bundle = Bundle {
+        digest,
+        code: place,
+        layers,
+        argv: launch.argv,
+        environment: launch.environment,
+        settings: agent.settings,
+    };
     let home = store.home.clone();
     blocking("keep a bundle", move || {
         if !is_unpacked {

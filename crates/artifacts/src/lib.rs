@@ -49,6 +49,8 @@ pub struct Bundle {
     pub digest: ArtifactDigest,
     /// The unpacked code, read-only: the agent's working directory is this one.
     pub code: PathBuf,
+    /// Folders of packages that it uses, read-only; `environment` names them.
+    pub layers: Vec<PathBuf>,
     /// Program (absolute) and arguments.
     pub argv: Vec<String>,
     /// What the bundle adds to the environment (`PYTHONPATH`, `PATH`, `PYTHONUNBUFFERED`, …).

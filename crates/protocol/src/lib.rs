@@ -10,3 +10,4 @@ pub mod headers;
 pub mod link;
 pub mod operator;
 pub mod ping;
+pub mod walls;

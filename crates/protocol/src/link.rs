@@ -20,6 +20,7 @@ use innkeep_types::{AgentExit, HealthCheck, SandboxId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::ping::Ping;
+use crate::walls::Walls;
 
 /// The version of this link.
 pub const PROTOCOL: u32 = 1;
@@ -58,7 +59,8 @@ pub struct LaunchPlan {
     pub sandbox: SandboxId,
     /// Its directory (0700), which holds socket and facts; the sidecar ends itself when it is gone.
     pub directory: PathBuf,
-    /// Where the agent's output goes, one [`LogLine`] as JSON per line. Outlives the directory.
+    /// Where the agent's output goes, one [`LogLine`] as JSON per line. Outlives the directory. Its parent exists and is this
+    /// sandbox's alone.
     pub log_file: PathBuf,
     /// The agent's program and arguments; the program is an absolute path.
     pub argv: Vec<String>,
@@ -78,6 +80,10 @@ pub struct LaunchPlan {
     pub ends_at: UnixMillis,
     /// Milliseconds from SIGTERM to SIGKILL when the sidecar ends the sandbox by itself.
     pub stop_grace_ms: u64,
+    /// What separates the sandbox from the host; none with the process driver. Paths above are then, but for `directory` and
+    /// `log_file`, those inside.
+    #[serde(default)]
+    pub walls: Option<Walls>,
 }
 
 /// The one line that a launcher prints, as JSON. Whatever failed, nothing is left running.
@@ -138,6 +144,8 @@ pub enum ExitCause {
     Deadline,
     /// It was not ready within the start timeout.
     NotReady,
+    /// The kernel killed it because the sandbox was out of memory. Only the host can tell, from the control group.
+    OutOfMemory,
 }
 
 /// Host to sidecar.

@@ -9,8 +9,8 @@ use innkeep_protocol::agent_environment;
 use innkeep_store::VersionRecord;
 use innkeep_types::lifecycle::Rules;
 use innkeep_types::{
-    EndpointName, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion, SandboxId, SessionId, SessionKey,
-    Settings, UnixMillis, limits,
+    Egress, EndpointName, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion, SandboxId, SessionId,
+    SessionKey, Settings, UnixMillis, limits,
 };
 
 use crate::driver::LaunchSpec;
@@ -82,6 +82,8 @@ impl Deployment {
             sandbox,
             bundle: self.bundle.clone(),
             environment: self.environment.clone(),
+            resources: self.settings.resources(),
+            egress: self.settings.egress.unwrap_or(Egress::Public),
             port: self.protocol.port,
             health: self.settings.health.unwrap_or_default(),
             start_timeout: self.start_timeout(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::{AgentState, ExitFacts};
-use innkeep_types::{ErrorKind, HealthCheck, SandboxId, Tier, UnixMillis};
+use innkeep_types::{Egress, ErrorKind, HealthCheck, Resources, SandboxId, Tier, UnixMillis};
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
@@ -34,6 +34,10 @@ pub struct LaunchSpec {
     pub bundle: Arc<Bundle>,
     /// The agent's environment, complete but for what the driver must choose itself (a port, a home directory).
     pub environment: BTreeMap<String, String>,
+    /// What it may use at most, as far as the driver can limit it.
+    pub resources: Resources,
+    /// How far it reaches, as far as the driver can limit it.
+    pub egress: Egress,
     /// The port that the agent binds.
     pub port: u16,
     /// How readiness and health are found.

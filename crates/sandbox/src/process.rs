@@ -80,6 +80,7 @@ impl ProcessDriver {
             ping_interval_ms: millis(spec.ping_interval),
             ends_at: spec.ends_at,
             stop_grace_ms: millis(limits::STOP_GRACE),
+            walls: None,
         }
     }
 

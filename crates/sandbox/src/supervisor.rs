@@ -336,6 +336,7 @@ impl Supervisor {
 fn after_exit(facts: ExitFacts) -> Ended {
     let reason = match facts.cause {
         ExitCause::Deadline => StopReason::MaxLifetime,
+        ExitCause::OutOfMemory => StopReason::OutOfMemory,
         ExitCause::Itself | ExitCause::Stopped | ExitCause::NotReady => StopReason::AgentExited { exit: facts.exit },
     };
     Ended { reason, exit: Some(facts.exit), log_tail: facts.log_tail, source: None }

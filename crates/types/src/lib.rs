@@ -9,6 +9,7 @@ mod error_kind;
 mod ids;
 pub mod lifecycle;
 pub mod limits;
+mod resources;
 mod runtime;
 mod session;
 
@@ -19,6 +20,7 @@ pub use ids::{
     AccountId, ArtifactDigest, EndpointName, InvalidId, Region, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
     SandboxId, SessionId,
 };
+pub use resources::{Egress, Resources};
 pub use runtime::{
     Artifact, HealthCheck, Lifecycle, NetworkMode, Protocol, RuntimeStatus, ServerProtocol, Settings, VersionConfig,
 };

@@ -99,3 +99,21 @@ pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 
 /// Environment variables of a version: bytes of all keys and values. Source: AgentCore developer guide, "total 4 KB on V1".
 pub const MAX_ENVIRONMENT_BYTES: usize = 4096;
+
+/// Memory of one sandbox, bytes; its writable layer counts. Source: AgentCore quotas, "2 vCPU/8 GB per session".
+pub const SESSION_MEMORY_BYTES: u64 = 8 << 30;
+
+/// Processor time of one sandbox, thousandths of a processor. Source: AgentCore quotas, "2 vCPU/8 GB per session".
+pub const SESSION_CPU_MILLIS: u32 = 2000;
+
+/// Processes and threads of one sandbox. Source: our choice; a thread pool per core of a large host fits, a fork bomb does not.
+pub const SESSION_PROCESSES: u32 = 1024;
+
+/// Open files of one process in a sandbox. Source: our choice; the kernel's hard limit for services under systemd is 524288.
+pub const SESSION_OPEN_FILES: u64 = 65_536;
+
+/// The writable layer of one sandbox, bytes. Source: AgentCore quotas, "session storage 1 GB".
+pub const SESSION_DISK_BYTES: u64 = 1 << 30;
+
+/// Files in the writable layer of one sandbox. Source: AgentCore quotas, session storage, "~100–200 k files".
+pub const SESSION_DISK_FILES: u64 = 200_000;

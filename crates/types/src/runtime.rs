@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{Egress, Resources, Tier, limits};
 
 /// Where a runtime, a version or an endpoint stands. Spelled as the API spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -173,11 +173,43 @@ pub struct Settings {
     /// [`limits::MAX_START_TIMEOUT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout_secs: Option<u32>,
+    /// The weakest isolation that its sessions may get; default whatever the server gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Tier>,
+    /// How far its agents reach; default what `networkMode` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
+    /// Memory of a sandbox, MiB; default [`limits::SESSION_MEMORY_BYTES`]. `minimumMemoryInMiB` raises it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// Processor time of a sandbox, thousandths of a processor; default [`limits::SESSION_CPU_MILLIS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u32>,
+    /// Processes and threads of a sandbox; default [`limits::SESSION_PROCESSES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Open files of a process; default [`limits::SESSION_OPEN_FILES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// The writable layer, MiB; default [`limits::SESSION_DISK_BYTES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u32>,
 }
 
 impl Settings {
     /// The names of all settings, for messages about unknown ones.
-    pub const KEYS: [&'static str; 3] = ["health", "header_aliases", "start_timeout_secs"];
+    pub const KEYS: [&'static str; 10] = [
+        "health",
+        "header_aliases",
+        "start_timeout_secs",
+        "isolation",
+        "egress",
+        "memory_mib",
+        "cpu_millis",
+        "processes",
+        "open_files",
+        "disk_mib",
+    ];
 
     /// Returns these settings with what they leave out taken from `below`.
     #[must_use]
@@ -186,6 +218,27 @@ impl Settings {
             health: self.health.or(below.health),
             header_aliases: self.header_aliases.or(below.header_aliases),
             start_timeout_secs: self.start_timeout_secs.or(below.start_timeout_secs),
+            isolation: self.isolation.max(below.isolation),
+            egress: self.egress.or(below.egress),
+            memory_mib: self.memory_mib.or(below.memory_mib),
+            cpu_millis: self.cpu_millis.or(below.cpu_millis),
+            processes: self.processes.or(below.processes),
+            open_files: self.open_files.or(below.open_files),
+            disk_mib: self.disk_mib.or(below.disk_mib),
+        }
+    }
+
+    /// Returns what a sandbox may use.
+    pub fn resources(&self) -> Resources {
+        let default = Resources::default();
+        let bytes = |mib: Option<u32>, default| mib.map_or(default, |mib| u64::from(mib) << 20);
+        Resources {
+            memory_bytes: bytes(self.memory_mib, default.memory_bytes),
+            cpu_millis: self.cpu_millis.unwrap_or(default.cpu_millis),
+            processes: self.processes.unwrap_or(default.processes),
+            open_files: self.open_files.unwrap_or(default.open_files),
+            disk_bytes: bytes(self.disk_mib, default.disk_bytes),
+            disk_files: default.disk_files,
         }
     }
 }

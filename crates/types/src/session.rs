@@ -29,6 +29,8 @@ impl fmt::Display for SessionKey {
 pub enum Tier {
     /// An ordinary process of the host: no isolation.
     Process,
+    /// Its own kernel namespaces, control groups and filters; the host's kernel.
+    Container,
 }
 
 impl Tier {
@@ -36,6 +38,7 @@ impl Tier {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Container => "container",
         }
     }
 }

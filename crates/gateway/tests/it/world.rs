@@ -139,6 +139,7 @@ fn bundle() -> Bundle {
         digest: digest(),
         code: PathBuf::from("/nonexistent"),
         argv: vec!["/nonexistent/agent".to_owned()],
+        layers: Vec::new(),
         environment: BTreeMap::new(),
         settings: Settings::default(),
     }

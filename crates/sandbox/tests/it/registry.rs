@@ -50,6 +50,7 @@ fn deployment(version: u32) -> Arc<Deployment> {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
             code: PathBuf::from("/nonexistent"),
             argv: vec!["/nonexistent".to_owned()],
+            layers: Vec::new(),
             environment: [].into(),
             settings: Settings::default(),
         }),

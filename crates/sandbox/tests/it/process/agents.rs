@@ -11,7 +11,7 @@ use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::{AgentState, STATE_FILE, SandboxFacts};
 use innkeep_sandbox::ProcessDriver;
 use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox};
-use innkeep_types::{ArtifactDigest, HealthCheck, SandboxId, Settings, UnixMillis};
+use innkeep_types::{ArtifactDigest, Egress, HealthCheck, Resources, SandboxId, Settings, UnixMillis};
 
 /// `serve(answer, ping)`: an HTTP server on 0.0.0.0:8080. `ping` is a status, or a function that returns status and body.
 pub(super) const PING: &str = r"
@@ -62,6 +62,7 @@ impl World {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
             code,
             argv: ["/usr/bin/python3", "-u", "-S", "main.py"].map(str::to_owned).to_vec(),
+            layers: Vec::new(),
             environment: BTreeMap::new(),
             settings: Settings::default(),
         };
@@ -70,6 +71,8 @@ impl World {
             sandbox,
             bundle: Arc::new(bundle),
             environment: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            resources: Resources::default(),
+            egress: Egress::Public,
             port: 8080,
             health: HealthCheck::Ping,
             start_timeout: Duration::from_secs(30),
