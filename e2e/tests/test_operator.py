@@ -262,7 +262,7 @@ def test_a_followed_log_has_each_line_once_while_its_files_change(mine, tmp_path
         following.wait()
     seen = [int(n) for n in re.findall(r"\| (\d{6}) x", (tmp_path / "out").read_text())]
     assert seen == list(range(lines))
-    assert len(list((mine.server.data_dir / "logs").glob("*.log.1"))) == 1
+    assert len(list((mine.server.data_dir / "logs").glob("*/agent.log.1"))) == 1
 
 
 # --- settings ----------------------------------------------------------------------------------------------------------

@@ -47,6 +47,9 @@ pub const STATE_FILE: &str = "state.json";
 /// for a process that is not its child.
 pub const EXIT_FILE: &str = "exit.json";
 
+/// The name of [`LaunchPlan::log_file`], in a directory that is named by the sandbox.
+pub const LOG_FILE: &str = "agent.log";
+
 /// [`LaunchPlan::log_file`] is rotated at this size, bytes; the part before it is kept once, with `.1` appended to the name.
 pub const LOG_FILE_BYTES: u64 = 16 << 20;
 

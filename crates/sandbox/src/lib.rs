@@ -11,6 +11,7 @@ mod embedded;
 mod gate;
 mod journal;
 mod link;
+mod local;
 mod process;
 mod registry;
 mod session;

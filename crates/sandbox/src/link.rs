@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use innkeep_protocol::link::{AgentState, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar};
+use innkeep_protocol::link::{AgentState, ExitFacts, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar};
 use innkeep_types::SandboxId;
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
@@ -78,13 +78,21 @@ impl Link {
         }
     }
 
-    /// Takes in what the sidecar says until it has told the agent's end; every state goes to `state`. Any other end of the link
-    /// is an error.
+    /// Takes in what the sidecar says until it has told the agent's end; every state goes to `state`, an end as `judge` completes
+    /// it. Any other end of the link is an error.
     /// # Cancel safety
     /// Safe.
-    pub(crate) async fn receive(&self, state: &watch::Sender<AgentState>) -> io::Result<()> {
+    pub(crate) async fn receive(
+        &self,
+        state: &watch::Sender<AgentState>,
+        judge: impl Fn(ExitFacts) -> Option<ExitFacts>,
+    ) -> io::Result<()> {
         while !matches!(*state.borrow(), AgentState::Exited(_)) {
             match self.next().await? {
+                (ToHost::State(AgentState::Exited(facts)), None) => {
+                    let judged = judge(facts.clone()).unwrap_or(facts);
+                    state.send_replace(AgentState::Exited(judged));
+                }
                 (ToHost::State(new), None) => drop(state.send_replace(new)),
                 (ToHost::Dialled { id, port }, Some(descriptor)) => {
                     let stream = match DialStream::from_descriptor(descriptor, port) {

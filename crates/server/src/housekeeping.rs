@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use innkeep_artifacts::Artifacts;
+use innkeep_protocol::link::LOG_FILE;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::Store;
 use innkeep_types::{Clock, UnixMillis};
@@ -87,14 +88,16 @@ fn before(now: UnixMillis, age: Duration) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Removes the files whose last line is older than `retention`. Returns how many.
+/// Removes the output of sandboxes whose last line is older than `retention`. Returns of how many.
 fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> io::Result<usize> {
     let mut removed = 0;
     for entry in std::fs::read_dir(logs)? {
         let entry = entry?;
-        let written = entry.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A sandbox that never said anything has a directory only.
+        let last = std::fs::metadata(entry.path().join(LOG_FILE)).or_else(|_| entry.metadata())?;
+        let written = last.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         let written = UnixMillis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
-        if now.since(written) > retention && std::fs::remove_file(entry.path()).is_ok() {
+        if now.since(written) > retention && std::fs::remove_dir_all(entry.path()).is_ok() {
             removed += 1;
         }
     }
@@ -113,13 +116,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let day = Duration::from_secs(24 * 60 * 60);
         let now = UnixMillis(1_795_168_800_000);
-        for (name, days_ago) in [("old.log", 8), ("new.log", 6)] {
-            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+        for (name, days_ago) in [("old", 8), ("new", 6)] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            let file = std::fs::File::create(dir.path().join(name).join(LOG_FILE)).unwrap();
             let at = UNIX_EPOCH + Duration::from_millis(now.0.unsigned_abs()) - day * days_ago;
             file.set_modified(at).unwrap();
         }
         assert_eq!(remove_old(dir.path(), day * 7, now).unwrap(), 1);
-        assert!(dir.path().join("new.log").exists());
+        assert!(dir.path().join("new").exists() && !dir.path().join("old").exists());
     }
 
     /// A clock that is ahead of the time that files get.

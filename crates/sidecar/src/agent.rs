@@ -15,6 +15,7 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
 use crate::sys;
+use crate::walls::Confinement;
 
 /// The agent's process, just started.
 pub(crate) struct Agent {
@@ -57,8 +58,12 @@ pub(crate) fn start(plan: &LaunchPlan) -> Result<Agent, Error> {
             }
             let mut command = command(plan, &program);
             command.env("PORT", plan.port.to_string());
-            let sidecar = rustix::process::getpid();
-            let child = sys::spawn(&mut command, move || become_agent(sidecar)).map_err(failed)?;
+            let mut making = Making::new(plan).map_err(failed)?;
+            let child = sys::spawn(&mut command, move || {
+                making.begin()?;
+                making.finish()
+            });
+            let child = child.map_err(failed)?;
             agent(child, None, Some(caveat)).map_err(failed)
         }
     }
@@ -69,16 +74,16 @@ fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, 
     let (ours, theirs) = UnixDatagram::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = command(plan, program);
-    let sidecar = rustix::process::getpid();
+    let mut making = Making::new(plan)?;
     let spawned = sys::spawn(&mut command, move || {
-        become_agent(sidecar)?;
+        making.begin()?;
         let binds = sys::notify_binds()?;
         let descriptors = [binds.as_fd()];
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
         rustix::net::sendmsg(&theirs, &[io::IoSlice::new(b"b")], &mut control, SendFlags::NOSIGNAL)?;
-        Ok(())
+        making.finish()
     });
     match (spawned, receive_descriptor(&ours)) {
         (Ok(mut child), Some(binds)) => match may_look_into(&child) {
@@ -112,17 +117,39 @@ fn command(plan: &LaunchPlan, program: &Path) -> Command {
     command
 }
 
-/// Runs in the new process: cuts what ties it to us, the `sidecar`, but for our death.
-fn become_agent(sidecar: Pid) -> io::Result<()> {
-    rustix::process::setsid()?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // A sidecar that died before that line sends no signal any more.
-    if rustix::process::getppid() != Some(sidecar) {
-        return Err(io::ErrorKind::NotFound.into());
+/// What the new process does to become the agent's.
+struct Making {
+    sidecar: Pid,
+    confinement: Option<Confinement>,
+}
+
+impl Making {
+    fn new(plan: &LaunchPlan) -> io::Result<Self> {
+        let confinement = plan.walls.as_ref().map(Confinement::new).transpose()?;
+        Ok(Self { sidecar: rustix::process::getpid(), confinement })
     }
-    usual_open_files()?;
-    sys::default_signals();
-    Ok(())
+
+    /// Cuts what ties it to us, but for our death.
+    fn begin(&mut self) -> io::Result<()> {
+        rustix::process::setsid()?;
+        match &self.confinement {
+            Some(confinement) => confinement.become_agent()?,
+            None => usual_open_files()?,
+        }
+        // After the change of user, which takes it back.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // A sidecar that died before that line sends no signal any more.
+        if rustix::process::getppid() != Some(self.sidecar) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        sys::default_signals();
+        Ok(())
+    }
+
+    /// The last thing before the program.
+    fn finish(&mut self) -> io::Result<()> {
+        self.confinement.as_mut().map_or(Ok(()), Confinement::restrict)
+    }
 }
 
 /// Takes back what the server raised for itself: programs that use select() break above the usual limit. An agent that needs more

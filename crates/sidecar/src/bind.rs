@@ -2,10 +2,14 @@
 //! the agent waits for our answer, and the one for the agent's port we do ourselves, on the very same socket, to loopback and
 //! whatever port is free. Everything else goes on as if we were not there. A convenience, not a wall.
 //!
+//! An agent with a network of its own gets the port that it asked for; what it gains is that nobody reaches it but over loopback,
+//! that we know at once when it listens, and that it answers without delay.
+//!
 //! ```text
 //! bind(fd, 0.0.0.0:8080) ──► address read ── other family or port ──► the kernel goes on
 //!                                  └─ the agent's ─► socket duplicated ── no TCP socket ──► the kernel goes on
 //!                                                          └─► bound to 127.0.0.1:0, the first time; later to what that gave
+//!                                                              (to 127.0.0.1 and the port asked for, on its own network)
 //! ```
 
 use std::io;
@@ -32,8 +36,16 @@ pub(crate) struct Bound {
     pub(crate) others: Vec<u16>,
 }
 
+/// The agent's port, and the one that it gets in its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) asked: u16,
+    /// 0 takes a free one.
+    pub(crate) given: u16,
+}
+
 /// Answers the agent's bind calls until no process is left that could make one.
-pub(crate) async fn answer(listener: OwnedFd, port: u16, bound: &watch::Sender<Bound>) -> io::Result<()> {
+pub(crate) async fn answer(listener: OwnedFd, ports: Ports, bound: &watch::Sender<Bound>) -> io::Result<()> {
     let listener = sys::watch(listener)?;
     loop {
         let mut ready = listener.readable().await?;
@@ -41,7 +53,7 @@ pub(crate) async fn answer(listener: OwnedFd, port: u16, bound: &watch::Sender<B
         match poll(listener.as_fd())? {
             polled if polled.contains(PollFlags::IN) => match sys::receive_bind(listener.as_fd()) {
                 Ok(call) => {
-                    let answer = bind(&call, listener.as_fd(), port, bound);
+                    let answer = bind(&call, listener.as_fd(), ports, bound);
                     sys::answer_bind(listener.as_fd(), call.id, answer);
                 }
                 // The caller was killed in between.
@@ -61,14 +73,14 @@ fn poll(listener: BorrowedFd<'_>) -> io::Result<PollFlags> {
     Ok(polled[0].revents())
 }
 
-fn bind(call: &BindCall, listener: BorrowedFd<'_>, port: u16, bound: &watch::Sender<Bound>) -> BindAnswer {
+fn bind(call: &BindCall, listener: BorrowedFd<'_>, ports: Ports, bound: &watch::Sender<Bound>) -> BindAnswer {
     let asked = read_address(call);
     if !sys::is_waiting(listener, call.id) {
         // What was read may be another process's: the answer reaches nobody.
         return BindAnswer::Continue;
     }
     match asked {
-        Some((_, asked)) if asked == port => {}
+        Some((_, asked)) if asked == ports.asked => {}
         Some((_, other)) => {
             remember_other(other, bound);
             return BindAnswer::Continue;
@@ -86,7 +98,7 @@ fn bind(call: &BindCall, listener: BorrowedFd<'_>, port: u16, bound: &watch::Sen
     // What the agent accepts inherits it. Servers that write an answer's head and body apart (Python's http.server) would else
     // wait 40 ms for the acknowledgement that our side delays. One that refuses it is served all the same.
     let _ = sockopt::set_tcp_nodelay(&socket, true);
-    let port = bound.borrow().address.map_or(0, |address| address.port());
+    let port = bound.borrow().address.map_or(ports.given, |address| address.port());
     match bind_loopback(&socket, port) {
         Ok(address) => {
             bound.send_modify(|bound| bound.address = Some(address));

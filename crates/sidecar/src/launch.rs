@@ -1,27 +1,36 @@
 //! From a [`LaunchPlan`] on standard input to a running sidecar, answered in one line on standard output.
+//!
+//! ```text
+//! launcher  plan read ─► control groups and network entered ─► forked ─► ids mapped ─► "go" ──────────► answer handed on, exits
+//! sidecar                                                        └── waits ──────────┴─► walls, agent ─► answer
+//! ```
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use innkeep_protocol::link::{LaunchAnswer, LaunchPlan, PROTOCOL, SOCKET_FILE, STATE_FILE, SandboxFacts};
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::stdio;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::Agent;
 use crate::children::Children;
 use crate::logs::Logs;
-use crate::{agent, link, supervise, sys};
+use crate::place::Place;
+use crate::{agent, link, supervise, sys, walls};
 
-/// The most of a plan that is read, bytes: an environment is 4 KiB by contract, a command line 128 KiB by the kernel.
+/// The most of a plan that is read, bytes: an environment is 4 KiB by contract, a command line 128 KiB by the kernel, the filters
+/// of system calls are 50 KiB.
 const MAX_PLAN: u64 = 1 << 20;
 
 /// A sandbox that runs, not yet looked after.
 pub(crate) struct Launched {
     pub(crate) plan: LaunchPlan,
+    pub(crate) place: Rc<Place>,
     pub(crate) listener: OwnedFd,
     pub(crate) agent: Agent,
     pub(crate) logs: Logs,
@@ -30,61 +39,153 @@ pub(crate) struct Launched {
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(crate) enum Error {
     #[error("could not {what}: {source}")]
     Host { what: &'static str, source: io::Error },
     #[error(transparent)]
     Agent(#[from] agent::Error),
 }
 
-/// Launches. The process that was called ends at once; what goes on is its child, which nobody has to wait for.
-pub(crate) fn run() -> ExitCode {
-    sys::close_inherited();
-    let forked = read_plan().map_err(to("read the plan")).and_then(|plan| Ok((plan, sys::fork().map_err(to("fork"))?)));
-    match forked {
-        Ok((_, sys::Fork::Parent)) => ExitCode::SUCCESS,
-        Ok((plan, sys::Fork::Child)) => sidecar(plan),
-        Err(error) => refuse(&error),
+impl Error {
+    fn into_answer(self) -> LaunchAnswer {
+        match self {
+            Self::Agent(error) => LaunchAnswer::AgentFailed(error.to_string()),
+            error @ Self::Host { .. } => LaunchAnswer::Failed(error.to_string()),
+        }
     }
 }
 
-fn sidecar(plan: LaunchPlan) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(source) => return refuse(&Error::Host { what: "start the runtime", source }),
+/// Names what failed.
+pub(crate) fn to<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
+    move |source| Error::Host { what, source: source.into() }
+}
+
+/// Launches. The process that was called ends as soon as it has an answer; what goes on is its child, which nobody has to wait for.
+pub(crate) fn run() -> ExitCode {
+    sys::close_inherited();
+    let answer = match read_plan().map_err(to("read the plan")).and_then(fork) {
+        Ok(Forked::Sidecar(exit)) => return exit,
+        Ok(Forked::Launcher(answer)) => answer,
+        Err(error) => error.into_answer(),
+    };
+    // If nobody reads this, nobody is left to be told.
+    let _ = send(&answer, &mut io::stdout().lock());
+    if matches!(answer, LaunchAnswer::Started(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Which side of the fork went on to its end, and how.
+enum Forked {
+    Launcher(LaunchAnswer),
+    Sidecar(ExitCode),
+}
+
+fn fork(plan: LaunchPlan) -> Result<Forked, Error> {
+    let place = Place::open(&plan).map_err(to("open the sandbox directory"))?;
+    if let Some(walls) = &plan.walls {
+        walls::before_fork(walls)?;
+    }
+    let (go_rx, go_tx) = io::pipe().map_err(to("make a pipe"))?;
+    let (answer_rx, answer_tx) = io::pipe().map_err(to("make a pipe"))?;
+    let namespaces = plan.walls.as_ref().map_or(0, walls::namespaces);
+    match sys::fork_into(namespaces).map_err(to("make namespaces"))? {
+        sys::Fork::Parent(child) => {
+            drop((go_rx, answer_tx));
+            let answer = answer_of(&plan, &place, child, go_tx, answer_rx);
+            answer.map(Forked::Launcher).inspect_err(|_| kill(child))
+        }
+        sys::Fork::Child => {
+            drop((go_tx, answer_rx));
+            Ok(Forked::Sidecar(sidecar(plan, place, go_rx, answer_tx)))
+        }
+    }
+}
+
+/// Lets the child go on and returns its answer, with the child's pid as the host sees it; leaves it in the sandbox directory too.
+fn answer_of(
+    plan: &LaunchPlan,
+    place: &Place,
+    child: Pid,
+    mut go: PipeWriter,
+    mut answer: PipeReader,
+) -> Result<LaunchAnswer, Error> {
+    if let Some(walls) = &plan.walls {
+        walls::after_fork(walls, child)?;
+    }
+    go.write_all(b"g").map_err(to("let the sidecar go"))?;
+    let mut json = Vec::new();
+    answer.read_to_end(&mut json).map_err(to("hear from the sidecar"))?;
+    let mut answer = serde_json::from_slice(&json).map_err(to("understand the sidecar"))?;
+    if let LaunchAnswer::Started(facts) = &mut answer {
+        facts.pid = child.as_raw_pid();
+        place.write(STATE_FILE, facts).map_err(to("write the state file"))?;
+    }
+    Ok(answer)
+}
+
+fn kill(child: Pid) {
+    // One that is gone already is what we want.
+    let _ = rustix::process::kill_process(child, Signal::KILL);
+    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+}
+
+/// The child's whole life.
+fn sidecar(plan: LaunchPlan, place: Place, go: PipeReader, mut answer: PipeWriter) -> ExitCode {
+    let place = Rc::new(place);
+    let ready = settle(&plan, &place, go).and_then(|listener| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok((listener, runtime.map_err(to("start the runtime"))?))
+    });
+    let (listener, runtime) = match ready {
+        Ok(ready) => ready,
+        Err(error) => return refuse(error, &mut answer),
     };
     runtime.block_on(async {
-        let mut launched = match set_up(plan) {
+        let mut launched = match set_up(plan, place, listener) {
             Ok(launched) => launched,
-            Err(error) => return refuse(&error),
+            Err(error) => return refuse(error, &mut answer),
         };
-        match introduce(&launched) {
-            Ok(()) => supervise::run(launched).await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        match introduce(&launched, &mut answer) {
+            Ok(()) => {
+                drop(answer);
+                supervise::run(launched).await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+            }
             Err(error) => {
                 // Nobody has heard of the sandbox. What the agent has started by now would survive us.
                 launched.children.kill_all().await;
-                refuse(&error)
+                refuse(error, &mut answer)
             }
         }
     })
 }
 
-fn set_up(plan: LaunchPlan) -> Result<Launched, Error> {
+/// Cuts what ties the process to the server, waits for the launcher's word, raises the walls and returns the control socket.
+fn settle(plan: &LaunchPlan, place: &Place, mut go: PipeReader) -> Result<OwnedFd, Error> {
+    silence().map_err(to("open /dev/null"))?;
     rustix::process::setsid().map_err(to("leave the server's session"))?;
+    // Its end without a word is the launcher's.
+    go.read_exact(&mut [0]).map_err(to("wait for the launcher"))?;
+    let sources = plan.walls.as_ref().map(walls::open_sources).transpose()?;
     // Every name of ours is relative from here on: socket paths are limited to 108 bytes.
-    rustix::process::chdir(&plan.directory).map_err(to("enter the sandbox directory"))?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(to("become the subreaper"))?;
-    let logs = Logs::open(&plan.log_file).map_err(to("open the log"))?;
-    // listen() here and not in the parent: SO_PEERCRED names the process that called it.
+    rustix::process::fchdir(&place.directory).map_err(to("enter the sandbox directory"))?;
+    // listen() here and not in the launcher: SO_PEERCRED names the process that called it.
     let listener = link::listen(Path::new(SOCKET_FILE)).map_err(to("listen on the control socket"))?;
+    if let (Some(walls), Some(sources)) = (&plan.walls, sources) {
+        walls::raise(walls, sources)?;
+    }
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(to("become the subreaper"))?;
+    Ok(listener)
+}
+
+fn set_up(plan: LaunchPlan, place: Rc<Place>, listener: OwnedFd) -> Result<Launched, Error> {
+    let logs = Logs::open(Rc::clone(&place)).map_err(to("open the log"))?;
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
     let agent = agent::start(&plan)?;
     let children = Children::new(agent.pid, child_ended);
-    Ok(Launched { plan, listener, agent, logs, children })
+    Ok(Launched { plan, place, listener, agent, logs, children })
 }
 
-/// Leaves the sandbox's facts in its directory and answers the server with them.
-fn introduce(Launched { plan, agent, .. }: &Launched) -> Result<(), Error> {
+/// Tells the launcher what the sandbox is.
+fn introduce(Launched { plan, agent, .. }: &Launched, launcher: &mut PipeWriter) -> Result<(), Error> {
     // Only now: what the agent's process is until its exec, it has from us, and bind.rs must be able to look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
     let facts = SandboxFacts {
@@ -95,19 +196,7 @@ fn introduce(Launched { plan, agent, .. }: &Launched) -> Result<(), Error> {
         boot_id: boot_id().map_err(to("read the boot id"))?,
         caveat: agent.caveat.clone(),
     };
-    write_file(STATE_FILE, &facts).map_err(to("write the state file"))?;
-    hand_over(&LaunchAnswer::Started(facts)).map_err(to("answer the server"))
-}
-
-/// Writes `value` as JSON to `name` in the sandbox directory, all of it or none.
-pub(crate) fn write_file(name: &str, value: &impl serde::Serialize) -> io::Result<()> {
-    let new = format!("{name}.new");
-    std::fs::write(&new, serde_json::to_vec(value)?)?;
-    std::fs::rename(new, name)
-}
-
-fn to<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-    move |source| Error::Host { what, source: source.into() }
+    send(&LaunchAnswer::Started(facts), launcher).map_err(to("answer the launcher"))
 }
 
 fn read_plan() -> io::Result<LaunchPlan> {
@@ -116,27 +205,21 @@ fn read_plan() -> io::Result<LaunchPlan> {
     Ok(serde_json::from_slice(&plan)?)
 }
 
-fn refuse(error: &Error) -> ExitCode {
-    let message = error.to_string();
+fn refuse(error: Error, launcher: &mut PipeWriter) -> ExitCode {
     // If nobody reads this, nobody is left to be told.
-    let _ = answer(&match error {
-        Error::Agent(_) => LaunchAnswer::AgentFailed(message),
-        Error::Host { .. } => LaunchAnswer::Failed(message),
-    });
+    let _ = send(&error.into_answer(), launcher);
     ExitCode::FAILURE
 }
 
-fn answer(answer: &LaunchAnswer) -> io::Result<()> {
+fn send(answer: &LaunchAnswer, to: &mut impl Write) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&line)?;
-    stdout.flush()
+    to.write_all(&line)?;
+    to.flush()
 }
 
-/// Answers, and closes the server's pipes so that its reading ends.
-fn hand_over(started: &LaunchAnswer) -> io::Result<()> {
-    answer(started)?;
+/// Lets go of the server's pipes: its reading ends with the launcher.
+fn silence() -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     stdio::dup2_stdin(&null)?;
     stdio::dup2_stdout(&null)?;

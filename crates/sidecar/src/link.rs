@@ -42,6 +42,8 @@ pub(crate) struct Door {
     pub(crate) bound: watch::Receiver<Bound>,
     /// Takes the grace of every Stop. When it is full, an end is under way.
     pub(crate) stop_tx: mpsc::Sender<Duration>,
+    /// Behind walls nobody but the server has a way to the socket, and the server has no user id.
+    pub(crate) behind_walls: bool,
 }
 
 /// Listens on `path`, which replaces whatever is there.
@@ -60,7 +62,7 @@ pub(crate) async fn serve(listener: OwnedFd, door: Door) -> io::Result<()> {
     let mut host = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = accept(&listener) => if let Some(socket) = accepted? {
+            accepted = accept(&listener, door.behind_walls) => if let Some(socket) = accepted? {
                 host.abort_all();
                 host.spawn(attend(socket, door.clone()));
             },
@@ -72,21 +74,27 @@ pub(crate) async fn serve(listener: OwnedFd, door: Door) -> io::Result<()> {
 }
 
 /// Takes the next connection in; none if its other end is not our user's or root's.
-async fn accept(listener: &AsyncFd<OwnedFd>) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+async fn accept(listener: &AsyncFd<OwnedFd>, from_anybody: bool) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     loop {
         let mut ready = listener.readable().await?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match ready.try_io(|listener| Ok(rustix::net::accept_with(listener, flags)?)) {
             Ok(Ok(socket)) => {
-                let uid = sockopt::socket_peercred(&socket)?.uid;
-                let ours = uid.is_root() || uid == rustix::process::getuid();
-                return ours.then(|| sys::watch(socket)).transpose();
+                return is_ours(&socket, from_anybody)?.then(|| sys::watch(socket)).transpose();
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => {}
         }
     }
+}
+
+fn is_ours(socket: &OwnedFd, from_anybody: bool) -> io::Result<bool> {
+    if from_anybody {
+        return Ok(true);
+    }
+    let uid = sockopt::socket_peercred(socket)?.uid;
+    Ok(uid.is_root() || uid == rustix::process::getuid())
 }
 
 /// Serves one host until it has been told the agent's end. Any other end of its connection is an error.

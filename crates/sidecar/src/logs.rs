@@ -1,20 +1,20 @@
 //! The agent's output: read as fast as it comes, kept as one JSON line per line in a file of bounded size.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use innkeep_protocol::link::{LOG_FILE_BYTES, LOG_LINE_BYTES, LOG_TAIL_LINE_BYTES, LOG_TAIL_LINES, LogLine, LogStream};
 use innkeep_types::{Clock, SystemClock};
 use tokio::net::unix::pipe;
 
+use crate::place::Place;
+
 /// The file, and the last lines in memory.
 pub(crate) struct Logs {
-    path: PathBuf,
+    place: Rc<Place>,
     file: File,
     size: u64,
     tail: VecDeque<String>,
@@ -45,9 +45,9 @@ impl Output {
 
 impl Logs {
     /// Opens the log, or goes on with the one that is there.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let (file, size) = open(path)?;
-        Ok(Self { path: path.to_owned(), file, size, tail: VecDeque::with_capacity(LOG_TAIL_LINES) })
+    pub(crate) fn open(place: Rc<Place>) -> io::Result<Self> {
+        let (file, size) = place.open_log()?;
+        Ok(Self { place, file, size, tail: VecDeque::with_capacity(LOG_TAIL_LINES) })
     }
 
     /// Keeps what both outputs say, until both have ended.
@@ -111,23 +111,16 @@ impl Logs {
     /// Appends, beginning a new file when this one is full. A disk that is full loses lines: the agent is not to stop for it.
     fn write(&mut self, entries: &[u8]) {
         let len = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        if self.size > 0 && self.size.saturating_add(len) > LOG_FILE_BYTES {
-            let mut old = OsString::from(&self.path);
-            old.push(".1");
-            if let Ok((file, size)) = std::fs::rename(&self.path, old).and_then(|()| open(&self.path)) {
-                (self.file, self.size) = (file, size);
-            }
+        if self.size > 0
+            && self.size.saturating_add(len) > LOG_FILE_BYTES
+            && let Ok((file, size)) = self.place.rotate_log()
+        {
+            (self.file, self.size) = (file, size);
         }
         if self.file.write_all(entries).is_ok() {
             self.size += len;
         }
     }
-}
-
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::options().append(true).create(true).mode(0o600).open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
 }
 
 #[cfg(test)]
@@ -137,7 +130,8 @@ mod tests {
     #[tokio::test]
     async fn lines_are_kept_whatever_the_pieces_they_come_in() {
         let path = std::env::temp_dir().join(format!("innkeep-logs-{}.log", std::process::id()));
-        let mut logs = Logs::open(&path).unwrap();
+        let place = Place::at(&std::env::temp_dir(), &path).unwrap();
+        let mut logs = Logs::open(Rc::new(place)).unwrap();
         let (pipe, _) = std::io::pipe().unwrap();
         let mut output = Output::new(pipe, LogStream::Stderr).unwrap();
         let long = "x".repeat(LOG_LINE_BYTES + 5);

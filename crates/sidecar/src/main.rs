@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! innkeep-sidecar launch < plan      reads one LaunchPlan, forks, prints one LaunchAnswer
-//!   └─ the sidecar                   outlives the server; one thread
+//!   └─ the sidecar                   outlives the server; one thread; behind walls, if the plan says so, as PID 1
 //!        ├─ link       the host's requests, over <sandbox dir>/ctl.sock
 //!        ├─ bind       gives the agent a port of its own when it binds the one everybody binds
 //!        ├─ health     asks the agent how it is
@@ -20,8 +20,10 @@ mod http;
 mod launch;
 mod link;
 mod logs;
+mod place;
 mod supervise;
 mod sys;
+mod walls;
 
 use std::process::ExitCode;
 

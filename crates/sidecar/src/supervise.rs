@@ -7,19 +7,18 @@
 //!              └─► the rest killed ─► output drained ─► exit.json ─► host told ─► gone
 //! ```
 
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitCause, ExitFacts, LogStream, SOCKET_FILE};
+use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitCause, ExitFacts, LogStream};
 use innkeep_types::{Clock, SystemClock};
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use crate::bind::{self, Bound};
-use crate::launch::{Launched, write_file};
+use crate::bind::{self, Bound, Ports};
+use crate::launch::Launched;
 use crate::link::{self, Door};
 use crate::logs::Output;
 use crate::{children, health};
@@ -42,7 +41,7 @@ struct Ending {
 
 /// Looks after the sandbox to its end.
 pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
-    let Launched { plan, listener, agent, mut logs, mut children } = launched;
+    let Launched { plan, place, listener, agent, mut logs, mut children } = launched;
     let mut stdout = Output::new(agent.stdout, LogStream::Stdout)?;
     let mut stderr = Output::new(agent.stderr, LogStream::Stderr)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -50,14 +49,22 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
     // An agent whose binds we do not see has to be where it belongs.
     let address = agent.binds.is_none().then(|| (std::net::Ipv4Addr::LOCALHOST, plan.port).into());
     let (bound_tx, bound) = watch::channel(Bound { address, ..Bound::default() });
+    let ports = Ports { asked: plan.port, given: plan.walls.as_ref().map_or(0, |_| plan.port) };
     let (stop_tx, mut stop_rx) = mpsc::channel(4);
-    let door = Door { sandbox: plan.sandbox.clone(), agent: agent.pid, state, bound: bound.clone(), stop_tx };
+    let door = Door {
+        sandbox: plan.sandbox.clone(),
+        agent: agent.pid,
+        state,
+        bound: bound.clone(),
+        stop_tx,
+        behind_walls: plan.walls.is_some(),
+    };
     let own_grace = Duration::from_millis(plan.stop_grace_ms);
 
     let mut link = pin!(link::serve(listener, door));
     let mut binds = pin!(async {
         match agent.binds {
-            Some(binds) => bind::answer(binds, plan.port, &bound_tx).await,
+            Some(binds) => bind::answer(binds, ports, &bound_tx).await,
             None => Ok(()),
         }
     });
@@ -80,7 +87,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
                 end(&mut ending, agent.pid, ExitCause::NotReady, own_grace);
             }
             _ = look_around.tick() => {
-                if !Path::new(SOCKET_FILE).exists() {
+                if !place.is_wanted() {
                     end(&mut ending, agent.pid, ExitCause::Stopped, Duration::ZERO);
                 } else if SystemClock.now() >= plan.ends_at {
                     end(&mut ending, agent.pid, ExitCause::Deadline, own_grace);
@@ -112,7 +119,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
         log_tail: logs.finish([stdout, stderr]),
     };
     // The directory may be gone: then nobody wants to know.
-    let _ = write_file(EXIT_FILE, &facts);
+    let _ = place.write(EXIT_FILE, &facts);
     state_tx.send_replace(AgentState::Exited(facts));
     if linked {
         let _ = timeout(FAREWELL, link).await;

@@ -1,32 +1,143 @@
 //! Every system call of the sidecar that no safe crate offers. Nothing here decides anything.
 #![expect(unsafe_code, reason = "the one file of this crate that may; see each JUSTIFICATION")]
 
+use std::ffi::{CStr, CString};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 
 use rustix::process::Pid;
 use tokio::io::unix::AsyncFd;
 
-/// Which side of a [`fork`] this is.
+/// Which side of a [`fork_into`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fork {
-    /// The process that called.
-    Parent,
+    /// The process that called; the other one's pid.
+    Parent(Pid),
     /// The new one.
     Child,
 }
 
-/// Forks. Call it while the process has one thread.
-pub(crate) fn fork() -> io::Result<Fork> {
-    // SAFETY: the process has one thread (no runtime exists yet), so the child inherits no lock held by another.
-    // JUSTIFICATION: neither std nor rustix forks without exec.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Fork::Child),
-        _ => Ok(Fork::Parent),
+/// Forks; the child is born into the new `namespaces` (flags of clone3). Call it while the process has one thread.
+pub(crate) fn fork_into(namespaces: u64) -> io::Result<Fork> {
+    let forked = if namespaces == 0 {
+        // SAFETY: the process has one thread (no runtime exists yet), so the child inherits no lock held by another.
+        // JUSTIFICATION: neither std nor rustix forks without exec.
+        libc::c_long::from(unsafe { libc::fork() })
+    } else {
+        let signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        let arguments = [namespaces, 0, 0, 0, signal, 0, 0, 0];
+        // SAFETY: `arguments` is the first version of clone_args, 64 bytes. Without CLONE_VM this is fork: the child goes on with a copy
+        // of this one thread. What fork() of the C library does besides is for other threads and for handlers, and there are none.
+        // JUSTIFICATION: the C library has no call that forks into namespaces.
+        unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) }
+    };
+    match i32::try_from(forked) {
+        Ok(0) => Ok(Fork::Child),
+        Ok(pid) if pid > 0 => Ok(Pid::from_raw(pid).map_or(Fork::Child, Fork::Parent)),
+        _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Brings a network interface up, by way of any socket.
+pub(crate) fn bring_up(socket: &OwnedFd, interface: &CStr) -> io::Result<()> {
+    // SAFETY: all of its fields are integers and arrays of them, for which zero is a value.
+    // JUSTIFICATION: as for the calls below.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.to_bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: `request` is an ifreq that holds a name of at most 15 bytes; the call fills in the flags.
+    // JUSTIFICATION: rustix has no calls for interfaces.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call before has just written this member of the union.
+    // JUSTIFICATION: as above.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | IFF_UP;
+    // SAFETY: `request` is an ifreq with name and flags.
+    // JUSTIFICATION: as above.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// IFF_UP of netdevice(7), as wide as the member that takes it.
+const IFF_UP: libc::c_short = 1;
+
+/// Makes a network unreachable, by way of any socket.
+pub(crate) fn add_unreachable_route(socket: &OwnedFd, address: Ipv4Addr, mask: Ipv4Addr) -> io::Result<()> {
+    // SAFETY: all of its fields are integers, or pointers that may be null.
+    // JUSTIFICATION: as for the call below.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = internet(address);
+    route.rt_genmask = internet(mask);
+    route.rt_flags = libc::RTF_UP | libc::RTF_REJECT;
+    // SAFETY: `route` is an rtentry that names no device.
+    // JUSTIFICATION: rustix has no calls for routes, and one refusal is not worth a netlink library.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Returns an address as the kernel's older calls want it: family, port, and four bytes.
+fn internet(address: Ipv4Addr) -> libc::sockaddr {
+    let mut data: [libc::c_char; 14] = [0; 14];
+    for (to, from) in data.iter_mut().skip(2).zip(address.octets()) {
+        *to = from.cast_signed();
+    }
+    libc::sockaddr { sa_family: ADDRESS_FAMILY, sa_data: data }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
+const ADDRESS_FAMILY: libc::sa_family_t = libc::AF_INET as libc::sa_family_t;
+
+/// Makes the mount at `place`, and all below it, read-only, without devices and without programs that change users.
+pub(crate) fn make_read_only(place: &Path) -> io::Result<()> {
+    let place = CString::new(place.as_os_str().as_bytes())?;
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: `place` ends in a null byte, and `attributes` is a mount_attr of the size given.
+    // JUSTIFICATION: rustix has no mount_setattr, and remounting does not reach what is mounted below.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            place.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Returns one instruction of a filter as [`innkeep_protocol::walls::Walls::seccomp`] packs it.
+pub(crate) fn unpack(packed: u64) -> libc::sock_filter {
+    let [c1, c0, jt, jf, k3, k2, k1, k0] = packed.to_be_bytes();
+    step(u16::from_be_bytes([c1, c0]), jt, jf, u32::from_be_bytes([k3, k2, k1, k0]))
+}
+
+/// Filters every later system call of this process and its descendants.
+pub(crate) fn install_filter(filter: &mut [libc::sock_filter]) -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    let len = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` points to `len` instructions that outlive the call; the kernel copies and checks them.
+    // JUSTIFICATION: the filters come compiled; a crate that installs them would bring its compiler along.
+    let set = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Closes every descriptor but 0, 1 and 2. Call it before anything is opened.

@@ -108,7 +108,7 @@ async fn answers_find_their_dials_in_any_order() {
         first.await.unwrap();
     };
     tokio::select! {
-        end = link.receive(&state) => panic!("{end:?}"),
+        end = link.receive(&state, Some) => panic!("{end:?}"),
         () = dials => {}
     }
     assert!(link.dials.lock().waiting.as_ref().unwrap().is_empty());
@@ -126,7 +126,7 @@ async fn an_agent_that_resets_its_connections_fails_the_dial_and_not_the_link() 
         // First: it has to wait before its answer is taken in.
         biased;
         dialled = link.dial() => dialled,
-        end = link.receive(&state) => panic!("{end:?}"),
+        end = link.receive(&state, Some) => panic!("{end:?}"),
     };
     assert!(matches!(&dialled, Err(DialError::Refused(why)) if why.contains("closed")), "{dialled:?}");
 }
@@ -149,7 +149,7 @@ async fn whatever_breaks_the_rules_ends_the_link_and_leaks_nothing() {
     for (what, frame, descriptors) in hostile {
         let (sidecar, link) = Sidecar::meet().await;
         send(&sidecar.socket, frame, descriptors);
-        assert!(link.receive(&watch::Sender::new(AgentState::Starting)).await.is_err(), "{what}");
+        assert!(link.receive(&watch::Sender::new(AgentState::Starting), Some).await.is_err(), "{what}");
         link.close();
         assert!(matches!(link.dial().await, Err(DialError::Closed)), "{what}");
     }

@@ -5,13 +5,15 @@
 //! until it is waited for. It is waited for by descriptor, one process at a time: tokio waits for the children that it started.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
 use innkeep_types::SandboxId;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tracing::warn;
+
+use crate::local::reap;
 
 /// The variable that names the sandbox to its agent and to all that the agent starts.
 pub(super) const MARK: &str = "INNKEEP_SANDBOX";
@@ -41,11 +43,6 @@ pub(super) async fn kill(sandbox: &SandboxId, agent: Option<OwnedFd>) {
     });
     // An error is the runtime's own end.
     let _ = killed.await;
-}
-
-/// Takes note of a process's end, if it is ours to do so. Returns whether nothing is left to do: it has ended, or is not our child.
-pub(super) fn reap(process: BorrowedFd<'_>) -> bool {
-    !matches!(waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
 /// Returns what it found.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_protocol::link::{LogLine, LogStream};
+use innkeep_protocol::link::{LOG_FILE, LogLine, LogStream};
 use innkeep_protocol::operator::LogEntry;
 use innkeep_store::{SandboxFilter, SandboxRecord, Store};
 use innkeep_types::{Clock, SandboxId, UnixMillis};
@@ -95,7 +95,7 @@ impl Reader {
             let (mut lot, mut places) = (Lot { entries: Vec::new(), more: false }, HashMap::new());
             for sandbox in sandboxes {
                 let mut place = before.remove(&sandbox.id);
-                let log = logs_dir.join(format!("{}.log", sandbox.id));
+                let log = logs_dir.join(sandbox.id.as_str()).join(LOG_FILE);
                 let mut take = |line: LogLine| {
                     if wanted.wants(&line) {
                         lot.entries.push(entry(&sandbox, line));

@@ -2,26 +2,28 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use innkeep_protocol::link::SandboxFacts;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::orphans;
 use crate::sys;
 
 /// A process, alive or not.
 #[derive(Debug)]
-pub(super) struct Process(AsyncFd<OwnedFd>);
+pub(super) struct Process {
+    pid: i32,
+    descriptor: AsyncFd<OwnedFd>,
+}
 
 impl Process {
     /// Takes hold of the process that has `pid` now; none if there is none.
     fn open(pid: i32) -> io::Result<Option<Self>> {
-        let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
-        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(descriptor) => Ok(Some(Self(sys::watch(descriptor, Interest::READABLE)?))),
+        let Some(valid) = Pid::from_raw(pid) else { return Ok(None) };
+        match rustix::process::pidfd_open(valid, PidfdFlags::empty()) {
+            Ok(descriptor) => Ok(Some(Self { pid, descriptor: sys::watch(descriptor, Interest::READABLE)? })),
             Err(rustix::io::Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -37,10 +39,15 @@ impl Process {
         Ok(process.filter(|_| start_time(facts.pid) == Some(facts.start_time)))
     }
 
+    /// Returns its number, which is another's once it has ended.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Kills it.
     pub(super) fn kill(&self) {
         // One that is gone already is what we want.
-        let _ = rustix::process::pidfd_send_signal(self.0.get_ref(), Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
     }
 
     /// Waits for its end.
@@ -48,9 +55,14 @@ impl Process {
     /// Safe.
     pub(super) async fn ended(&self) {
         // A pidfd stays readable once its process has ended. An error is the runtime's own end.
-        let _ = self.0.readable().await;
-        orphans::reap(self.0.get_ref().as_fd());
+        let _ = self.descriptor.readable().await;
+        reap(self.descriptor.get_ref().as_fd());
     }
+}
+
+/// Takes note of a process's end, if it is ours to do so. Returns whether nothing is left to do: it has ended, or is not our child.
+pub(crate) fn reap(process: BorrowedFd<'_>) -> bool {
+    !matches!(waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
 /// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process. None if it has ended, even if nobody has

@@ -1,4 +1,4 @@
-//! One sandbox of the `process` driver: the handle that others hold, and the follower that owns its end.
+//! One sandbox of this machine: the handle that others hold, and the follower that owns its end.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handle::Process;
-use super::{orphans, remove};
+use super::{Ground, remove};
 use crate::dial::DialStream;
 use crate::driver::{Error, Sandbox};
 use crate::link::{DialError, Link};
@@ -26,54 +26,62 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that a sidecar may leave a Stop untaken.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Where a sandbox has its things.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) directory: PathBuf,
+    pub(super) log_file: PathBuf,
+}
+
 /// What handle and follower share.
 #[derive(Debug)]
 struct Parts {
     id: SandboxId,
-    directory: PathBuf,
-    log_file: PathBuf,
+    places: Places,
     sidecar: Process,
-    agent_pid: i32,
+    agent_pid: Option<i32>,
     link: Link,
 }
 
 /// The handle.
 #[derive(Debug)]
-struct ProcessSandbox {
+struct LocalSandbox {
     parts: Arc<Parts>,
     state: watch::Receiver<AgentState>,
 }
 
 /// Takes in what the sidecar says; cleans up when it is gone.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct Follower<G> {
     parts: Arc<Parts>,
+    ground: Arc<G>,
     /// None if it was gone before it could be held.
     agent: Option<OwnedFd>,
     state_tx: watch::Sender<AgentState>,
 }
 
 /// Returns handle and follower of a sandbox whose sidecar has said hello.
-pub(super) fn new(
+pub(super) fn new<G: Ground>(
     id: SandboxId,
-    directory: PathBuf,
-    log_file: PathBuf,
+    places: Places,
     sidecar: Process,
-    (link, agent_pid, state): (Link, i32, AgentState),
-) -> (Arc<dyn Sandbox>, Follower) {
+    (link, agent_pid, state): (Link, Option<i32>, AgentState),
+    ground: Arc<G>,
+) -> (Arc<dyn Sandbox>, Follower<G>) {
     // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
-    let agent = Pid::from_raw(agent_pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let parts = Arc::new(Parts { id, directory, log_file, sidecar, agent_pid, link });
+    let agent = agent_pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let parts = Arc::new(Parts { id, places, sidecar, agent_pid, link });
     let (state_tx, state) = watch::channel(state);
-    (Arc::new(ProcessSandbox { parts: Arc::clone(&parts), state }), Follower { parts, agent, state_tx })
+    (Arc::new(LocalSandbox { parts: Arc::clone(&parts), state }), Follower { parts, ground, agent, state_tx })
 }
 
-impl Follower {
+impl<G: Ground> Follower<G> {
     /// Follows the sandbox to its end and removes what is left of it; then, with this, the state's channel closes.
     pub(super) async fn follow(self) {
-        let Self { parts, agent, state_tx } = self;
+        let Self { parts, ground, agent, state_tx } = self;
         let id = &parts.id;
-        if let Err(error) = parts.link.receive(&state_tx).await {
+        let judge = |facts| ground.judge(id, Some(facts));
+        if let Err(error) = parts.link.receive(&state_tx, judge).await {
             warn!(sandbox.id = %id, "link to sandbox {id} broke, it is ended: {error}");
             parts.sidecar.kill();
         }
@@ -84,13 +92,12 @@ impl Follower {
             parts.sidecar.ended().await;
         }
         let told = matches!(&*state_tx.borrow(), AgentState::Exited(_));
-        if !told {
-            orphans::kill(id, agent).await;
-            if let Some(facts) = read_exit(&parts.directory) {
-                state_tx.send_replace(AgentState::Exited(facts));
-            }
+        let untold = if told { None } else { ground.judge(id, read_exit(&parts.places.directory)) };
+        ground.clear(id, &parts.places.directory, told, agent).await;
+        if let Some(facts) = untold {
+            state_tx.send_replace(AgentState::Exited(facts));
         }
-        remove(&parts.directory).await;
+        remove(&parts.places.directory).await;
     }
 }
 
@@ -100,17 +107,17 @@ pub(super) fn read_exit(directory: &Path) -> Option<ExitFacts> {
 }
 
 #[async_trait]
-impl Sandbox for ProcessSandbox {
+impl Sandbox for LocalSandbox {
     fn id(&self) -> &SandboxId {
         &self.parts.id
     }
 
     fn log_file(&self) -> PathBuf {
-        self.parts.log_file.clone()
+        self.parts.places.log_file.clone()
     }
 
     fn agent_pid(&self) -> Option<i32> {
-        Some(self.parts.agent_pid)
+        self.parts.agent_pid
     }
 
     fn state(&self) -> watch::Receiver<AgentState> {

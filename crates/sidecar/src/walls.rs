@@ -1,0 +1,144 @@
+//! The walls of a sandbox: its own kernel namespaces, its own root file system, its own user, nothing of the host's powers. What
+//! they are is the plan's; this raises them, in the one order that works as root and as an ordinary user.
+//!
+//! ```text
+//! launcher   control groups ─► network joined ─► fork into namespaces ─► ids mapped ─► network connected ─► "go"
+//! sidecar    sources opened as the server's user ─► root of the namespace ─► root file system ─► pivot ─► loopback ─► powers dropped
+//! agent      limits ─► user 1000 ─► landlock ─► seccomp ─► its program
+//! ```
+
+mod confine;
+mod devices;
+mod loopback;
+mod mounts;
+mod powers;
+mod root;
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use innkeep_protocol::walls::{AGENT_ID, Base, IDS, Network, Walls};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Gid, Pid, Uid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::launch::{Error, to};
+use crate::place::open_directory;
+
+pub(crate) use confine::Confinement;
+
+/// What is seen inside, held before our user may no longer reach it.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    base: Option<OwnedFd>,
+    mounts: Vec<OwnedFd>,
+}
+
+/// Returns the namespaces to make, as flags of clone3.
+pub(crate) fn namespaces(walls: &Walls) -> u64 {
+    let flags = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP;
+    let network = if matches!(walls.network, Network::Join(_)) { 0 } else { libc::CLONE_NEWNET };
+    u64::from((flags | network).cast_unsigned())
+}
+
+/// Enters what the fork shall be born into.
+pub(crate) fn before_fork(walls: &Walls) -> Result<(), Error> {
+    for group in &walls.cgroups {
+        fs::write(group, "0").map_err(to("enter a control group"))?;
+    }
+    if let Network::Join(path) = &walls.network {
+        let network = File::open(path).map_err(to("open the network"))?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(to("join the network"))?;
+    }
+    Ok(())
+}
+
+/// Does for the child what only somebody outside can do.
+pub(crate) fn after_fork(walls: &Walls, child: Pid) -> Result<(), Error> {
+    let of_child = |name: &str| format!("/proc/{}/{name}", child.as_raw_pid());
+    let (uids, gids) = match walls.first_id {
+        Some(first) => (format!("0 {first} {IDS}"), format!("0 {first} {IDS}")),
+        None => {
+            // Without it an ordinary user may map no group.
+            fs::write(of_child("setgroups"), "deny").map_err(to("give up groups"))?;
+            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            (format!("{AGENT_ID} {uid} 1"), format!("{AGENT_ID} {gid} 1"))
+        }
+    };
+    fs::write(of_child("gid_map"), gids).map_err(to("map group ids"))?;
+    fs::write(of_child("uid_map"), uids).map_err(to("map user ids"))?;
+    if let Network::Helper { argv, .. } = &walls.network {
+        connect(argv, child)?;
+    }
+    Ok(())
+}
+
+/// Runs the program that connects the network of `child`, until it has gone to the background.
+fn connect(argv: &[String], child: Pid) -> Result<(), Error> {
+    let pid = child.as_raw_pid().to_string();
+    let [program, arguments @ ..] = argv else { return Ok(()) };
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(|argument| argument.replace("{pid}", &pid)));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let output = command.output().map_err(to("run the network helper"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Host { what: "connect the network", source: std::io::Error::other(words) })
+}
+
+/// Opens what the plan shows inside, as the server's user and in the new mount namespace; then becomes the namespace's own root,
+/// if it has one.
+pub(crate) fn open_sources(walls: &Walls) -> Result<Sources, Error> {
+    let open = |path: &Path| open_directory(path).map_err(to("open what is seen inside"));
+    let base = match &walls.base {
+        Base::Host => None,
+        Base::Tree(tree) => Some(open(tree)?),
+    };
+    let mounts = walls.mounts.iter().map(|mount| open(&mount.source)).collect::<Result<_, _>>()?;
+    if walls.first_id.is_some() {
+        become_user(0).map_err(to("become the sandbox's root"))?;
+    }
+    Ok(Sources { base, mounts })
+}
+
+/// Gives up every group and becomes user and group `id` of the namespace.
+fn become_user(id: u32) -> std::io::Result<()> {
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(group, group, group)?;
+    Ok(rustix::thread::set_thread_res_uid(user, user, user)?)
+}
+
+/// Raises the walls around this process.
+pub(crate) fn raise(walls: &Walls, sources: Sources) -> Result<(), Error> {
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    root::build(walls, sources)?;
+    rustix::system::sethostname(walls.hostname.as_bytes()).map_err(to("set the host name"))?;
+    match &walls.network {
+        Network::Loopback => loopback::up().map_err(to("bring loopback up"))?,
+        Network::Helper { unreachable, .. } => {
+            loopback::up().map_err(to("bring loopback up"))?;
+            for destination in unreachable {
+                loopback::refuse(destination).map_err(to("refuse a destination"))?;
+            }
+        }
+        Network::Join(_) => {}
+    }
+    powers::drop(walls.first_id.is_some()).map_err(to("drop powers"))
+}
+
+/// Makes an empty file.
+fn touch(path: &Path) -> std::io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What the agent's process gives up between its fork and its program.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use innkeep_protocol::walls::{AGENT_ID, Base, Walls};
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, Scope,
+};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+use crate::sys;
+
+/// The newest landlock that the rules are written for; an older kernel enforces what it knows of them.
+const LANDLOCK: ABI = ABI::V6;
+
+/// Out of memory, the kernel chooses the agent, and never the sidecar. Source: our choice, of 0 to 1000.
+const OOM_SCORE: &str = "500";
+
+/// Files that an agent may have open unless it asks for more: programs that use select() break above it. Source: the kernel's own
+/// default.
+const USUAL_OPEN_FILES: u64 = 1024;
+
+/// Directories of the base that are not to be written, whatever else permits it.
+const READ_ONLY_HOST: [&str; 7] = ["usr", "etc", "bin", "sbin", "lib", "lib64", "sys"];
+
+/// Made by the sidecar, applied in the agent's process.
+#[derive(Debug)]
+pub(crate) struct Confinement {
+    becomes_agent: bool,
+    open_files: u64,
+    processes: Option<u64>,
+    landlock: Option<RulesetCreated>,
+    filters: Vec<Vec<libc::sock_filter>>,
+}
+
+impl Confinement {
+    /// Prepares all that allocates. Called behind the walls.
+    pub(crate) fn new(walls: &Walls) -> io::Result<Self> {
+        Ok(Self {
+            becomes_agent: walls.first_id.is_some(),
+            open_files: walls.open_files,
+            processes: walls.processes,
+            landlock: Some(ruleset(&walls.base)?),
+            filters: walls.seccomp.iter().map(|filter| filter.iter().copied().map(sys::unpack).collect()).collect(),
+        })
+    }
+
+    /// Limits the process and makes it the agent's user.
+    pub(crate) fn become_agent(&self) -> io::Result<()> {
+        // A process that is not dumpable may not write its own score. It is ours still, and nobody is here who could trace it.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
+        let limit = |resource, current: u64, maximum: u64| {
+            let limit = Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) };
+            rustix::process::setrlimit(resource, limit)
+        };
+        limit(Resource::Nofile, USUAL_OPEN_FILES, self.open_files)?;
+        limit(Resource::Core, 0, 0)?;
+        if let Some(processes) = self.processes {
+            limit(Resource::Nproc, processes, processes)?;
+        }
+        if self.becomes_agent {
+            super::become_user(AGENT_ID)?;
+        }
+        Ok(())
+    }
+
+    /// Takes from the process what its program shall not have. The last step before the program.
+    pub(crate) fn restrict(&mut self) -> io::Result<()> {
+        if let Some(landlock) = self.landlock.take() {
+            landlock.restrict_self().map_err(io::Error::other)?;
+        }
+        self.filters.iter_mut().try_for_each(|filter| sys::install_filter(filter))
+    }
+}
+
+/// Returns the rules of files and signals: everything may be read, and written where a private layer lies; signals and abstract
+/// sockets end at the agent's own processes.
+fn ruleset(base: &Base) -> io::Result<RulesetCreated> {
+    let all = AccessFs::from_all(LANDLOCK);
+    let mut rules = Ruleset::default()
+        .handle_access(all)
+        .and_then(|rules| rules.scope(Scope::from_all(LANDLOCK)))
+        .and_then(Ruleset::create)
+        .map_err(io::Error::other)?;
+    rules = allow(rules, Path::new("/"), AccessFs::from_read(LANDLOCK))?;
+    for place in writable(base)? {
+        rules = allow(rules, &place, all)?;
+    }
+    // Threads are named there. Nothing can be made or removed in it, and what of it reaches the host is hidden or read-only.
+    allow(rules, Path::new("/proc"), AccessFs::from_read(LANDLOCK) | AccessFs::WriteFile)
+}
+
+fn allow(rules: RulesetCreated, place: &Path, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
+    let rule = PathFd::new(place).map_err(io::Error::other)?;
+    let added: Result<_, RulesetError> = rules.add_rule(PathBeneath::new(rule, access));
+    added.map_err(io::Error::other)
+}
+
+/// Returns the directories at the root that the agent may write to.
+fn writable(base: &Base) -> io::Result<Vec<PathBuf>> {
+    let mut places = Vec::new();
+    for entry in fs::read_dir("/")? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let read_only = match base {
+            Base::Host => READ_ONLY_HOST.iter().any(|fixed| name == *fixed),
+            Base::Tree(_) => name == "sys",
+        };
+        if entry.file_type()?.is_dir() && name != "proc" && !read_only {
+            places.push(entry.path());
+        }
+    }
+    Ok(places)
+}

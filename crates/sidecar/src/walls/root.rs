@@ -1,0 +1,183 @@
+//! The root file system: a read-only base, the code, and one private writable layer in memory above both.
+//!
+//! ```text
+//! /tmp of the old root      one tmpfs of limited size
+//!   skel/                   mount points and our own files; belongs to the sandbox
+//!   root/                   overlay of skel : base, written to upper/; the new root
+//!   layer-N/                the private layer of a mount that has one
+//! ```
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use innkeep_protocol::walls::{AGENT_ID, Walls};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+
+use super::mounts::{PLAIN, bind, bind_read_only, mount, path_of};
+use super::{Sources, devices, touch};
+use crate::launch::{Error, to};
+
+/// Where the new root is built: in every root, and reachable for everybody.
+const SCRATCH: &str = "/tmp";
+
+/// The agent's own directories.
+const OWNED: [&str; 1] = ["home/agent"];
+
+/// Directories that a program may expect.
+const DIRECTORIES: [&str; 11] = ["proc", "sys", "dev", "run", "etc", "usr", "root", "opt", "srv", "mnt", "var"];
+
+/// Where everybody may write.
+const PUBLIC: [&str; 2] = ["tmp", "var/tmp"];
+
+/// Of the host's root, where its base is the development base. A host whose `/bin` is a link into `/usr` gives a link.
+const HOST_ROOT: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Of the host's `/etc`, where its base is the development base: what names libraries, certificates, zones and the like, and nothing
+/// that tells of the host's users or services.
+const HOST_ETC: [&str; 14] = [
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "debian_version",
+    "fonts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "os-release",
+    "pki",
+    "ssl",
+    "timezone",
+];
+
+/// What of `/proc` tells of the host, or reaches it. Source: OCI runtime specification and the default of container engines.
+const MASKED: [&str; 9] =
+    ["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"];
+
+/// What of `/proc` is not to be written. Source: as above.
+const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// Builds the root file system and moves into it; nothing of the old one is left.
+pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(to("leave the host's mounts"))?;
+    let size = format!("mode=755,size={},nr_inodes={}", walls.disk_bytes, walls.disk_files);
+    mount("tmpfs", Path::new(SCRATCH), PLAIN, &size)?;
+    rustix::process::chdir(SCRATCH).map_err(to("enter the new file system"))?;
+    skeleton(walls).map_err(to("write the root's own files"))?;
+    let base = sources.base.as_ref().map(path_of);
+    overlay(Path::new("skel"), base.as_deref(), Path::new("upper"), Path::new("root"))?;
+    let root = Path::new("root");
+    if base.is_none() {
+        show_host(root)?;
+    }
+    for (n, (spec, source)) in walls.mounts.iter().zip(&sources.mounts).enumerate() {
+        let place = root.join(relative(&spec.target));
+        if spec.private_layer {
+            let layer = PathBuf::from(format!("layer-{n}"));
+            overlay(&path_of(source), None, &layer, &place)?;
+            chown(&place, Some(AGENT_ID), Some(AGENT_ID)).map_err(to("give the code's directory to the agent"))?;
+        } else {
+            bind_read_only(path_of(source), &place)?;
+        }
+    }
+    devices::build(&root.join("dev"), walls.disk_bytes, walls.disk_files)?;
+    proc(&root.join("proc"))?;
+    pivot(root).map_err(to("move into the new root"))
+}
+
+/// Writes what belongs to the sandbox itself.
+fn skeleton(walls: &Walls) -> std::io::Result<()> {
+    let skel = Path::new("skel");
+    for directory in DIRECTORIES {
+        fs::create_dir_all(skel.join(directory))?;
+    }
+    for directory in PUBLIC {
+        fs::create_dir_all(skel.join(directory))?;
+        fs::set_permissions(skel.join(directory), Permissions::from_mode(0o1777))?;
+    }
+    for directory in OWNED {
+        fs::create_dir_all(skel.join(directory))?;
+        chown(skel.join(directory), Some(AGENT_ID), Some(AGENT_ID))?;
+    }
+    for mount in &walls.mounts {
+        fs::create_dir_all(skel.join(relative(&mount.target)))?;
+    }
+    for (path, text) in &walls.files {
+        let place = skel.join(relative(path));
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(place, text)?;
+    }
+    Ok(())
+}
+
+/// Mounts `above` over `below` at `at`, with a new private layer in `layer`.
+fn overlay(above: &Path, below: Option<&Path>, layer: &Path, at: &Path) -> Result<(), Error> {
+    let (upper, work) = (layer.join("upper"), layer.join("work"));
+    for directory in [&upper, &work, at] {
+        fs::create_dir_all(directory).map_err(to("make a private layer"))?;
+    }
+    let below = below.map_or_else(String::new, |below| format!(":{}", below.display()));
+    let data = format!(
+        "lowerdir={}{below},upperdir={},workdir={},userxattr",
+        above.display(),
+        upper.display(),
+        work.display()
+    );
+    mount("overlay", at, PLAIN, &data)
+}
+
+/// Shows the development base: the host's programs, read-only.
+fn show_host(root: &Path) -> Result<(), Error> {
+    let etc = HOST_ETC.iter().map(|name| Path::new("etc").join(name));
+    for name in HOST_ROOT.iter().map(PathBuf::from).chain(etc) {
+        let (host, place) = (Path::new("/").join(&name), root.join(&name));
+        let failed = to("show the host's programs");
+        let Ok(found) = fs::symlink_metadata(&host) else { continue };
+        if found.is_symlink() {
+            let link = fs::read_link(&host).and_then(|target| std::os::unix::fs::symlink(target, &place));
+            link.map_err(failed)?;
+        } else {
+            let made = if found.is_dir() { fs::create_dir_all(&place) } else { touch(&place) };
+            made.map_err(failed)?;
+            bind_read_only(&host, &place)?;
+        }
+    }
+    Ok(())
+}
+
+fn proc(at: &Path) -> Result<(), Error> {
+    mount("proc", at, PLAIN | MountFlags::NOEXEC, "hidepid=2")?;
+    for name in READ_ONLY {
+        let place = at.join(name);
+        if place.exists() {
+            bind_read_only(&place, &place)?;
+        }
+    }
+    for name in MASKED {
+        let place = at.join(name);
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_dir() => mount("tmpfs", &place, PLAIN | MountFlags::RDONLY, "size=0,nr_inodes=2")?,
+            Ok(_) => bind("/dev/null", &place)?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn pivot(root: &Path) -> rustix::io::Result<()> {
+    rustix::process::chdir(root)?;
+    rustix::process::pivot_root(".", ".")?;
+    // The old root lies upon the new one now.
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")
+}
+
+/// Returns a path inside without its leading slash.
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
