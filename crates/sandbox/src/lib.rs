@@ -4,6 +4,7 @@
 //! [`upstream`] speaks HTTP to the agent inside.
 
 mod admission;
+mod container;
 mod deployment;
 pub mod dial;
 pub mod driver;
@@ -21,6 +22,7 @@ mod sys;
 pub mod tasks;
 pub mod upstream;
 
+pub use container::{ContainerDriver, ContainerOptions, Unusable};
 pub use deployment::Deployment;
 pub use journal::Journal;
 pub use process::ProcessDriver;

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn two_agents_on_one_port_answer_for_themselves_and_only_on_loopback() {
-    let world = World::new();
+    let world = World::new().await;
     let script = format!("{PING}\nserve(lambda: f\"{{os.environ['NAME']}} {{server.socket.getsockname()[0]}}\")");
     let mut sandboxes = Vec::new();
     for name in ["one", "two"] {
@@ -36,7 +36,7 @@ async fn two_agents_on_one_port_answer_for_themselves_and_only_on_loopback() {
 
 #[tokio::test]
 async fn every_way_to_bind_the_port_leads_to_the_agent() {
-    let world = World::new();
+    let world = World::new().await;
     let ways = [
         "socket.create_server(('', 8080))",
         "socket.create_server(('::', 8080), family=socket.AF_INET6, dualstack_ipv6=True)",
@@ -60,7 +60,7 @@ async fn every_way_to_bind_the_port_leads_to_the_agent() {
 
 #[tokio::test]
 async fn an_agent_that_ends_at_import_is_told_at_once_with_its_last_words() {
-    let world = World::new();
+    let world = World::new().await;
     let begun = tokio::time::Instant::now();
     let sandbox = world.launch(world.spec("print('hello')\nraise SystemExit('no model configured')")).await.unwrap();
     let mut state = sandbox.state();
@@ -82,7 +82,7 @@ async fn an_agent_that_ends_at_import_is_told_at_once_with_its_last_words() {
 
 #[tokio::test]
 async fn an_agent_that_binds_another_port_is_not_ready_and_told_which() {
-    let world = World::new();
+    let world = World::new().await;
     for (script, words) in [
         ("import time\ntime.sleep(60)", "Nothing listens on port 8080."),
         (
@@ -102,7 +102,7 @@ async fn an_agent_that_binds_another_port_is_not_ready_and_told_which() {
 
 #[tokio::test]
 async fn an_agent_without_ping_is_named_and_accepted_by_tcp() {
-    let world = World::new();
+    let world = World::new().await;
     let script = "from http.server import *\nHTTPServer(('', 8080), BaseHTTPRequestHandler).serve_forever()";
     let sandbox = world.launch(world.spec(script)).await.unwrap();
     let detail = never_ready(&sandbox).await;
@@ -116,7 +116,7 @@ async fn an_agent_without_ping_is_named_and_accepted_by_tcp() {
 
 #[tokio::test]
 async fn changes_of_health_and_misses_are_told() {
-    let world = World::new();
+    let world = World::new().await;
     let script = format!(
         "{PING}\nserve(lambda: 'x', ping=lambda: \
          (500, '') if os.path.exists('sick') else (200, '{{\"status\":\"HealthyBusy\",\"time_of_last_update\":7}}') \
@@ -145,7 +145,7 @@ async fn changes_of_health_and_misses_are_told() {
 
 #[tokio::test]
 async fn kill_leaves_no_process_whatever_the_agent_started() {
-    let world = World::new();
+    let world = World::new().await;
     // Ignores SIGTERM, and has a grandchild in a session of its own whose parent is gone.
     let script = format!(
         "import signal, subprocess\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
@@ -168,7 +168,7 @@ async fn kill_leaves_no_process_whatever_the_agent_started() {
 
 #[tokio::test]
 async fn a_kill_that_waits_for_its_grace_is_hastened_by_one_without() {
-    let world = World::new();
+    let world = World::new().await;
     let script = format!("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{PING}\nserve(lambda: 'x')");
     let sandbox = world.launch_ready(world.spec(&script)).await;
     let hour = Duration::from_secs(60 * 60);
@@ -178,7 +178,7 @@ async fn a_kill_that_waits_for_its_grace_is_hastened_by_one_without() {
 
 #[tokio::test]
 async fn sigterm_gives_an_agent_the_chance_to_end_itself() {
-    let world = World::new();
+    let world = World::new().await;
     let script = format!(
         "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{PING}\nserve(lambda: 'x')"
     );
@@ -189,7 +189,7 @@ async fn sigterm_gives_an_agent_the_chance_to_end_itself() {
 
 #[tokio::test]
 async fn an_agent_inherits_its_environment_three_descriptors_and_nothing_else() {
-    let world = World::new();
+    let world = World::new().await;
     let script = format!(
         "import json, signal\nfds = sorted(os.listdir('/proc/self/fd'), key=int) if (os := __import__('os')) else 0\n{PING}\n\
          status = dict(l.split(':', 1) for l in open('/proc/self/status').read().splitlines())\n\
@@ -216,7 +216,7 @@ async fn an_agent_inherits_its_environment_three_descriptors_and_nothing_else() 
 
 #[tokio::test]
 async fn an_agent_and_all_that_it_started_die_with_their_sidecar() {
-    let mut world = World::new();
+    let mut world = World::new().await;
     // One child of its own, and one that cut every tie but its environment.
     let script = format!(
         "import subprocess\nsubprocess.run(['/bin/sh', '-c', 'sleep 999 & setsid setsid sleep 998 &'])\n{PING}\nserve(lambda: 'x')"
@@ -228,7 +228,7 @@ async fn an_agent_and_all_that_it_started_die_with_their_sidecar() {
         if server_is_there {
             world.kill_sidecar(&sandbox);
         } else {
-            world.replace_driver();
+            world.replace_driver().await;
             world.kill_sidecar(&sandbox);
             wait_for("the agent to die", SOON, || has_ended(sandbox.agent_pid().unwrap())).await;
             let adopted = world.driver.adopt().await.unwrap();
@@ -244,13 +244,13 @@ async fn an_agent_and_all_that_it_started_die_with_their_sidecar() {
 /// The sandbox of a server that never comes back. (Through the API the shortest life is a minute.)
 #[tokio::test]
 async fn without_a_server_a_sandbox_ends_at_its_deadline_and_leaves_the_facts_to_the_next() {
-    let mut world = World::new();
+    let mut world = World::new().await;
     let mut spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
     spec.ends_at = UnixMillis(SystemClock.now().0 + 1000);
     let sandbox = world.launch(spec).await.unwrap();
     let directory = world.directory(&sandbox);
     let sidecar = world.sidecar_pid(&sandbox);
-    world.replace_driver();
+    world.replace_driver().await;
     wait_for("agent and sidecar to end", SOON, || world.processes() == 0 && has_ended(sidecar)).await;
     assert!(directory.exists());
 
@@ -263,12 +263,12 @@ async fn without_a_server_a_sandbox_ends_at_its_deadline_and_leaves_the_facts_to
 
 #[tokio::test]
 async fn a_later_driver_adopts_what_lives_and_removes_what_does_not() {
-    let mut world = World::new();
+    let mut world = World::new().await;
     let script = format!("{PING}\nserve(lambda: 'still here')");
     let lives = world.launch_ready(world.spec(&script)).await;
     let dies = world.launch_ready(world.spec(&script)).await;
     let pid = lives.agent_pid();
-    world.replace_driver();
+    world.replace_driver().await;
     world.kill_sidecar(&dies);
     wait_for("the agent to die", SOON, || has_ended(dies.agent_pid().unwrap())).await;
 
@@ -286,7 +286,7 @@ async fn a_later_driver_adopts_what_lives_and_removes_what_does_not() {
 
 #[tokio::test]
 async fn a_sandbox_ends_by_itself_at_its_deadline_or_without_its_directory() {
-    let world = World::new();
+    let world = World::new().await;
     let mut spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
     spec.ends_at = UnixMillis(0);
     let sandbox = world.launch(spec).await.unwrap();
@@ -303,7 +303,7 @@ async fn a_sandbox_ends_by_itself_at_its_deadline_or_without_its_directory() {
 
 #[tokio::test]
 async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothing() {
-    let world = World::new();
+    let world = World::new().await;
     let mut no_program = world.spec("");
     std::sync::Arc::make_mut(&mut no_program.bundle).argv = vec!["/no/such/program".to_owned()];
     let mut no_directory = world.spec("");
@@ -323,7 +323,7 @@ async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothing() {
 /// Under a sidecar's filter the kernel refuses a second one: just the host that this is about.
 #[tokio::test]
 async fn where_binds_cannot_be_answered_the_agent_is_told_its_port_and_two_collide() {
-    let world = World::new();
+    let world = World::new().await;
     // Below the ports that the kernel gives out: those of the other tests' agents.
     let port = 20_000 + std::process::id() % 10_000;
     let code = world.spec("").bundle.code.clone();
@@ -359,7 +359,7 @@ async fn where_binds_cannot_be_answered_the_agent_is_told_its_port_and_two_colli
 
 #[tokio::test]
 async fn the_sidecar_is_no_child_of_the_server_and_ends_with_its_agent() {
-    let world = World::new();
+    let world = World::new().await;
     let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
     let sidecar = world.sidecar_pid(&sandbox);
     assert!(!children_of(std::process::id()).contains(&sidecar));

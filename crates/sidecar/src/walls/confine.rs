@@ -53,10 +53,6 @@ impl Confinement {
         // A process that is not dumpable may not write its own score. It is ours still, and nobody is here who could trace it.
         rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
         fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
-        let limit = |resource, current: u64, maximum: u64| {
-            let limit = Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) };
-            rustix::process::setrlimit(resource, limit)
-        };
         limit(Resource::Nofile, USUAL_OPEN_FILES, self.open_files)?;
         limit(Resource::Core, 0, 0)?;
         if let Some(processes) = self.processes {
@@ -75,6 +71,13 @@ impl Confinement {
         }
         self.filters.iter_mut().try_for_each(|filter| sys::install_filter(filter))
     }
+}
+
+/// Sets both limits of a resource, as far as the ones that we have ourselves permit.
+fn limit(resource: Resource, current: u64, maximum: u64) -> rustix::io::Result<()> {
+    let ours = rustix::process::getrlimit(resource).maximum;
+    let maximum = ours.map_or(maximum, |ours| ours.min(maximum));
+    rustix::process::setrlimit(resource, Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) })
 }
 
 /// Returns the rules of files and signals: everything may be read, and written where a private layer lies; signals and abstract

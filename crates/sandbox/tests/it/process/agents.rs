@@ -35,21 +35,23 @@ def serve(answer, ping=200):
 
 /// A driver with a data directory of its own. Every agent's environment bears its mark.
 pub(super) struct World {
-    pub(super) driver: ProcessDriver,
+    pub(super) driver: Arc<dyn Driver>,
+    walled: bool,
     mark: String,
     directory: tempfile::TempDir,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let driver = ProcessDriver::new(directory.path()).unwrap();
-        Self { driver, mark: format!("MARK={}", SandboxId::generate()), directory }
+        let walled = std::env::var_os("WALLED").is_some();
+        let driver = driver(directory.path(), walled).await;
+        Self { driver, walled, mark: format!("MARK={}", SandboxId::generate()), directory }
     }
 
     /// Lets go of all sandboxes and starts over, as a restarted server does.
-    pub(super) fn replace_driver(&mut self) {
-        self.driver = ProcessDriver::new(self.directory.path()).unwrap();
+    pub(super) async fn replace_driver(&mut self) {
+        self.driver = driver(self.directory.path(), self.walled).await;
     }
 
     /// Returns how to start `script`, which gets a directory of its own.
@@ -120,6 +122,20 @@ impl World {
         let pid = rustix::process::Pid::from_raw(self.sidecar_pid(sandbox)).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
+}
+
+async fn driver(directory: &std::path::Path, walled: bool) -> Arc<dyn Driver> {
+    if !walled {
+        return Arc::new(ProcessDriver::new(directory).unwrap());
+    }
+    let options = innkeep_sandbox::ContainerOptions {
+        base: innkeep_protocol::walls::Base::Host,
+        allow_missing_limits: false,
+        dns: Vec::new(),
+    };
+    Arc::new(
+        innkeep_sandbox::ContainerDriver::new(directory, options).await.map_err(|e| format!("{e} {}", e.fix)).unwrap(),
+    )
 }
 
 impl Drop for World {

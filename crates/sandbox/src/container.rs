@@ -1,0 +1,197 @@
+//! The `container` driver: every sandbox has its own kernel namespaces, root file system, users, control groups, system-call filter
+//! and network. The kernel is the host's.
+//!
+//! ```text
+//! server: ids ─► control groups ─► network ─► plan ─► launcher (crates/sidecar: walls.rs) ─► sidecar, PID 1 inside
+//! ```
+//!
+//! As root each sandbox maps its users to a block of host ids of its own. As an ordinary user (rootless) it maps the one id there
+//! is; limits and the public network then need what the host delegates.
+
+mod cgroup;
+mod egress;
+mod guest;
+mod host;
+mod ids;
+mod options;
+mod seccomp;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
+use innkeep_protocol::walls::{Base, Walls};
+use innkeep_types::{AgentExit, Clock, Egress, Resources, SandboxId, SystemClock, Tier};
+use std::os::fd::OwnedFd;
+
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use crate::local::{Ground, Local};
+use cgroup::{Cgroups, Controller};
+use egress::Networks;
+use guest::Guest;
+use ids::Ids;
+pub use options::{ContainerOptions, Unusable};
+
+/// Makes sandboxes of kernel namespaces. Dropping it lets go of its sandboxes; they live on.
+#[derive(Debug)]
+pub struct ContainerDriver(Local<Walled>);
+
+impl ContainerDriver {
+    /// Prepares `data_dir`, and starts and ends a sandbox to see whether it works here.
+    pub async fn new(data_dir: &Path, options: ContainerOptions) -> Result<Self, Unusable> {
+        let ground = Walled::new(data_dir, options)?;
+        let local = Local::new(data_dir, ground).map_err(|error| Unusable::data_dir(data_dir, &error))?;
+        let driver = Self(local);
+        host::try_out(&driver).await?;
+        Ok(driver)
+    }
+}
+
+#[async_trait]
+impl Driver for ContainerDriver {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        self.0.launch(spec).await
+    }
+
+    async fn adopt(&self) -> Result<Adopted, Error> {
+        self.0.adopt().await
+    }
+}
+
+/// What stands around every sandbox.
+#[derive(Debug)]
+struct Walled {
+    options: ContainerOptions,
+    /// None as an ordinary user, who has one id only.
+    ids: Option<Ids>,
+    cgroups: Cgroups,
+    networks: Networks,
+}
+
+impl Walled {
+    fn new(data_dir: &Path, options: ContainerOptions) -> Result<Self, Unusable> {
+        let cgroups = Cgroups::find(data_dir);
+        if let (Some(missing), false) = (cgroups.missing().first(), options.allow_missing_limits) {
+            return Err(Unusable::limit(missing));
+        }
+        let is_root = rustix::process::geteuid().is_root();
+        let networks = Networks::find(is_root, &options.dns);
+        Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks })
+    }
+
+    /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
+    fn assign_ids(&self, plan: &LaunchPlan) -> io::Result<Option<u32>> {
+        let Some(ids) = &self.ids else { return Ok(None) };
+        let first = ids.take().ok_or_else(|| io::Error::other("all blocks of user ids are taken"))?;
+        for directory in [Some(plan.directory.as_path()), plan.log_file.parent()].into_iter().flatten() {
+            Ids::own(directory, first)?;
+        }
+        Ok(Some(first))
+    }
+
+    /// Makes the control groups, as far as this host has some, and returns where the launcher enters them.
+    fn limit(&self, sandbox: &SandboxId, resources: &Resources) -> io::Result<Vec<std::path::PathBuf>> {
+        Ok(self.cgroups.create(sandbox, resources).map_err(io::Error::other)?.procs_files())
+    }
+
+    /// Tells whether no control group limits processes; then the kernel's limit per user does, inside of a namespace.
+    fn lacks(&self, what: Controller) -> bool {
+        self.cgroups.missing().iter().any(|missing| missing.what == what)
+    }
+}
+
+#[async_trait]
+impl Ground for Walled {
+    fn capabilities(&self) -> Capabilities {
+        let rootless = self.ids.is_none().then(|| {
+            "Rootless: agent and sidecar are one user, the server's own, inside a namespace; as root they are two, and nobody else's."
+                .to_owned()
+        });
+        let base = (self.options.base == Base::Host).then(|| {
+            "Development base: agents can read the host's /usr; give a tree of your own (`base`) to hide it.".to_owned()
+        });
+        let limits =
+            self.cgroups.missing().iter().map(|missing| format!("{} is not limited: {}.", missing.what, missing.why));
+        let caveats = rootless.into_iter().chain(limits).chain(base).chain(self.networks.caveats()).collect();
+        Capabilities { tier: Tier::Container, unusable: None, caveats }
+    }
+
+    async fn prepare(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<LaunchPlan, Error> {
+        let id = &spec.sandbox;
+        let failed = |what| move |source| Error::Host { sandbox: id.clone(), what, source };
+        let first_id = self.assign_ids(&plan).map_err(failed("give it users of its own"))?;
+        let cgroups = self.limit(id, &spec.resources).map_err(failed("limit what it uses"))?;
+        let (network, resolv_conf) = match spec.egress {
+            Egress::None => (innkeep_protocol::walls::Network::Loopback, None),
+            Egress::Public => {
+                self.networks.open(id, &plan.directory).await.map_err(failed("connect it to the network"))?
+            }
+        };
+        let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base);
+        let walls = Walls {
+            first_id,
+            hostname: id.to_string(),
+            base: self.options.base.clone(),
+            mounts: guest.mounts,
+            files: guest::files(&self.options.base, id.as_str(), resolv_conf),
+            disk_bytes: spec.resources.disk_bytes,
+            disk_files: spec.resources.disk_files,
+            open_files: spec.resources.open_files,
+            processes: self.lacks(Controller::Processes).then_some(spec.resources.processes.into()),
+            cgroups,
+            network,
+            seccomp: seccomp::filters(),
+        };
+        Ok(LaunchPlan {
+            argv: guest.argv,
+            environment: guest.environment,
+            working_directory: guest::CODE.into(),
+            walls: Some(walls),
+            ..plan
+        })
+    }
+
+    fn adopted(&self, _: &SandboxId, directory: &Path) {
+        if let Some(ids) = &self.ids {
+            ids.note(directory);
+        }
+    }
+
+    fn agent_pid(&self, sidecar: i32, inside: i32) -> Option<i32> {
+        host::child_called(sidecar, inside)
+    }
+
+    fn judge(&self, sandbox: &SandboxId, facts: Option<ExitFacts>) -> Option<ExitFacts> {
+        let was_killed = |exit| matches!(exit, AgentExit::Signal(9) | AgentExit::Code(137));
+        let is_suspect = facts.as_ref().is_none_or(|facts| facts.cause == ExitCause::Itself && was_killed(facts.exit));
+        if !is_suspect || self.cgroups.open(sandbox).oom_kills() == 0 {
+            return facts;
+        }
+        let unsaid = || ExitFacts {
+            exit: AgentExit::Signal(9),
+            cause: ExitCause::OutOfMemory,
+            detail: None,
+            at: SystemClock.now(),
+            log_tail: Vec::new(),
+        };
+        Some(facts.map_or_else(unsaid, |facts| ExitFacts { cause: ExitCause::OutOfMemory, ..facts }))
+    }
+
+    async fn clear(&self, sandbox: &SandboxId, directory: &Path, _: bool, _: Option<OwnedFd>) {
+        self.cgroups.open(sandbox).remove().await;
+        self.networks.close(sandbox, directory).await;
+        if let Some(ids) = &self.ids {
+            ids.give_back(directory);
+        }
+    }
+
+    fn found(&self) -> Vec<SandboxId> {
+        self.cgroups.found()
+    }
+}

@@ -1,0 +1,154 @@
+//! How a bundle looks from inside: which of the host's directories are shown where, and what everything is called there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use innkeep_artifacts::Bundle;
+use innkeep_protocol::walls::{AGENT_ID, Base, Mount};
+
+/// Where the code is seen. Source: AgentCore developer guide, code deployments.
+pub(super) const CODE: &str = "/var/task";
+
+/// Where layers of packages are seen, by number.
+const LAYERS: &str = "/opt/layers";
+
+/// The agent's home, and where it puts what it needs for a while.
+const HOME: &str = "/home/agent";
+const TMP: &str = "/tmp";
+
+/// What the development base shows of the host.
+const HOST_BASE: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
+
+/// An agent's command, environment and directories, in the names of the inside.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Guest {
+    pub(super) argv: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) mounts: Vec<Mount>,
+}
+
+impl Guest {
+    /// Translates `bundle` and `environment`. A program outside of the development base comes with the directory that it is
+    /// installed in.
+    pub(super) fn new(bundle: &Bundle, environment: BTreeMap<String, String>, base: &Base) -> Self {
+        let mut mounts = vec![Mount { source: bundle.code.clone(), target: PathBuf::from(CODE), private_layer: true }];
+        for (n, layer) in bundle.layers.iter().enumerate() {
+            let target = Path::new(LAYERS).join(n.to_string());
+            mounts.push(Mount { source: layer.clone(), target, private_layer: false });
+        }
+        let names = Vec::from_iter(mounts.iter().map(|mount| (text(&mount.source), text(&mount.target))));
+        let inside = |word: &String| names.iter().fold(word.clone(), |word, (from, to)| renamed(&word, from, to));
+        let argv: Vec<String> = bundle.argv.iter().map(inside).collect();
+        let mut environment: BTreeMap<_, _> =
+            environment.iter().map(|(name, value)| (name.clone(), inside(value))).collect();
+        for (name, value) in [("HOME", HOME), ("TMPDIR", TMP)] {
+            environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        if *base == Base::Host {
+            mounts.extend(argv.first().and_then(|program| installation(Path::new(program), &mounts)));
+        }
+        Self { argv, environment, mounts }
+    }
+}
+
+/// Returns `word` with every path below `from` moved to `to`.
+fn renamed(word: &str, from: &str, to: &str) -> String {
+    let mut renamed = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find(from) {
+        let (before, after) = (rest.get(..at).unwrap_or_default(), rest.get(at + from.len()..).unwrap_or_default());
+        let is_whole = after.is_empty() || after.starts_with(['/', ':', ' ']);
+        renamed.push_str(before);
+        renamed.push_str(if is_whole { to } else { from });
+        rest = after;
+    }
+    renamed + rest
+}
+
+/// Returns the directory that `program` is installed in, if nothing shows it yet: an interpreter of the deployer's own.
+fn installation(program: &Path, mounts: &[Mount]) -> Option<Mount> {
+    let shown = HOST_BASE.iter().map(Path::new).chain(mounts.iter().map(|mount| mount.target.as_path()));
+    if shown.into_iter().any(|place| program.starts_with(place)) {
+        return None;
+    }
+    let bin = program.parent()?;
+    let root = if bin.file_name()? == "bin" { bin.parent()? } else { bin };
+    // Never the whole host.
+    root.parent()?;
+    Some(Mount { source: root.to_owned(), target: root.to_owned(), private_layer: false })
+}
+
+/// Returns the files that the root has of its own.
+pub(super) fn files(base: &Base, hostname: &str, resolv_conf: Option<String>) -> BTreeMap<PathBuf, String> {
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n");
+    let mut files = BTreeMap::from([
+        (PathBuf::from("/etc/hosts"), hosts),
+        (PathBuf::from("/etc/hostname"), format!("{hostname}\n")),
+        (PathBuf::from("/etc/resolv.conf"), resolv_conf.unwrap_or_default()),
+    ]);
+    // A tree has its own.
+    if *base == Base::Host {
+        let users = format!(
+            "root:x:0:0:root:/root:/bin/sh\nagent:x:{AGENT_ID}:{AGENT_ID}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+        );
+        files.insert(PathBuf::from("/etc/passwd"), users);
+        files.insert(PathBuf::from("/etc/group"), format!("root:x:0:\nagent:x:{AGENT_ID}:\nnogroup:x:65534:\n"));
+        files.insert(PathBuf::from("/etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n".to_owned());
+    }
+    files
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use innkeep_types::{ArtifactDigest, Settings};
+
+    use super::*;
+
+    fn bundle(argv: &[&str]) -> Bundle {
+        Bundle {
+            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
+            code: PathBuf::from("/data/bundles/ab/code"),
+            layers: vec![PathBuf::from("/data/layers/cd")],
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            environment: BTreeMap::new(),
+            settings: Settings::default(),
+        }
+    }
+
+    #[test]
+    fn every_name_of_the_host_becomes_one_of_the_inside() {
+        let environment =
+            [("PYTHONPATH", "/data/bundles/ab/code:/data/layers/cd"), ("OTHER", "/data/layers/cdx"), ("HOME", "/x")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let bundle = bundle(&["/usr/bin/python3", "/data/layers/cd/bin/gunicorn", "/data/bundles/ab/code/main.py"]);
+        let guest = Guest::new(&bundle, environment, &Base::Host);
+        assert_eq!(guest.argv, ["/usr/bin/python3", "/opt/layers/0/bin/gunicorn", "/var/task/main.py"]);
+        let expected = [
+            ("HOME", "/x"),
+            ("OTHER", "/data/layers/cdx"),
+            ("PYTHONPATH", "/var/task:/opt/layers/0"),
+            ("TMPDIR", "/tmp"),
+        ];
+        assert_eq!(guest.environment, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let targets: Vec<_> = guest.mounts.iter().map(|mount| (text(&mount.target), mount.private_layer)).collect();
+        assert_eq!(targets, [("/var/task".to_owned(), true), ("/opt/layers/0".to_owned(), false)]);
+    }
+
+    #[test]
+    fn an_interpreter_of_the_deployers_own_comes_along() {
+        let shown = |program: &str, base: &Base| {
+            let guest = Guest::new(&bundle(&[program]), BTreeMap::new(), base);
+            guest.mounts.get(2).map(|mount| text(&mount.source))
+        };
+        assert_eq!(shown("/root/.pyenv/versions/3.12/bin/python", &Base::Host).unwrap(), "/root/.pyenv/versions/3.12");
+        assert_eq!(shown("/opt/node/node", &Base::Host).unwrap(), "/opt/node");
+        for program in ["/usr/local/bin/node", "/bin/sh", "/data/bundles/ab/code/agent", "/node"] {
+            assert_eq!(shown(program, &Base::Host), None, "{program}");
+        }
+        assert_eq!(shown("/opt/node/bin/node", &Base::Tree(PathBuf::from("/tree"))), None);
+    }
+}

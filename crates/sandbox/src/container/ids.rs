@@ -1,0 +1,71 @@
+//! Blocks of host user and group ids, one per sandbox: what breaks out of one is still nobody to all others.
+//!
+//! The record of what is taken is the sandbox's directory: it belongs to the first id of its block.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+
+use innkeep_protocol::walls::IDS;
+use parking_lot::Mutex;
+
+/// The first id of the first block. Source: beyond what systemd gives to containers (524288 to 1879048191) and to users.
+const FIRST: u32 = 0x7000_0000;
+
+/// How many blocks there are, up to the largest id that every program takes for positive.
+const BLOCKS: u32 = 0x1000_0000 / IDS;
+
+/// The blocks that are in use.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    taken: Mutex<HashSet<u32>>,
+}
+
+impl Ids {
+    /// Takes a block at random, because other servers on this host take from the same ones; none if all are taken.
+    pub(super) fn take(&self) -> Option<u32> {
+        let mut taken = self.taken.lock();
+        // What the standard library seeds its hashes with.
+        let random = RandomState::new().hash_one(()) % u64::from(BLOCKS);
+        let start = u32::try_from(random).unwrap_or(0);
+        let mut blocks = (0..BLOCKS).map(|n| FIRST + (start + n) % BLOCKS * IDS);
+        blocks.find(|&first| taken.insert(first))
+    }
+
+    /// Gives `path` to the block that begins with `first`.
+    pub(super) fn own(path: &Path, first: u32) -> io::Result<()> {
+        chown(path, Some(first), Some(first))
+    }
+
+    /// Takes note of the block that a sandbox's directory belongs to.
+    pub(super) fn note(&self, directory: &Path) {
+        self.taken.lock().extend(owner(directory));
+    }
+
+    /// Gives the block back that a sandbox's directory belongs to.
+    pub(super) fn give_back(&self, directory: &Path) {
+        if let Some(first) = owner(directory) {
+            self.taken.lock().remove(&first);
+        }
+    }
+}
+
+fn owner(directory: &Path) -> Option<u32> {
+    directory.metadata().ok().map(|found| found.uid()).filter(|&uid| uid >= FIRST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_block_is_taken_twice_until_all_are() {
+        let ids = Ids::default();
+        let taken: HashSet<u32> = std::iter::from_fn(|| ids.take()).collect();
+        assert_eq!(taken.len(), usize::try_from(BLOCKS).unwrap());
+        assert!(taken.iter().all(|&first| first >= FIRST && first.checked_add(IDS).is_some()));
+        assert!(taken.iter().all(|&first| i32::try_from(first + IDS - 1).is_ok()));
+    }
+}

@@ -1,0 +1,44 @@
+//! What the driver is told, and what it says when it cannot work here.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use innkeep_protocol::walls::Base;
+
+use super::cgroup::Missing;
+
+/// How containers are made on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerOptions {
+    /// What root file systems are made of.
+    pub base: Base,
+    /// Start sandboxes although memory, processor time or processes cannot be limited here.
+    pub allow_missing_limits: bool,
+    /// Whom agents ask for names; the host's servers if empty.
+    pub dns: Vec<IpAddr>,
+}
+
+/// Why the driver cannot be used on this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unusable {
+    /// What is missing.
+    pub why: String,
+    /// What closes the gap.
+    pub fix: String,
+}
+
+impl Unusable {
+    pub(super) fn data_dir(data_dir: &Path, error: &io::Error) -> Self {
+        Self {
+            why: format!("the data directory {} could not be prepared: {error}", data_dir.display()),
+            fix: "choose another with --data-dir".to_owned(),
+        }
+    }
+
+    pub(super) fn limit(missing: &Missing) -> Self {
+        let fix = format!("{}; or do without limits: allow_missing_limits = true", missing.fix);
+        Self { why: format!("{} of sandboxes cannot be limited here: {}", missing.what, missing.why), fix }
+    }
+}
