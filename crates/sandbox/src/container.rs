@@ -10,6 +10,7 @@
 
 mod cgroup;
 mod egress;
+mod examine;
 mod guest;
 mod host;
 mod ids;
@@ -30,9 +31,13 @@ use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
 use crate::local::{Ground, Local};
 use cgroup::{Cgroups, Controller};
 use egress::Networks;
+pub use examine::{Finding, FindingState, examine};
 use guest::Guest;
 use ids::Ids;
 pub use options::{ContainerOptions, Unusable};
+
+/// [`Finding::what`] of whether agents can reach the public network.
+pub const PUBLIC_NETWORK: &str = "public network";
 
 /// Makes sandboxes of kernel namespaces. Dropping it lets go of its sandboxes; they live on.
 #[derive(Debug)]
@@ -80,6 +85,7 @@ impl Walled {
         if let (Some(missing), false) = (cgroups.missing().first(), options.allow_missing_limits) {
             return Err(Unusable::limit(missing));
         }
+        cgroups.prepare().map_err(|error| Unusable::limits(&error))?;
         let is_root = rustix::process::geteuid().is_root();
         let networks = Networks::find(is_root, &options.dns);
         Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks })

@@ -4,7 +4,7 @@
 //! [`upstream`] speaks HTTP to the agent inside.
 
 mod admission;
-mod container;
+pub mod container;
 mod deployment;
 pub mod dial;
 pub mod driver;
@@ -22,7 +22,6 @@ mod sys;
 pub mod tasks;
 pub mod upstream;
 
-pub use container::{ContainerDriver, ContainerOptions, Unusable};
 pub use deployment::Deployment;
 pub use journal::Journal;
 pub use process::ProcessDriver;

@@ -16,6 +16,15 @@ impl Networks {
         Self {}
     }
 
+    /// Returns which way it is.
+    pub(super) fn way(&self) -> &'static str {
+        "nothing"
+    }
+
+    pub(super) fn unavailable(&self) -> Option<(String, String)> {
+        None
+    }
+
     pub(super) fn caveats(&self) -> Vec<String> {
         Vec::new()
     }

@@ -13,6 +13,7 @@ use innkeep_types::{
 };
 use tokio::time::timeout;
 
+use super::options::chain;
 use super::{ContainerDriver, Unusable};
 use crate::driver::{Driver, Error, LaunchSpec};
 
@@ -66,13 +67,7 @@ fn trial() -> LaunchSpec {
 }
 
 fn unusable(error: &Error) -> Unusable {
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    Unusable { why, fix: DOCTOR.to_owned() }
+    Unusable { why: chain(error), fix: DOCTOR.to_owned() }
 }
 
 /// Returns the process that `parent`, which is in a process namespace of its own, calls `inside` and has started.

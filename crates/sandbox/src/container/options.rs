@@ -6,7 +6,7 @@ use std::path::Path;
 
 use innkeep_protocol::walls::Base;
 
-use super::cgroup::Missing;
+use super::cgroup::{self, Missing};
 
 /// How containers are made on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,26 @@ impl Unusable {
         }
     }
 
+    pub(super) fn limits(error: &cgroup::Error) -> Self {
+        Self {
+            why: format!("control groups cannot be used: {}", chain(error)),
+            fix: "see what is missing: innkeep doctor".to_owned(),
+        }
+    }
+
     pub(super) fn limit(missing: &Missing) -> Self {
         let fix = format!("{}; or do without limits: allow_missing_limits = true", missing.fix);
         Self { why: format!("{} of sandboxes cannot be limited here: {}", missing.what, missing.why), fix }
     }
+}
+
+/// Returns an error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
 }

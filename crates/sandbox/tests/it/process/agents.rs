@@ -128,13 +128,16 @@ async fn driver(directory: &std::path::Path, walled: bool) -> Arc<dyn Driver> {
     if !walled {
         return Arc::new(ProcessDriver::new(directory).unwrap());
     }
-    let options = innkeep_sandbox::ContainerOptions {
+    let options = innkeep_sandbox::container::ContainerOptions {
         base: innkeep_protocol::walls::Base::Host,
         allow_missing_limits: false,
         dns: Vec::new(),
     };
     Arc::new(
-        innkeep_sandbox::ContainerDriver::new(directory, options).await.map_err(|e| format!("{e} {}", e.fix)).unwrap(),
+        innkeep_sandbox::container::ContainerDriver::new(directory, options)
+            .await
+            .map_err(|e| format!("{e} {}", e.fix))
+            .unwrap(),
     )
 }
 

@@ -1,0 +1,168 @@
+//! What a host can and cannot do for containers, one finding at a time, each gap with what closes it.
+
+use std::fs;
+use std::path::Path;
+
+use super::cgroup::{Cgroups, Controller};
+use super::egress::Networks;
+use super::{ContainerDriver, ContainerOptions, PUBLIC_NETWORK};
+use crate::sys;
+
+/// One thing that this host can or cannot do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub what: &'static str,
+    /// Whether it is there.
+    pub state: FindingState,
+    /// What was seen.
+    pub detail: String,
+    /// What closes the gap, if there is one.
+    pub fix: Option<String>,
+}
+
+/// Whether the host can do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FindingState {
+    /// It can.
+    Good,
+    /// It can, with something weaker about it.
+    Weak,
+    /// It cannot.
+    Missing,
+}
+
+impl Finding {
+    fn good(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, state: FindingState::Good, detail: detail.into(), fix: None }
+    }
+
+    fn gap(what: &'static str, state: FindingState, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what, state, detail: detail.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// Looks at everything on this host that the driver needs; starts a sandbox in `data_dir`, and ends it.
+pub async fn examine(data_dir: &Path, options: &ContainerOptions) -> Vec<Finding> {
+    let mut findings = vec![user(), user_namespaces(), overlay()];
+    findings.extend(control_groups(data_dir, options.allow_missing_limits));
+    findings.extend([filters(), landlock(), network(options)]);
+    findings.push(sandbox(data_dir, options).await);
+    findings
+}
+
+fn user() -> Finding {
+    let what = "user";
+    if rustix::process::geteuid().is_root() {
+        return Finding::good(what, "root: every sandbox gets user ids of its own");
+    }
+    let detail = "an ordinary user: agent and sidecar are one user, and limits need delegation";
+    Finding::gap(
+        what,
+        FindingState::Weak,
+        detail,
+        "run the server as root, or read docs/operations.md on rootless servers",
+    )
+}
+
+/// Switches that distributions have against user namespaces: file, the value that forbids, and what to run.
+const SWITCHES: [(&str, &str, &str); 3] = [
+    ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for innkeep",
+    ),
+];
+
+fn user_namespaces() -> Finding {
+    let what = "user namespaces";
+    for (file, forbidding, fix) in SWITCHES {
+        let applies = !rustix::process::geteuid().is_root() || file.ends_with("max_user_namespaces");
+        if applies && fs::read_to_string(file).is_ok_and(|value| value.trim() == forbidding) {
+            return Finding::gap(what, FindingState::Missing, format!("{file} is {forbidding}"), fix);
+        }
+    }
+    if Path::new("/proc/self/ns/user").exists() {
+        Finding::good(what, "allowed")
+    } else {
+        Finding::gap(what, FindingState::Missing, "this kernel has none", "a kernel with CONFIG_USER_NS")
+    }
+}
+
+fn overlay() -> Finding {
+    let what = "overlay file system";
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
+        return Finding::good(what, "there");
+    }
+    // A module may be loaded on demand: the trial below decides.
+    Finding::gap(what, FindingState::Weak, "not loaded", "modprobe overlay")
+}
+
+fn control_groups(data_dir: &Path, may_lack: bool) -> Vec<Finding> {
+    let cgroups = Cgroups::find(data_dir);
+    let limits = [
+        (Controller::Memory, "limit of memory"),
+        (Controller::Cpu, "limit of processor time"),
+        (Controller::Processes, "limit of processes"),
+    ];
+    let finding = |(controller, what)| match cgroups.missing().iter().find(|missing| missing.what == controller) {
+        None => Finding::good(what, "by a control group"),
+        Some(missing) => {
+            let state = if may_lack { FindingState::Weak } else { FindingState::Missing };
+            Finding::gap(what, state, missing.why.clone(), missing.fix.clone())
+        }
+    };
+    limits.into_iter().map(finding).collect()
+}
+
+fn filters() -> Finding {
+    let what = "system-call filter";
+    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    if actions.split_ascii_whitespace().any(|action| action == "errno") {
+        Finding::good(what, "seccomp")
+    } else {
+        let fix = "a kernel with CONFIG_SECCOMP_FILTER";
+        Finding::gap(what, FindingState::Missing, "this kernel has no seccomp filters", fix)
+    }
+}
+
+/// The first version that confines signals and abstract sockets.
+const LANDLOCK_SCOPES: i64 = 6;
+
+fn landlock() -> Finding {
+    let what = "landlock";
+    match sys::landlock_version() {
+        Some(version) if version >= LANDLOCK_SCOPES => Finding::good(what, format!("version {version}")),
+        Some(version) => Finding::gap(
+            what,
+            FindingState::Weak,
+            format!("version {version} does not confine signals, which namespaces do here"),
+            "a kernel of 6.12 or newer",
+        ),
+        None => Finding::gap(
+            what,
+            FindingState::Weak,
+            "not enabled: the second wall around files is missing",
+            "add landlock to the kernel parameter lsm=, or a kernel of 5.13 or newer",
+        ),
+    }
+}
+
+fn network(options: &ContainerOptions) -> Finding {
+    let networks = Networks::find(rustix::process::geteuid().is_root(), &options.dns);
+    match networks.unavailable() {
+        None => Finding::good(PUBLIC_NETWORK, networks.way()),
+        Some((why, fix)) => Finding::gap(PUBLIC_NETWORK, FindingState::Missing, why, fix),
+    }
+}
+
+async fn sandbox(data_dir: &Path, options: &ContainerOptions) -> Finding {
+    let what = "a sandbox";
+    match ContainerDriver::new(data_dir, options.clone()).await {
+        Ok(_) => Finding::good(what, "started and ended"),
+        Err(unusable) => Finding::gap(what, FindingState::Missing, unusable.why, unusable.fix),
+    }
+}
