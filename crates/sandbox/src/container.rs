@@ -18,14 +18,14 @@ mod options;
 mod seccomp;
 
 use std::io;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, Resources, SandboxId, SystemClock, Tier};
-use std::os::fd::OwnedFd;
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
 use crate::local::{Ground, Local};
@@ -102,8 +102,11 @@ impl Walled {
     }
 
     /// Makes the control groups, as far as this host has some, and returns where the launcher enters them.
-    fn limit(&self, sandbox: &SandboxId, resources: &Resources) -> io::Result<Vec<std::path::PathBuf>> {
-        Ok(self.cgroups.create(sandbox, resources).map_err(io::Error::other)?.procs_files())
+    async fn limit(&self, sandbox: &SandboxId, resources: Resources) -> io::Result<Vec<PathBuf>> {
+        let (cgroups, sandbox) = (self.cgroups.clone(), sandbox.clone());
+        // Now and then the kernel takes 10 ms for it.
+        let made = tokio::task::spawn_blocking(move || cgroups.create(&sandbox, &resources)).await;
+        Ok(made.map_err(io::Error::other)?.map_err(io::Error::other)?.procs_files())
     }
 
     /// Tells whether no control group limits processes; then the kernel's limit per user does, inside of a namespace.
@@ -132,7 +135,7 @@ impl Ground for Walled {
         let id = &spec.sandbox;
         let failed = |what| move |source| Error::Host { sandbox: id.clone(), what, source };
         let first_id = self.assign_ids(&plan).map_err(failed("give it users of its own"))?;
-        let cgroups = self.limit(id, &spec.resources).map_err(failed("limit what it uses"))?;
+        let cgroups = self.limit(id, spec.resources).await.map_err(failed("limit what it uses"))?;
         let (network, resolv_conf) = match spec.egress {
             Egress::None => (innkeep_protocol::walls::Network::Loopback, None),
             Egress::Public => {

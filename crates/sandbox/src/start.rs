@@ -34,6 +34,9 @@ impl Failure {
     fn exited(facts: &ExitFacts) -> Self {
         let message = match (facts.cause, &facts.detail) {
             (ExitCause::NotReady, Some(detail)) => detail.clone(),
+            (ExitCause::OutOfMemory, _) => {
+                "The agent ran out of memory before it was ready; give it more with the setting memory_mib".to_owned()
+            }
             (ExitCause::NotReady, None) => "The agent did not become ready in time".to_owned(),
             _ => format!("The agent ended with {} before it was ready", facts.exit),
         };
