@@ -77,6 +77,8 @@ struct Walled {
     ids: Option<Ids>,
     cgroups: Cgroups,
     networks: Networks,
+    /// Compiled once.
+    filters: Vec<Vec<u64>>,
 }
 
 impl Walled {
@@ -88,7 +90,7 @@ impl Walled {
         cgroups.prepare().map_err(|error| Unusable::limits(&error))?;
         let is_root = rustix::process::geteuid().is_root();
         let networks = Networks::find(is_root, &options.dns);
-        Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks })
+        Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks, filters: seccomp::filters() })
     }
 
     /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
@@ -155,7 +157,7 @@ impl Ground for Walled {
             processes: self.lacks(Controller::Processes).then_some(spec.resources.processes.into()),
             cgroups,
             network,
-            seccomp: seccomp::filters(),
+            seccomp: self.filters.clone(),
         };
         Ok(LaunchPlan {
             argv: guest.argv,

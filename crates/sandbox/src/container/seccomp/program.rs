@@ -1,8 +1,8 @@
 //! From rules to a program of classic BPF, as seccomp(2) takes it.
 //!
-//! A binary search over runs of numbers that share a rule: some 200 instructions. A chain of comparisons, as seccompiler makes
+//! A binary search over runs of numbers that share a rule: some 250 instructions. A chain of comparisons, as seccompiler makes
 //! it, has 1,700; the kernel walks it for every number that there is when it is installed (it remembers what is allowed whatever
-//! the arguments are), and again in every call that it cannot remember. Measured: 0.64 ms for installing the chain, 0.04 ms for
+//! the arguments are), and again in every call that it cannot remember. Measured: 0.65 ms for installing the chain, 0.05 ms for
 //! the search.
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ const PROBE: &str = include_str!("probe.py");
 const PROGRAM: &str = include_str!("program.py");
 
 /// Runs a program under the filters; none, with a printed reason, when this host lacks it.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 fn confined(program: &str, arguments: &[&str], directory: &Path) -> Option<Output> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("HOME", directory).env("GIT_CONFIG_NOSYSTEM", "1");
