@@ -26,6 +26,9 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &[PYTHON, "-c", "import ensurepip, venv"], packages: &["python3", "python3-venv"] },
     Need { check: &["openssl", "version"], packages: &["openssl"] },
     Need { check: &["unshare", "--version"], packages: &["util-linux", "mount"] },
+    Need { check: &["/usr/sbin/nft", "--version"], packages: &["nftables"] },
+    Need { check: &["ip", "-V"], packages: &["iproute2"] },
+    Need { check: &["pasta", "--version"], packages: &["passt"] },
     Need { check: &["node", "--version"], packages: &["nodejs"] },
     Need { check: &["npm", "--version"], packages: &["npm"] },
 ];

@@ -14,6 +14,7 @@ mod examine;
 mod guest;
 mod host;
 mod ids;
+mod network;
 mod options;
 mod seccomp;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
-use innkeep_protocol::walls::{Base, Walls};
+use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, Resources, SandboxId, SystemClock, Tier};
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
@@ -34,6 +35,7 @@ use egress::Networks;
 pub use examine::{Finding, FindingState, examine};
 use guest::Guest;
 use ids::Ids;
+use network::Unavailable;
 pub use options::{ContainerOptions, Unusable};
 
 /// [`Finding::what`] of whether agents can reach the public network.
@@ -67,6 +69,10 @@ impl Driver for ContainerDriver {
     async fn adopt(&self) -> Result<Adopted, Error> {
         self.0.adopt().await
     }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
 }
 
 /// What stands around every sandbox.
@@ -88,8 +94,8 @@ impl Walled {
             return Err(Unusable::limit(missing));
         }
         cgroups.prepare().map_err(|error| Unusable::limits(&error))?;
+        let networks = Networks::find(&options.dns);
         let is_root = rustix::process::geteuid().is_root();
-        let networks = Networks::find(is_root, &options.dns);
         Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks, filters: seccomp::filters() })
     }
 
@@ -139,10 +145,8 @@ impl Ground for Walled {
         let first_id = self.assign_ids(&plan).map_err(failed("give it users of its own"))?;
         let cgroups = self.limit(id, spec.resources).await.map_err(failed("limit what it uses"))?;
         let (network, resolv_conf) = match spec.egress {
-            Egress::None => (innkeep_protocol::walls::Network::Loopback, None),
-            Egress::Public => {
-                self.networks.open(id, &plan.directory).await.map_err(failed("connect it to the network"))?
-            }
+            Egress::None => (Network::Loopback, String::new()),
+            Egress::Public => self.networks.open(id, &plan.directory).await.map_err(|error| no_network(id, error))?,
         };
         let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base);
         let walls = Walls {
@@ -204,5 +208,18 @@ impl Ground for Walled {
 
     fn found(&self) -> Vec<SandboxId> {
         self.cgroups.found()
+    }
+
+    async fn close(&self) {
+        self.networks.shutdown().await;
+    }
+}
+
+fn no_network(sandbox: &SandboxId, error: egress::Error) -> Error {
+    match error {
+        egress::Error::Nowhere(Unavailable { why, fix }) => Error::NoNetwork { why, fix },
+        error => {
+            Error::Host { sandbox: sandbox.clone(), what: "connect it to the network", source: io::Error::other(error) }
+        }
     }
 }

@@ -72,6 +72,14 @@ pub enum Error {
         /// Its words.
         message: String,
     },
+    /// The network that the agent shall have is not to be had.
+    #[error("the public network cannot be given to sandboxes here: {why}")]
+    NoNetwork {
+        /// What is missing.
+        why: String,
+        /// What closes the gap.
+        fix: String,
+    },
     /// The agent's program could not be started at all.
     #[error("agent could not be started: {message}")]
     Agent {
@@ -99,6 +107,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Host { .. } | Self::Launcher { .. } => ErrorKind::Internal,
+            Self::NoNetwork { .. } => ErrorKind::Unavailable,
             Self::Agent { .. } | Self::Refused { .. } | Self::Link { .. } => ErrorKind::Agent,
         }
     }
@@ -125,6 +134,9 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the sandboxes of a server before this one, and removes what is left of dead ones.
     async fn adopt(&self) -> Result<Adopted, Error>;
+
+    /// Takes down what sandboxes share on this host, as far as none is left that needs it. Last of all.
+    async fn close(&self) {}
 }
 
 /// One running sandbox.

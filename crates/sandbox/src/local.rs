@@ -64,6 +64,9 @@ pub(crate) trait Ground: fmt::Debug + Send + Sync + 'static {
 
     /// Returns sandboxes that left something outside of their directory.
     fn found(&self) -> Vec<SandboxId>;
+
+    /// Takes down what all of them share, as far as none is left that needs it.
+    async fn close(&self) {}
 }
 
 /// A driver of this machine. Dropping it lets go of its sandboxes; they live on.
@@ -229,6 +232,10 @@ impl<G: Ground> Driver for Local<G> {
             }
         }
         Ok(adopted)
+    }
+
+    async fn close(&self) {
+        self.ground.close().await;
     }
 }
 

@@ -26,6 +26,10 @@ impl Failure {
     pub(crate) fn from_driver(error: driver::Error) -> Self {
         let message = match &error {
             driver::Error::Agent { message } => format!("The agent could not be started: {message}"),
+            driver::Error::NoNetwork { why, fix } => format!(
+                "The public network cannot be given to sandboxes on this host: {why}. Next: {fix}; or deploy an agent that needs \
+                 none with `--set egress=none`."
+            ),
             _ => "The sandbox could not be started".to_owned(),
         };
         Self { message, exit: None, log_tail: Vec::new(), source: Some(Arc::new(error)) }

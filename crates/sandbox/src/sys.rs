@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use hyper::rt::ReadBufCursor;
 use rustix::net::RecvFlags;
+use rustix::thread::UnshareFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -34,4 +35,11 @@ pub(crate) fn landlock_version() -> Option<i64> {
     // JUSTIFICATION: one number is not worth the crate that the sidecar uses.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, 1) };
     (version > 0).then_some(version)
+}
+
+/// Puts the calling thread, and no other, into a new network namespace. Threads that it starts from then on are there too.
+pub(crate) fn enter_new_network() -> io::Result<()> {
+    // SAFETY: only the network namespace is unshared: no memory, descriptor or file system state that other threads rely on.
+    // JUSTIFICATION: rustix has no safe call for it, because other flags of `unshare` are not safe.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?)
 }

@@ -1,37 +1,113 @@
-//! Which way sandboxes of this host reach the public network, if there is one.
+//! Which way sandboxes of this host reach the public network, if there is one, and the networks that they have.
 
-use std::io;
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use innkeep_protocol::walls::Network;
 use innkeep_types::SandboxId;
+use parking_lot::Mutex;
+use tracing::warn;
+
+use super::network::attachment::Attachment;
+use super::network::pasta::Pasta;
+use super::network::public::PublicNetwork;
+use super::network::{self, Unavailable};
+
+/// Where programs of the system are.
+const PROGRAMS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin"];
 
 /// The networks of all sandboxes.
 #[derive(Debug)]
-pub(super) struct Networks {}
+pub(super) struct Networks {
+    way: Way,
+    /// Of sandboxes that this server started.
+    open: Mutex<HashMap<SandboxId, Attachment>>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Links(PublicNetwork),
+    Program(Pasta),
+    Nowhere(Unavailable),
+}
+
+/// Why a sandbox got no network.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("the public network is not to be had on this host: {}", .0.why)]
+    Nowhere(Unavailable),
+    #[error(transparent)]
+    Links(#[from] network::Error),
+    #[error("pasta cannot be used")]
+    Program(#[from] std::io::Error),
+}
 
 impl Networks {
-    pub(super) fn find(_is_root: bool, _dns: &[IpAddr]) -> Self {
-        Self {}
+    /// Looks for a way. Blocks for some ten milliseconds.
+    pub(super) fn find(dns: &[IpAddr]) -> Self {
+        let way = if rustix::process::geteuid().is_root() {
+            PublicNetwork::new(dns).map_or_else(Way::Nowhere, Way::Links)
+        } else {
+            Pasta::find(&PROGRAMS.map(PathBuf::from), dns).map_or_else(Way::Nowhere, Way::Program)
+        };
+        Self { way, open: Mutex::default() }
     }
 
-    /// Returns which way it is.
-    pub(super) fn way(&self) -> &'static str {
-        "nothing"
+    /// Returns which way it is, or why there is none.
+    pub(super) fn way(&self) -> Result<&'static str, &Unavailable> {
+        match &self.way {
+            Way::Links(_) => Ok("links and a packet filter"),
+            Way::Program(_) => Ok("pasta"),
+            Way::Nowhere(unavailable) => Err(unavailable),
+        }
     }
 
-    pub(super) fn unavailable(&self) -> Option<(String, String)> {
-        None
-    }
-
+    /// Returns what is weaker than it may seem, one sentence each.
     pub(super) fn caveats(&self) -> Vec<String> {
-        Vec::new()
+        match &self.way {
+            Way::Links(network) => network.caveats().to_vec(),
+            Way::Program(_) => vec![
+                "Rootless network: routes inside are its only wall, and there is no packet filter behind them."
+                    .to_owned(),
+            ],
+            Way::Nowhere(Unavailable { why, fix }) => {
+                vec![format!("Runtimes with egress `public` cannot start: {why}; {fix}.")]
+            }
+        }
     }
 
-    pub(super) async fn open(&self, _: &SandboxId, _: &Path) -> io::Result<(Network, Option<String>)> {
-        Ok((Network::Loopback, None))
+    /// Makes the network of a sandbox. Also returns its `/etc/resolv.conf`.
+    pub(super) async fn open(&self, sandbox: &SandboxId, directory: &Path) -> Result<(Network, String), Error> {
+        match &self.way {
+            Way::Links(network) => {
+                let attachment = network.open(sandbox).await?;
+                let (path, resolv_conf) = (attachment.path(), attachment.resolv_conf());
+                self.open.lock().insert(sandbox.clone(), attachment);
+                Ok((Network::Join(path), resolv_conf))
+            }
+            Way::Program(pasta) => Ok(pasta.plan(directory)?),
+            Way::Nowhere(unavailable) => Err(Error::Nowhere(unavailable.clone())),
+        }
     }
 
-    pub(super) async fn close(&self, _: &SandboxId, _: &Path) {}
+    /// Leaves nothing of a sandbox's network.
+    pub(super) async fn close(&self, sandbox: &SandboxId, directory: &Path) {
+        let attachment = self.open.lock().remove(sandbox);
+        if let Some(attachment) = attachment {
+            attachment.release();
+        }
+        if let Way::Program(_) = self.way
+            && let Err(error) = Pasta::end(directory).await
+        {
+            warn!(sandbox.id = %sandbox, "the network of sandbox {sandbox} could not be taken down: {error}");
+        }
+    }
+
+    /// Takes down what all of them share, once nothing needs it.
+    pub(super) async fn shutdown(&self) {
+        if let Way::Links(network) = &self.way {
+            network.shutdown().await;
+        }
+    }
 }

@@ -152,10 +152,9 @@ fn landlock() -> Finding {
 }
 
 fn network(options: &ContainerOptions) -> Finding {
-    let networks = Networks::find(rustix::process::geteuid().is_root(), &options.dns);
-    match networks.unavailable() {
-        None => Finding::good(PUBLIC_NETWORK, networks.way()),
-        Some((why, fix)) => Finding::gap(PUBLIC_NETWORK, FindingState::Missing, why, fix),
+    match Networks::find(&options.dns).way() {
+        Ok(way) => Finding::good(PUBLIC_NETWORK, format!("by {way}")),
+        Err(missing) => Finding::gap(PUBLIC_NETWORK, FindingState::Missing, missing.why.clone(), missing.fix.clone()),
     }
 }
 

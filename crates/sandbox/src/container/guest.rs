@@ -79,12 +79,12 @@ fn installation(program: &Path, mounts: &[Mount]) -> Option<Mount> {
 }
 
 /// Returns the files that the root has of its own.
-pub(super) fn files(base: &Base, hostname: &str, resolv_conf: Option<String>) -> BTreeMap<PathBuf, String> {
+pub(super) fn files(base: &Base, hostname: &str, resolv_conf: String) -> BTreeMap<PathBuf, String> {
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n");
     let mut files = BTreeMap::from([
         (PathBuf::from("/etc/hosts"), hosts),
         (PathBuf::from("/etc/hostname"), format!("{hostname}\n")),
-        (PathBuf::from("/etc/resolv.conf"), resolv_conf.unwrap_or_default()),
+        (PathBuf::from("/etc/resolv.conf"), resolv_conf),
     ]);
     // A tree has its own.
     if *base == Base::Host {

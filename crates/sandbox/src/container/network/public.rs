@@ -1,0 +1,179 @@
+//! `public` as root: a namespace with a pair of links for each sandbox, behind the host's own address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use innkeep_types::SandboxId;
+use parking_lot::Mutex;
+
+use super::attachment::{Attachment, Leaving};
+use super::link::{SLOTS, Slot};
+use super::namespace::{Namespace, disable_ipv6};
+use super::netlink::Netlink;
+use super::wall::{self, Host, Wall};
+use super::{Error, Unavailable, dns};
+
+/// Where servers of one host keep each other's locks.
+const LOCKS: &str = "/run/innkeep";
+
+/// How long the kernel may take to remove links. Measured: 50 ms, half a second on a busy machine.
+const DEPARTURE: Duration = Duration::from_secs(5);
+
+/// The kernel can tell of it only through a queue that may overflow, and this is asked once in a server's life.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Makes the networks of sandboxes in the network namespace that this process runs in.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicNetwork {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    nameservers: Vec<Ipv4Addr>,
+    host: Host,
+    /// Raised when the first sandbox needs it: a server whose sandboxes have no network leaves the host as it is.
+    wall: Mutex<Option<Wall>>,
+    turn: AtomicU16,
+    leaving: Leaving,
+    caveats: Vec<String>,
+}
+
+impl PublicNetwork {
+    /// Finds out whether sandboxes can have a network here, and removes what a server before this one left. `dns` are nameservers
+    /// to use in place of the host's; the host's are read now, once. Blocks for some ten milliseconds.
+    ///
+    /// # Errors
+    /// What is missing, and what to do about it.
+    pub(crate) fn new(dns: &[IpAddr]) -> Result<Self, Unavailable> {
+        Self::with_locks(dns, Path::new(LOCKS))
+    }
+
+    pub(super) fn with_locks(dns: &[IpAddr], locks: &Path) -> Result<Self, Unavailable> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Unavailable::new(
+                "links to sandboxes are root's to make",
+                "run the server as root, or use pasta",
+            ));
+        }
+        let nameservers = dns::nameservers(dns)?;
+        let host = Host::find(locks, nameservers.clone())?;
+        let refused = |what: &str, error: &dyn std::error::Error| {
+            Unavailable::new(
+                format!("{what}: {error}"),
+                "run the server with CAP_NET_ADMIN and CAP_SYS_ADMIN on a kernel with nf_tables and veth",
+            )
+        };
+        let caveats = host.obstacles().map_err(|error| refused("the packet filter cannot be used", &error))?;
+        host.lower(None).map_err(|error| refused("an old packet filter could not be removed", &error))?;
+        Namespace::new().map_err(|error| refused("no network namespace can be made", &error))?;
+        // Servers side by side begin at different places, and so meet less.
+        let turn = u16::try_from(std::process::id() % u32::from(SLOTS)).unwrap_or_default();
+        let shared = Shared {
+            nameservers,
+            host,
+            wall: Mutex::new(None),
+            turn: AtomicU16::new(turn),
+            leaving: Leaving::default(),
+            caveats,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Returns what may stand in the way of sandboxes' packets, one sentence each.
+    pub(crate) fn caveats(&self) -> &[String] {
+        &self.shared.caveats
+    }
+
+    /// Makes a network for a sandbox, ready to be joined. The first one takes longer: it loads the packet filter.
+    ///
+    /// # Errors
+    /// When the host refuses; nothing of the network remains.
+    ///
+    /// # Cancel safety
+    /// A network that is made in vain goes by itself.
+    pub(crate) async fn open(&self, sandbox: &SandboxId) -> Result<Attachment, Error> {
+        let (shared, sandbox) = (self.shared.clone(), sandbox.clone());
+        let opened = tokio::task::spawn_blocking(move || shared.open(&sandbox)).await;
+        opened.map_err(|error| Error::Wall { what: "wait for the thread", source: error.into() }).flatten()
+    }
+
+    /// Takes down what no server and no sandbox needs any more: the packet filter, and the forwarding that was switched on for it.
+    /// Networks that are released after this leave the packet filter behind, for the next server.
+    pub(crate) async fn shutdown(&self) {
+        self.shared.departure().await;
+        let shared = self.shared.clone();
+        let lowered = tokio::task::spawn_blocking(move || shared.host.lower(shared.wall.lock().take())).await;
+        let lowered = lowered.map_err(io::Error::other).and_then(|lowered| lowered.map_err(io::Error::other));
+        if let Err(error) = lowered {
+            tracing::warn!(error = ?error, "the packet filter of sandboxes stays: {error}");
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until the links of the networks that were released are gone, within reason.
+    async fn departure(&self) {
+        let gone = || wall::links().is_ok_and(|links| links.is_disjoint(&self.leaving.lock()));
+        let all_gone = async {
+            while !gone() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(DEPARTURE, all_gone).await.is_err() {
+            tracing::warn!("links of ended sandboxes are still there after {DEPARTURE:?}");
+        }
+    }
+
+    fn open(&self, sandbox: &SandboxId) -> Result<Attachment, Error> {
+        let refused = |what| move |source| Error::Kernel { sandbox: sandbox.clone(), what, source };
+        self.stand()?;
+        let mut namespace = Namespace::new().map_err(refused("make a namespace"))?;
+        let mut host = Netlink::open().map_err(refused("speak to the kernel"))?;
+        let slot = self.take_slot(&mut host, &namespace, sandbox)?;
+        disable_ipv6(&format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", slot.name()))
+            .map_err(refused("switch off IPv6"))?;
+        host.carry_out(slot.ready_host(&format!("innkeep {sandbox}"))).map_err(refused("ready the host's link"))?;
+        namespace
+            .netlink
+            .carry_out(slot.ready_inside(&self.nameservers))
+            .map_err(refused("ready the sandbox's link"))?;
+        let (nameservers, leaving) = (self.nameservers.clone(), self.leaving.clone());
+        Ok(Attachment { namespace: namespace.file, slot, nameservers, leaving })
+    }
+
+    /// Makes sure that the packet filter stands before there is a link that it is for.
+    fn stand(&self) -> Result<(), Error> {
+        let mut wall = self.wall.lock();
+        match &*wall {
+            Some(wall) => self.host.keep_up(wall),
+            None => {
+                *wall = Some(self.host.raise()?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the links of the next slot that nobody has: neither this server nor another one.
+    fn take_slot(&self, host: &mut Netlink, namespace: &Namespace, sandbox: &SandboxId) -> Result<Slot, Error> {
+        for _ in 0..SLOTS {
+            let slot = Slot::nth(self.turn.fetch_add(1, Ordering::Relaxed));
+            match host.carry_out(slot.create(namespace.file.as_fd())) {
+                Ok(()) => {
+                    self.leaving.lock().remove(&slot.name());
+                    return Ok(slot);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    return Err(Error::Kernel { sandbox: sandbox.clone(), what: "make the links", source });
+                }
+            }
+        }
+        Err(Error::Full)
+    }
+}
