@@ -1,6 +1,8 @@
 //! Who is calling, and may they. Pure: keys, time and the body's digest are handed in; nothing here reads the store.
 
+mod operator_token;
 mod sha256;
 pub mod sigv4;
 
+pub use operator_token::OperatorToken;
 pub use sha256::{Digest, digest};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{backup, deploy, dev, env, invoke, logs, serve, sessions, status};
+use crate::{backup, deploy, dev, doctor, env, invoke, logs, serve, sessions, status};
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
 #[derive(Debug, Parser)]
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Status(status::Status),
     Logs(logs::Logs),
     Env(env::Env),
+    Doctor(doctor::Doctor),
     Backup(backup::Backup),
     Restore(backup::Restore),
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use innkeep_server::BackupError;
+use innkeep_server::{BackupError, Purpose};
 use serde_json::json;
 
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub(crate) struct Restore {
 
 impl Backup {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let data_dir = serve::load(context, None)?.data_dir;
+        let data_dir = serve::load(context, Purpose::Serve, None)?.data_dir;
         let bytes = innkeep_server::backup(&data_dir, &self.file).await.map_err(failed)?;
         let file = self.file.display();
         if context.out.json {

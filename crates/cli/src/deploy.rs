@@ -30,8 +30,8 @@ pub(crate) struct Deploy {
     /// Set an environment variable of the agent (K=V), or remove one (K-); the others are kept
     #[arg(long = "env", value_name = "K=V", value_parser = environment_change)]
     environment: Vec<EnvironmentChange>,
-    /// Set one of Innkeep's own settings (KEY=VALUE): health, header_aliases, start_timeout_secs; or leave it to innkeep.toml
-    /// and the defaults again (KEY-); the others are kept
+    /// Set one of Innkeep's own settings (KEY=VALUE): health, header_aliases, start_timeout_secs, isolation, egress, memory_mib,
+    /// cpu_millis, processes, open_files, disk_mib; or leave it to innkeep.toml and the defaults again (KEY-); the others are kept
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// How the agent is spoken to [default: HTTP, or as before]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use http::{HeaderMap, HeaderValue};
 use innkeep_sdk::{Client, Invocation};
-use innkeep_server::{Error, Isolation, Server};
+use innkeep_server::{Error, Purpose, Server};
 use innkeep_types::{EndpointName, SessionId, limits};
 
 use crate::context::Context;
@@ -91,12 +91,9 @@ async fn find_or_start(context: &Context, listen: Option<SocketAddr>) -> Result<
         // None runs here, or what it left behind is of no use.
         _ => {}
     }
-    let mut config = serve::load(context, None)?;
+    let mut config = serve::load(context, Purpose::Develop, None)?;
     config.listen = listen.unwrap_or(config.listen);
     config.shutdown_grace_secs = config.shutdown_grace_secs.min(GRACE.as_secs());
-    if config.isolation == Isolation::Auto && config.listen.ip().is_loopback() {
-        config.isolation = Isolation::Process;
-    }
     if context.environment.get("INNKEEP_LOG").is_none() {
         "warn".clone_into(&mut config.log);
     }

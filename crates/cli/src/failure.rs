@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub(crate) enum Code {
     /// The reader of standard output went away: nothing failed.
     ReaderGone,
+    /// What the command printed says it already.
+    Shown,
     Failed,
     Usage,
     NotFound,
@@ -25,7 +27,7 @@ impl Code {
     pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::ReaderGone => 0,
-            Self::Failed => 1,
+            Self::Shown | Self::Failed => 1,
             Self::Usage => 2,
             Self::NotFound => 3,
             Self::NotAuthorised => 4,
@@ -39,7 +41,7 @@ impl Code {
     fn as_str(self) -> &'static str {
         match self {
             Self::ReaderGone => "reader_gone",
-            Self::Failed => "failed",
+            Self::Shown | Self::Failed => "failed",
             Self::Usage => "usage",
             Self::NotFound => "not_found",
             Self::NotAuthorised => "not_authorised",

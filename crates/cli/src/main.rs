@@ -6,6 +6,7 @@ mod context;
 mod credentials;
 mod deploy;
 mod dev;
+mod doctor;
 mod env;
 mod environment;
 mod failure;
@@ -81,6 +82,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,
             Command::Status(status) => Box::pin(status.run(&context)).await,
             Command::Logs(logs) => Box::pin(logs.run(&context)).await,
+            Command::Doctor(doctor) => Box::pin(doctor.run(&context)).await,
             Command::Env(env) => env.run(&context),
             Command::Backup(backup) => backup.run(&context).await,
             Command::Restore(restore) => restore.run(&context).await,

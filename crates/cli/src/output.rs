@@ -76,7 +76,7 @@ impl Output {
 
     /// Tells people, or a program, why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
-        if failure.code == Code::ReaderGone {
+        if matches!(failure.code, Code::ReaderGone | Code::Shown) {
             return;
         }
         if self.json {

@@ -252,6 +252,7 @@ fn update_request(plan: &Plan, artifact: &UploadedArtifact, current: GetAgentRun
         environment_variables: environment(current.environment_variables, &plan.environment),
         metadata_configuration: current.metadata_configuration,
         platform_version: current.platform_version,
+        resource_configurations: current.resource_configurations,
         ..AgentRuntimeRequest::default()
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use innkeep_server::{Config, ConfigError, Error, Isolation, Server};
+use innkeep_server::{Config, ConfigError, Error, Isolation, Purpose, Server};
 use serde_json::json;
 
 use crate::context::Context;
@@ -25,7 +25,7 @@ pub(crate) struct Serve {
     /// Where to listen [default: 127.0.0.1:7080]; port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<SocketAddr>,
-    /// How sessions are kept apart: auto, the strongest that this host can do, or process, not at all
+    /// How sessions are kept apart: auto, the strongest that this host can do; container; or process, not at all
     #[arg(long, value_name = "TIER")]
     isolation: Option<Isolation>,
     /// Print the effective settings as a settings file, and do nothing
@@ -35,7 +35,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut config = load(context, self.config.as_deref())?;
+        let mut config = load(context, Purpose::Serve, self.config.as_deref())?;
         config.listen = self.listen.unwrap_or(config.listen);
         config.isolation = self.isolation.unwrap_or(config.isolation);
         if self.print_config {
@@ -62,9 +62,10 @@ pub(crate) fn listen_address(s: &str) -> Result<SocketAddr, String> {
 }
 
 /// Returns the settings without flags.
-pub(crate) fn load(context: &Context, file: Option<&std::path::Path>) -> Result<Config, Failure> {
+pub(crate) fn load(context: &Context, purpose: Purpose, file: Option<&std::path::Path>) -> Result<Config, Failure> {
     let variables = context.environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let mut config = Config::load(&context.data_dir, file, variables).map_err(|error| failure(&error.into()))?;
+    let loaded = Config::load(purpose, &context.data_dir, file, variables);
+    let mut config = loaded.map_err(|error| failure(&error.into()))?;
     if context.data_dir_is_named {
         config.data_dir.clone_from(&context.data_dir);
     }
@@ -87,10 +88,10 @@ pub(crate) async fn shutdown(out: Output, server: Server, drain: Duration, signa
 /// Returns why the server did not start.
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
-        Error::NoIsolation | Error::Config(ConfigError::PlainHttp(_) | ConfigError::Unknown { .. }) => Code::Usage,
+        Error::Config(ConfigError::PlainHttp(_) | ConfigError::Unknown { .. }) => Code::Usage,
         _ => Code::Failed,
     };
-    Failure { cause: failure::root_cause(error), ..Failure::new(code, error.to_string()) }
+    Failure { cause: failure::root_cause(error), fix: error.fix(), ..Failure::new(code, error.to_string()) }
 }
 
 fn print(out: Output, config: &Config) -> Result<(), Failure> {

@@ -181,12 +181,11 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
         ("reason", session.stop.as_ref().map(reason)),
         ("agent ended", session.exit.map(|exit| exit.to_string())),
     ];
+    let line = |name: &str, value: &str| out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<16}"))));
     for (name, value) in rows {
-        if let Some(value) = value {
-            out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<16}"))))?;
-        }
+        value.map_or(Ok(()), |value| line(name, &value))?;
     }
-    Ok(())
+    session.caveats.iter().try_for_each(|caveat| line("weaker", caveat))
 }
 
 async fn stop(client: &Client, out: Output, which: Stop, kill: bool) -> Result<(), Failure> {

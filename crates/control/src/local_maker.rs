@@ -8,7 +8,7 @@ use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::VersionRecord;
 use innkeep_types::{
-    AccountId, ArtifactDigest, EndpointName, ErrorKind, Region, RuntimeArn, RuntimeVersion, StopReason,
+    AccountId, ArtifactDigest, Egress, EndpointName, ErrorKind, Region, RuntimeArn, RuntimeVersion, StopReason,
 };
 
 use crate::maker::{MakeFailed, Maker};
@@ -24,6 +24,8 @@ pub struct LocalMaker {
     pub region: Region,
     /// The account in ARNs.
     pub account: AccountId,
+    /// How far agents reach whose runtime does not say.
+    pub egress: Egress,
 }
 
 #[async_trait]
@@ -33,12 +35,16 @@ impl Maker for LocalMaker {
         let bundle = prepared.map_err(|error| failed(version, &error, error.kind()))?;
         let digest = bundle.digest.clone();
         let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
-        let deployment = Deployment::new(arn, EndpointName::default_endpoint(), version, Arc::new(bundle));
+        let deployment = Deployment::new(arn, EndpointName::default_endpoint(), version, Arc::new(bundle), self.egress);
         match self.registry.boot_once(&deployment).await {
             Ok(()) => Ok(digest),
             Err(innkeep_sandbox::Error::ShuttingDown) => Err(MakeFailed::ShuttingDown),
             Err(innkeep_sandbox::Error::StartFailed { message, log_tail, .. }) => {
                 Err(MakeFailed::Failed { reason: message, log: log_tail })
+            }
+            // Nobody's defect, and what to do about it is the deployer's to know.
+            Err(error @ innkeep_sandbox::Error::TierTooWeak { .. }) => {
+                Err(MakeFailed::Failed { reason: error.to_string(), log: Vec::new() })
             }
             Err(error) => Err(failed(version, &error, error.kind())),
         }

@@ -9,6 +9,7 @@ mod configuration;
 mod environment;
 mod lifecycle;
 mod protocol;
+mod resources;
 mod settings;
 mod target;
 mod violations;

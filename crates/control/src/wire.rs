@@ -3,7 +3,7 @@
 use innkeep_protocol::control::{
     AgentRuntime, AgentRuntimeAccepted, AgentRuntimeArtifact, AgentRuntimeEndpoint, Code, CodeConfiguration,
     ContainerConfiguration, GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration,
-    ProtocolConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
+    ProtocolConfiguration, ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
 };
 use innkeep_store::{EndpointRecord, VersionRecord};
 use innkeep_types::{Artifact, Lifecycle, NetworkMode, Protocol, RuntimeArn, ServerProtocol};
@@ -44,6 +44,7 @@ pub(crate) fn agent_runtime(arn: &RuntimeArn, record: VersionRecord) -> GetAgent
         protocol_configuration: protocol(config.protocol),
         environment_variables: config.environment,
         metadata_configuration: Some(RuntimeMetadataConfiguration { require_mmds_v2: Some(true) }),
+        resource_configurations: config.minimum_memory_mib.map(resources),
         platform_version: config.platform_version.or_else(|| Some(PLATFORM_VERSION.to_owned())),
     }
 }
@@ -115,6 +116,10 @@ fn lifecycle(lifecycle: Lifecycle) -> LifecycleConfiguration {
 fn network(mode: NetworkMode) -> NetworkConfiguration {
     let NetworkMode::Public = mode;
     NetworkConfiguration { network_mode: Some("PUBLIC".to_owned()), network_mode_config: None }
+}
+
+fn resources(minimum_memory_mib: u32) -> Vec<ResourceConfiguration> {
+    vec![ResourceConfiguration { minimum_memory_in_mib: Some(minimum_memory_mib.into()) }]
 }
 
 /// Only what the caller named is shown.

@@ -53,7 +53,7 @@ pub struct AgentRuntimeRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_ports: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource_configurations: Option<Value>,
+    pub resource_configurations: Option<Vec<ResourceConfiguration>>,
 }
 
 /// What to run: exactly one member.
@@ -145,6 +145,14 @@ pub struct LifecycleConfiguration {
     pub max_lifetime: Option<i64>,
 }
 
+/// What a session has at least.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the members are the model's own")]
+pub struct ResourceConfiguration {
+    #[serde(rename = "minimumMemoryInMiB", skip_serializing_if = "Option::is_none")]
+    pub minimum_memory_in_mib: Option<i64>,
+}
+
 /// Whether instance metadata must be asked for with a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the members are the model's own")]
@@ -209,6 +217,8 @@ pub struct GetAgentRuntimeResponse {
     pub metadata_configuration: Option<RuntimeMetadataConfiguration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_configurations: Option<Vec<ResourceConfiguration>>,
 }
 
 /// Answer to DeleteAgentRuntime.

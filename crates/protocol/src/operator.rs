@@ -42,6 +42,9 @@ pub struct SessionView {
     pub state: String,
     /// The tier that the sandbox got.
     pub tier: Tier,
+    /// What is weaker about it than users may expect, one sentence each. Only while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// When the present, or last, sandbox was started.
     pub started_at: String,
     /// When it became ready.

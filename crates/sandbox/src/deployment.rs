@@ -9,8 +9,8 @@ use innkeep_protocol::agent_environment;
 use innkeep_store::VersionRecord;
 use innkeep_types::lifecycle::Rules;
 use innkeep_types::{
-    Egress, EndpointName, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion, SandboxId, SessionId,
-    SessionKey, Settings, UnixMillis, limits,
+    Egress, EndpointName, Lifecycle, Protocol, Resources, RuntimeArn, RuntimeName, RuntimeVersion, SandboxId,
+    SessionId, SessionKey, Settings, UnixMillis, limits,
 };
 
 use crate::driver::LaunchSpec;
@@ -34,16 +34,28 @@ pub struct Deployment {
     pub settings: Settings,
     /// The agent's environment: the bundle's, under the contract's, under the version's own variables.
     pub environment: BTreeMap<String, String>,
+    /// What a sandbox may use.
+    pub resources: Resources,
+    /// How far its agents reach.
+    pub egress: Egress,
     /// What to run.
     pub bundle: Arc<Bundle>,
 }
 
 impl Deployment {
-    /// Returns the deployment of a version as stored. Later sources win: bundle, contract, the version's own variables.
-    pub fn new(arn: RuntimeArn, endpoint: EndpointName, version: &VersionRecord, bundle: Arc<Bundle>) -> Self {
+    /// Returns the deployment of a version as stored. Later sources win: bundle, contract, the version's own variables. `egress` is
+    /// for versions that do not say.
+    pub fn new(
+        arn: RuntimeArn,
+        endpoint: EndpointName,
+        version: &VersionRecord,
+        bundle: Arc<Bundle>,
+        egress: Egress,
+    ) -> Self {
         let mut environment = bundle.environment.clone();
         environment.extend(agent_environment::contract(&arn, &version.name, &endpoint));
         environment.extend(version.config.environment.clone());
+        let settings = version.settings.clone().or(&bundle.settings);
         Self {
             arn,
             name: version.name.clone(),
@@ -51,7 +63,9 @@ impl Deployment {
             endpoint,
             lifecycle: version.config.lifecycle,
             protocol: version.config.protocol.clone(),
-            settings: version.settings.clone().or(&bundle.settings),
+            resources: resources(&settings, version.config.minimum_memory_mib),
+            egress: settings.egress.unwrap_or(egress),
+            settings,
             environment,
             bundle,
         }
@@ -82,13 +96,42 @@ impl Deployment {
             sandbox,
             bundle: self.bundle.clone(),
             environment: self.environment.clone(),
-            resources: self.settings.resources(),
-            egress: self.settings.egress.unwrap_or(Egress::Public),
+            resources: self.resources,
+            egress: self.egress,
             port: self.protocol.port,
             health: self.settings.health.unwrap_or_default(),
             start_timeout: self.start_timeout(),
             ping_interval: limits::PING_INTERVAL,
             ends_at: now.plus(self.rules().max_lifetime),
         }
+    }
+}
+
+/// A minimum raises what settings or defaults give; it never lowers it.
+fn resources(settings: &Settings, minimum_memory_mib: Option<u32>) -> Resources {
+    let given = settings.resources();
+    let minimum_bytes = minimum_memory_mib.map_or(0, |mib| u64::from(mib) << 20);
+    Resources { memory_bytes: given.memory_bytes.max(minimum_bytes), ..given }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minimum_of_memory_raises_and_never_lowers() {
+        let memory = |memory_mib, minimum| {
+            let settings = Settings { memory_mib, ..Settings::default() };
+            resources(&settings, minimum).memory_bytes >> 20
+        };
+        let default = limits::SESSION_MEMORY_BYTES >> 20;
+        assert_eq!(
+            [memory(None, None), memory(None, Some(512)), memory(None, Some(16_384))],
+            [default, default, 16_384]
+        );
+        assert_eq!(
+            [memory(Some(256), None), memory(Some(256), Some(512)), memory(Some(1024), Some(512))],
+            [256, 512, 1024]
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 pub mod container;
+mod counts;
 mod deployment;
 pub mod dial;
 pub mod driver;
@@ -22,8 +23,10 @@ mod sys;
 pub mod tasks;
 pub mod upstream;
 
+pub use counts::{Counts, START_BUCKETS, StartResult};
 pub use deployment::Deployment;
 pub use journal::Journal;
 pub use process::ProcessDriver;
-pub use registry::{Error, Limits, Registry};
+pub use registry::error::Error;
+pub use registry::{Limits, Registry};
 pub use session::{Ended, Lease, SessionInfo};

@@ -1,85 +1,30 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
+pub(crate) mod error;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    AgentExit, Clock, ErrorKind, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason,
-    UnixMillis, limits,
+    Clock, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::admission::StartRate;
+use crate::counts::{Counters, Counts};
 use crate::deployment::Deployment;
-use crate::driver::{self, Driver, Sandbox};
+use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
+use crate::registry::error::Error;
 use crate::session::{Command, Ended, Lease, Session, SessionInfo, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Supervisor};
 use crate::tasks::{Kind, Tasks};
-
-/// Why a session could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The agent did not become ready.
-    #[error("{message}")]
-    StartFailed {
-        /// For any caller, a whole sentence.
-        message: String,
-        /// How the agent ended, if it did.
-        exit: Option<AgentExit>,
-        /// Its last log lines, for operators.
-        log_tail: Vec<String>,
-    },
-    /// Start or end of the session took longer than a request may wait, or a stop met a session that is starting or stopping.
-    #[error("Session operation in progress, please retry")]
-    Busy,
-    /// No such session has a sandbox.
-    #[error("no running session {0}")]
-    NotRunning(SessionKey),
-    /// Its runtime was deleted while the request waited.
-    #[error("agent runtime {0} was deleted")]
-    Deleted(RuntimeId),
-    /// [`Limits::active_sessions`].
-    #[error("maxVms limit exceeded: {0} sessions are active")]
-    TooManySessions(usize),
-    /// [`Limits::starts_per_second`].
-    #[error("too many new sessions per second")]
-    TooManyStarts,
-    /// The server is shutting down.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    /// The driver failed for a reason of ours.
-    #[error("could not start a sandbox")]
-    Driver(#[source] Arc<driver::Error>),
-}
-
-impl Error {
-    /// Returns whose fault it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::StartFailed { .. } => ErrorKind::Agent,
-            Self::Busy => ErrorKind::RetryableConflict,
-            Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
-            Self::TooManySessions(_) => ErrorKind::Quota,
-            Self::TooManyStarts => ErrorKind::Throttled,
-            Self::ShuttingDown => ErrorKind::Unavailable,
-            Self::Driver(source) => source.kind(),
-        }
-    }
-
-    fn from_failure(failure: Failure) -> Self {
-        match failure.source {
-            Some(source) if source.kind() != ErrorKind::Agent => Self::Driver(source),
-            _ => Self::StartFailed { message: failure.message, exit: failure.exit, log_tail: failure.log_tail },
-        }
-    }
-}
 
 /// How many sessions this server takes. Existing ones are never touched by a limit.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +50,13 @@ pub struct Registry {
 #[derive(Debug)]
 struct Shared {
     driver: Arc<dyn Driver>,
+    /// The driver's; it never changes them.
+    capabilities: Capabilities,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     limits: Limits,
+    counters: Arc<Counters>,
     /// Held for look-ups and insertions only, never across an await.
     sessions: Mutex<Sessions>,
 }
@@ -138,7 +86,27 @@ impl Registry {
         let start_rate = StartRate::new(limits.starts_per_second);
         let sessions =
             Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted: HashSet::new(), closed: false });
-        Self { shared: Arc::new(Shared { driver, journal, clock, tasks, limits, sessions }) }
+        let (capabilities, counters) = (driver.capabilities(), Arc::default());
+        Self { shared: Arc::new(Shared { driver, capabilities, journal, clock, tasks, limits, counters, sessions }) }
+    }
+
+    /// Returns what its driver can do: every sandbox that it starts has this tier, and these caveats.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// Returns what has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.counters.get()
+    }
+
+    /// Refuses what the driver is too weak for. Nothing is started then.
+    fn check_tier(&self, deployment: &Deployment) -> Result<(), Error> {
+        let given = self.shared.capabilities.tier;
+        match deployment.settings.isolation {
+            Some(demanded) if demanded > given => Err(Error::TierTooWeak { demanded, given }),
+            _ => Ok(()),
+        }
     }
 
     /// Returns a lease on the session's sandbox, starting one if there is none: concurrent callers share one start, and a
@@ -199,6 +167,7 @@ impl Registry {
         if sessions.deleted.contains(&key.runtime) {
             return Err(Error::Deleted(key.runtime.clone()));
         }
+        self.check_tier(deployment)?;
         if sessions.by_key.len() >= self.shared.limits.active_sessions {
             return Err(Error::TooManySessions(sessions.by_key.len()));
         }
@@ -245,7 +214,7 @@ impl Registry {
             key,
             deployment,
             sandbox: adopted.as_ref().map_or_else(SandboxId::generate, |sandbox| sandbox.id().clone()),
-            tier: shared.driver.capabilities().tier,
+            tier: shared.capabilities.tier,
             started,
             started_at,
             adopted: adopted.is_some(),
@@ -260,6 +229,7 @@ impl Registry {
             journal: shared.journal.clone(),
             clock: shared.clock.clone(),
             tasks: shared.tasks.clone(),
+            counters: shared.counters.clone(),
             status: status_tx,
             commands: commands_rx,
             adopted,
@@ -319,6 +289,7 @@ impl Registry {
     /// # Cancel safety
     /// Not safe: run it to its end, or a sandbox may be left behind.
     pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
+        self.check_tier(deployment)?;
         let spec = deployment.launch_spec(SandboxId::generate(), self.shared.clock.now());
         let sandbox =
             self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;

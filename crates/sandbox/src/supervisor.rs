@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use crate::counts::Counters;
 use crate::driver::{Driver, Sandbox};
 use crate::journal::Journal;
 use crate::session::{Command, Ended, Running, Session, Status};
@@ -29,6 +30,7 @@ pub(crate) struct Supervisor {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) status: watch::Sender<Status>,
     /// Bounded: a caller who stops a session waits for its turn.
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -83,6 +85,10 @@ impl Supervisor {
         };
         self.record(Some(reason.clone())).await;
         let session = &self.session;
+        if session.running.get().is_none() && !session.adopted {
+            self.counters.not_ready(&reason);
+        }
+        self.counters.stopped(&reason);
         info!(session.key = %session.key, sandbox.id = %session.sandbox, stop.reason = reason.as_str(),
             "session {} stopped: {}", session.key, reason.as_str());
         End::Gone(self.status, State::Stopped { reason })
@@ -171,12 +177,15 @@ impl Supervisor {
         let session = self.session.clone();
         let age = session.started.elapsed();
         let after = (!session.adopted).then_some(age);
+        if let Some(after) = after {
+            self.counters.ready(after);
+        }
         let upstream = Arc::new(Upstream::new(sandbox.clone()));
         // The actor sets it once, and the gate opens after it.
         let _ = session.running.set(Running { sandbox: sandbox.clone(), upstream, after });
         self.feed(Event::Ready, None, wake);
         self.health(ping, wake);
-        info!(session.key = %session.key, sandbox.id = %session.sandbox, sandbox.tier = session.tier.as_str(),
+        info!(session.key = %session.key, sandbox.id = %session.sandbox, session.tier = session.tier.as_str(),
             session.age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX), session.adopted = session.adopted,
             "session {} ready", session.key);
     }

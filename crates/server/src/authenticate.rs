@@ -1,13 +1,15 @@
-//! Who calls the control plane or the operator API: SigV4 over a request whose body is read here. (The data plane's bodies are
+//! Who calls the control plane or the operator API: SigV4 over a request whose body is read here; operators may show their token
+//! instead. (The data plane's bodies are
 //! large; the gateway reads those itself.)
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
-use innkeep_auth::sigv4;
+use innkeep_auth::{OperatorToken, sigv4};
 use innkeep_gateway::{Claim, Inbound};
 use innkeep_store::AccessKey;
 use innkeep_types::ErrorKind;
@@ -23,24 +25,53 @@ const MAX_SMALL_BODY: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(crate) signatures: innkeep_gateway::Authenticator,
+    pub(crate) operator_token: Arc<OperatorToken>,
     /// The longest pause within an upload; a small body must arrive whole in this time.
     pub(crate) body_stall_timeout: Duration,
 }
 
+/// A request that claims to come from an operator: by a signature, of which nothing is proven yet, or, without one, by the token,
+/// which is proven.
+#[derive(Debug)]
+pub(crate) struct OperatorClaim(Option<Claim>);
+
 impl Authenticator {
-    /// Checks the head alone.
-    pub(crate) fn head(&self, parts: &Parts) -> Result<Claim, Refused> {
-        self.signatures.claim(parts).map_err(refused)
-    }
-
-    /// Checks the signature over the body's digest and returns whose it is.
-    pub(crate) fn verify(&self, claim: &Claim, digest: &[u8; 32]) -> Result<Arc<AccessKey>, Refused> {
-        self.signatures.verify(claim, digest).map_err(refused)
-    }
-
     /// Reads a small body and checks the signature over it.
     pub(crate) async fn small(&self, parts: &Parts, body: &mut Inbound) -> Result<(Arc<AccessKey>, Bytes), Refused> {
-        let claim = self.head(parts)?;
+        let claim = self.signatures.claim(parts).map_err(refused)?;
+        let body = self.read(body).await?;
+        let key = self.signatures.verify(&claim, &innkeep_auth::digest(&body)).map_err(refused)?;
+        Ok((key, body))
+    }
+
+    /// Checks the head of what only operators may ask for.
+    pub(crate) fn operator_head(&self, parts: &Parts) -> Result<OperatorClaim, Refused> {
+        match bearer(parts) {
+            Some(token) if self.operator_token.is(token) => Ok(OperatorClaim(None)),
+            Some(_) => Err(Refused::new(ErrorKind::AccessDenied, "the bearer token is not the operator's")),
+            None => self.signatures.claim(parts).map(|claim| OperatorClaim(Some(claim))).map_err(refused),
+        }
+    }
+
+    /// Checks the rest of it, now that the body's digest is known.
+    pub(crate) fn verify_operator(&self, claim: &OperatorClaim, digest: &[u8; 32]) -> Result<(), Refused> {
+        let OperatorClaim(Some(claim)) = claim else { return Ok(()) };
+        let key = self.signatures.verify(claim, digest).map_err(refused)?;
+        if key.operator {
+            return Ok(());
+        }
+        Err(Refused::new(ErrorKind::AccessDenied, format!("access key {} has no operator rights", key.id)))
+    }
+
+    /// Reads a small body of what only operators may ask for.
+    pub(crate) async fn small_operator(&self, parts: &Parts, body: &mut Inbound) -> Result<Bytes, Refused> {
+        let claim = self.operator_head(parts)?;
+        let body = self.read(body).await?;
+        self.verify_operator(&claim, &innkeep_auth::digest(&body))?;
+        Ok(body)
+    }
+
+    async fn read(&self, body: &mut Inbound) -> Result<Bytes, Refused> {
         let too_large = |_| {
             Refused::new(
                 ErrorKind::Validation,
@@ -48,9 +79,7 @@ impl Authenticator {
             )
         };
         let body = timeout(self.body_stall_timeout, Limited::new(body, MAX_SMALL_BODY).collect());
-        let body = body.await.map_err(|_| self.stalled())?.map_err(too_large)?.to_bytes();
-        let key = self.verify(&claim, &innkeep_auth::digest(&body))?;
-        Ok((key, body))
+        Ok(body.await.map_err(|_| self.stalled())?.map_err(too_large)?.to_bytes())
     }
 
     /// Returns the refusal of a body that does not come.
@@ -58,6 +87,12 @@ impl Authenticator {
         let message = format!("the request body did not arrive; nothing came for {:?}", self.body_stall_timeout);
         Refused::new(ErrorKind::Validation, message)
     }
+}
+
+/// Returns the token that the request shows, if it shows one.
+fn bearer(parts: &Parts) -> Option<&[u8]> {
+    let (scheme, token) = parts.headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 fn refused(error: sigv4::Error) -> Refused {

@@ -3,7 +3,7 @@
 //! ```text
 //! format                        "innkeep backup 1"
 //! innkeep.db                    as it was at one moment
-//! secret.key, credentials, innkeep.toml
+//! secret.key, credentials, operator-token, innkeep.toml
 //! artifacts/{zips,manifests,layers}/…
 //! checksum                      SHA-256 of every byte before this entry: a file that was cut or changed is told
 //! ```
@@ -31,7 +31,7 @@ pub(crate) const FORMAT: (&str, &[u8]) = ("format", b"innkeep backup 1\n");
 pub(crate) const DATABASE: &str = "innkeep.db";
 
 /// Files beside the database, as far as they are there.
-pub(crate) const SETTINGS: [&str; 3] = ["secret.key", "credentials", "innkeep.toml"];
+pub(crate) const SETTINGS: [&str; 4] = ["secret.key", "credentials", "operator-token", "innkeep.toml"];
 
 /// Below `artifacts/`: what was uploaded, and what was installed for it.
 pub(crate) const ARTIFACTS: [&str; 3] = ["zips", "manifests", "layers"];

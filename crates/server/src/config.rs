@@ -1,10 +1,13 @@
 //! The server's settings: defaults, then `innkeep.toml`, then `INNKEEP_…` variables, then flags. The only place of the server
 //! that reads the environment.
 
+mod values;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use innkeep_types::{AccountId, Region, limits};
+use innkeep_protocol::walls::Base;
+use innkeep_types::{AccountId, Egress, Region, limits};
 use serde::{Deserialize, Serialize};
 
 /// Every setting of a server. Each has a variable of the same name in capitals, after `INNKEEP_`.
@@ -21,6 +24,18 @@ pub struct Config {
     pub account: AccountId,
     /// Which isolation sessions get; default `auto`.
     pub isolation: Isolation,
+    /// What the root file systems of containers are made of: `host`, the development base, which is this host's `/usr`; or the
+    /// absolute path of a tree; default `host`.
+    #[serde(with = "values::base")]
+    pub base: Base,
+    /// Start containers although memory, processor time or processes cannot be limited on this host; default false, with
+    /// `innkeep dev` true.
+    pub allow_missing_limits: bool,
+    /// The addresses of the name servers that agents in containers ask; default the host's. A variable separates them by commas.
+    #[serde(deserialize_with = "values::addresses")]
+    pub dns: Vec<IpAddr>,
+    /// How far agents in containers reach whose runtime does not say: `public` or `none`; default `public`.
+    pub egress: Egress,
     /// Listen beyond loopback although there is no TLS; default false.
     pub allow_plain_http: bool,
     /// Sessions with a sandbox at one time; default 2500.
@@ -56,6 +71,19 @@ pub struct Config {
     pub log: String,
     /// Log lines as JSON; default false.
     pub log_json: bool,
+    /// What the server is for. No setting: the command says.
+    #[serde(skip)]
+    pub purpose: Purpose,
+}
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To serve: what was not asked for by name is not weakened to.
+    #[default]
+    Serve,
+    /// To try one's own agent, on loopback: it starts with less than was meant, and says so.
+    Develop,
 }
 
 /// The tier that sessions get.
@@ -66,6 +94,8 @@ pub enum Isolation {
     Auto,
     /// None: agents are ordinary processes. Only by name.
     Process,
+    /// Kernel namespaces, control groups and filters of their own.
+    Container,
 }
 
 /// What becomes of sessions when their server is told to stop. (One that is killed leaves them to the next.)
@@ -84,7 +114,8 @@ impl std::str::FromStr for Isolation {
         match s {
             "auto" => Ok(Self::Auto),
             "process" => Ok(Self::Process),
-            other => Err(format!("unknown isolation {other:?}; this version knows: auto, process")),
+            "container" => Ok(Self::Container),
+            other => Err(format!("unknown isolation {other:?}; this version knows: auto, container, process")),
         }
     }
 }
@@ -97,6 +128,10 @@ impl Default for Config {
             region: Region::parse("us-west-2").expect("a region"),
             account: AccountId::parse("000000000000").expect("twelve digits"),
             isolation: Isolation::Auto,
+            base: Base::Host,
+            allow_missing_limits: false,
+            dns: Vec::new(),
+            egress: Egress::Public,
             allow_plain_http: false,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
@@ -114,6 +149,7 @@ impl Default for Config {
             log_retention_days: 7,
             log: "info".to_owned(),
             log_json: false,
+            purpose: Purpose::Serve,
         }
     }
 }
@@ -169,6 +205,7 @@ impl Config {
     /// Returns the effective settings of a server in `data_dir`: `file`, else `innkeep.toml` in the data directory, else none;
     /// then the `INNKEEP_…` variables among `variables`. Flags are the caller's to apply afterwards; then [`Config::check`].
     pub fn load(
+        purpose: Purpose,
         data_dir: &Path,
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -190,7 +227,9 @@ impl Config {
             table.insert(key, parsed.unwrap_or(toml::Value::String(value)));
         }
         table.entry("data_dir").or_insert_with(|| toml::Value::String(data_dir.to_string_lossy().into_owned()));
-        table.try_into().map_err(|e| Error::Value(Box::new(e)))
+        table.entry("allow_missing_limits").or_insert(toml::Value::Boolean(purpose == Purpose::Develop));
+        let config: Self = table.try_into().map_err(|e| Error::Value(Box::new(e)))?;
+        Ok(Self { purpose, ..config })
     }
 
     /// Checks what no single setting can: that listening beyond loopback is meant.
@@ -235,7 +274,12 @@ mod tests {
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("innkeep.toml"), file).unwrap();
-        Config::load(dir.path(), None, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+        Config::load(
+            Purpose::Serve,
+            dir.path(),
+            None,
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        )
     }
 
     #[test]
@@ -264,8 +308,40 @@ mod tests {
     }
 
     #[test]
+    fn isolation_and_what_belongs_to_it_are_read() {
+        let file = "isolation = \"container\"\nbase = \"/srv/base\"\ndns = [\"192.0.2.1\"]\negress = \"none\"\n";
+        let config = load(file, &[]).unwrap();
+        assert_eq!((config.isolation, config.egress), (Isolation::Container, Egress::None));
+        assert_eq!(config.base, Base::Tree("/srv/base".into()));
+        let variables =
+            [("INNKEEP_DNS", "192.0.2.1, 2001:db8::1"), ("INNKEEP_BASE", "host"), ("INNKEEP_EGRESS", "none")];
+        let config = load("", &variables).unwrap();
+        let addresses: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
+        assert_eq!((addresses.join(" ").as_str(), config.base), ("192.0.2.1 2001:db8::1", Base::Host));
+        for (variable, value) in
+            [("INNKEEP_BASE", "srv/base"), ("INNKEEP_DNS", "dns.example"), ("INNKEEP_EGRESS", "vpc")]
+        {
+            assert!(load("", &[(variable, value)]).is_err(), "{variable}={value}");
+        }
+    }
+
+    #[test]
+    fn only_development_allows_missing_limits_unless_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let load = |purpose, said: Option<&str>| {
+            let variables = said.map(|said| ("INNKEEP_ALLOW_MISSING_LIMITS".to_owned(), said.to_owned()));
+            Config::load(purpose, dir.path(), None, variables).unwrap().allow_missing_limits
+        };
+        assert_eq!([load(Purpose::Serve, None), load(Purpose::Develop, None)], [false, true]);
+        assert_eq!([load(Purpose::Serve, Some("true")), load(Purpose::Develop, Some("false"))], [true, false]);
+    }
+
+    #[test]
     fn what_is_printed_can_be_read_back() {
-        let config = Config::default();
-        assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+        let tree =
+            Config { base: Base::Tree("/srv/base".into()), dns: vec![Ipv4Addr::LOCALHOST.into()], ..Config::default() };
+        for config in [Config::default(), tree] {
+            assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! artifacts/                 the artifact store's
 //! sandboxes/, logs/          the driver's
 //! credentials                the root access key, AWS shared-credentials format, 0600
+//! operator-token             the operator's bearer token, 0600
 //! server.json                where the running server listens
 //! lock                       held by the running server; holds its pid
 //! ```
@@ -14,6 +15,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use innkeep_auth::OperatorToken;
 use innkeep_protocol::operator::ServerFile;
 use rustix::fs::{FlockOperation, flock};
 
@@ -31,6 +33,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The operator's token cannot be used.
+    #[error("{0} holds no token of 64 hexadecimal digits; remove it, and the next start makes a new one")]
+    Token(PathBuf),
     /// Another server holds the lock.
     #[error("another server (pid {pid}) is using {path}; stop it, or give this one its own --data-dir")]
     InUse {
@@ -40,6 +45,9 @@ pub enum Error {
         pid: String,
     },
 }
+
+/// Where the operator's token is.
+const TOKEN: &str = "operator-token";
 
 /// The locked data directory of a running server. Dropping it removes `server.json` and gives up the lock.
 #[derive(Debug)]
@@ -98,6 +106,26 @@ impl DataDir {
         if present.contains(&text) { Ok(()) } else { self.write_private("credentials", text.as_bytes()) }
     }
 
+    /// Returns the operator's bearer token, made at the first start.
+    pub(crate) fn operator_token(&self) -> Result<OperatorToken, Error> {
+        let path = self.path.join(TOKEN);
+        match fs::read_to_string(&path) {
+            Ok(text) => OperatorToken::parse(text.trim()).ok_or(Error::Token(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut random = [0_u8; 32];
+                getrandom::fill(&mut random).map_err(|e| Error::Io {
+                    what: "make",
+                    path,
+                    source: io::Error::other(e),
+                })?;
+                let token = OperatorToken::new(random);
+                self.write_private(TOKEN, format!("{}\n", token.reveal()).as_bytes())?;
+                Ok(token)
+            }
+            Err(source) => Err(Error::Io { what: "read", path, source }),
+        }
+    }
+
     /// Replaces a file of mode 0600 in one step.
     fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.new")));
@@ -131,6 +159,19 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         DataDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_operators_token_is_made_once_and_is_its_owners_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::lock(dir.path()).unwrap();
+        let path = data.path().join(TOKEN);
+        let first = data.operator_token().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(data.operator_token().unwrap().reveal(), first.reveal());
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", first.reveal()));
+        fs::write(&path, "guess me").unwrap();
+        assert!(matches!(data.operator_token(), Err(Error::Token(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::Deployment;
 use innkeep_store::VersionRecord;
-use innkeep_types::{AccountId, EndpointName, Region, RuntimeArn};
+use innkeep_types::{AccountId, Egress, EndpointName, Region, RuntimeArn};
 
 /// Finds the bundles of versions.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub(crate) struct Deployer {
     pub(crate) artifacts: Artifacts,
     pub(crate) region: Region,
     pub(crate) account: AccountId,
+    /// How far agents reach whose runtime does not say.
+    pub(crate) egress: Egress,
 }
 
 impl Deployer {
@@ -26,6 +28,6 @@ impl Deployer {
         let digest = version.bundle.as_ref().ok_or("a READY version has no bundle")?;
         let bundle = Arc::new(self.artifacts.bundle(digest)?);
         let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
-        Ok(Deployment::new(arn, endpoint, version, bundle))
+        Ok(Deployment::new(arn, endpoint, version, bundle, self.egress))
     }
 }

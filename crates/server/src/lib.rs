@@ -9,11 +9,13 @@ mod housekeeping;
 mod keys;
 mod listener;
 mod logging;
+mod metrics;
 mod operator;
 mod recovery;
 mod respond;
 mod restore;
 mod router;
+mod tier;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,24 +23,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_artifacts::Artifacts;
+use innkeep_auth::OperatorToken;
 use innkeep_auth::sigv4::{Credentials, SigningKeys};
 use innkeep_control::{Control, ControlConfig, LocalMaker};
 use innkeep_gateway::{Gateway, GatewayConfig};
 use innkeep_protocol::operator::ServerFile;
-use innkeep_sandbox::driver::Driver;
+use innkeep_sandbox::container::Unusable;
 use innkeep_sandbox::tasks::{Kind, Tasks};
-use innkeep_sandbox::{Limits, ProcessDriver, Registry};
+use innkeep_sandbox::{Limits, Registry};
 use innkeep_store::Store;
-use innkeep_types::{Clock, SystemClock};
+use innkeep_types::{Clock, Egress, SystemClock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 pub use backup::{Error as BackupError, backup};
-pub use config::{AtShutdown, Config, Error as ConfigError, Isolation};
+pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose};
 pub use data_dir::Error as DataDirError;
+pub use innkeep_sandbox::container::{Finding, FindingState};
 pub use logging::init as init_logging;
 pub use restore::restore;
+pub use tier::{examine, try_container};
 
 use authenticate::Authenticator;
 use data_dir::DataDir;
@@ -73,15 +78,31 @@ pub enum Error {
     /// The artifact store cannot be opened.
     #[error("could not open the artifact store")]
     Artifacts(#[from] innkeep_artifacts::Error),
-    /// No driver gives the isolation asked for.
-    #[error(
-        "this version of Innkeep has no isolating driver yet; agents would run as ordinary processes of this host, able to read \
-         what this user can read. If that is acceptable, say so: --isolation process"
-    )]
-    NoIsolation,
+    /// Nothing on this host isolates, and nobody said that it need not.
+    #[error("sessions cannot be isolated on this host: {}", .0.why)]
+    NoIsolation(Unusable),
+    /// Containers were asked for by name.
+    #[error("containers cannot be made on this host: {}", .0.why)]
+    NoContainers(Unusable),
     /// The driver cannot work on this host.
     #[error("sandboxes cannot be made here: {0}")]
     Driver(String),
+}
+
+impl Error {
+    /// Returns what to do about it, where that is known.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::NoIsolation(Unusable { fix, .. }) => Some(format!(
+                "{fix} (`innkeep doctor` shows all that this host lacks); or, if it is acceptable that agents run as ordinary \
+                 processes of this host, able to read what this user can read, say so: --isolation process"
+            )),
+            Self::NoContainers(Unusable { fix, .. }) => {
+                Some(format!("{fix} (`innkeep doctor` shows all that this host lacks)"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A running server.
@@ -104,7 +125,8 @@ impl Server {
         raise_open_files();
         let data_dir = DataDir::lock(&config.data_dir)?;
         // First what may be refused without having made anything.
-        let driver = driver(&config, data_dir.path())?;
+        let tier::Chosen { driver, egress } = Box::pin(tier::choose(&config, data_dir.path())).await?;
+        let isolation = driver.capabilities().tier.as_str();
         // Bound before any work: an address in use is the most common mistake.
         let listen = |source| Error::Listen { addr: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -115,14 +137,19 @@ impl Server {
         let store = Store::open(data_dir.path()).await?;
         let artifacts = Artifacts::open(data_dir.path())?;
         let (keys, root) = Keys::load(&store, clock.now()).await?;
+        let operator_token = Arc::new(data_dir.operator_token()?);
         data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
         let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
         let limits =
             Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 
-        let deployer =
-            Deployer { artifacts: artifacts.clone(), region: config.region.clone(), account: config.account.clone() };
+        let deployer = Deployer {
+            artifacts: artifacts.clone(),
+            region: config.region.clone(),
+            account: config.account.clone(),
+            egress,
+        };
         recovery::make_bundles(&store, &artifacts).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
@@ -134,6 +161,8 @@ impl Server {
             registry: &registry,
             clock: clock.clone(),
             keys,
+            operator_token,
+            egress,
             tasks: &tasks,
         };
         let router = Arc::new(parts.router(&root.secret));
@@ -156,7 +185,7 @@ impl Server {
             region: config.region.to_string(),
             account: config.account.to_string(),
         })?;
-        info!(server.url = %url, server.isolation = "process", "listening on {url}");
+        info!(server.url = %url, server.isolation = isolation, "listening on {url}; sessions get isolation {isolation}");
         let credentials =
             Credentials { access_key_id: root.id.clone(), secret: root.secret.clone(), session_token: None };
         Ok(Self { url, credentials, config, registry, store, tasks, _data_dir: data_dir })
@@ -217,6 +246,8 @@ struct Parts<'a> {
     registry: &'a Registry,
     clock: Arc<dyn Clock>,
     keys: Keys,
+    operator_token: Arc<OperatorToken>,
+    egress: Egress,
     tasks: &'a Tasks,
 }
 
@@ -228,6 +259,7 @@ impl Parts<'_> {
             registry: self.registry.clone(),
             region: region.clone(),
             account: account.clone(),
+            egress: self.egress,
         };
         let control = Control::new(ControlConfig {
             store: self.store.clone(),
@@ -247,6 +279,7 @@ impl Parts<'_> {
         let gateway = Gateway::new(self.gateway_config(signatures.clone()));
         let authenticator = Arc::new(Authenticator {
             signatures,
+            operator_token: self.operator_token.clone(),
             body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
         });
         let operator = Operator {
@@ -280,24 +313,6 @@ impl Parts<'_> {
                 sync_request_timeout: Duration::from_secs(self.config.sync_request_timeout_secs),
                 stream_timeout: Duration::from_secs(self.config.stream_timeout_secs),
             },
-        }
-    }
-}
-
-/// Returns the driver for the isolation asked for. Fails closed: what was not asked for by name is not weakened to.
-fn driver(config: &Config, data_dir: &std::path::Path) -> Result<Arc<dyn Driver>, Error> {
-    match config.isolation {
-        Isolation::Auto => Err(Error::NoIsolation),
-        Isolation::Process => {
-            let driver = ProcessDriver::new(data_dir).map_err(|e| Error::Driver(e.to_string()))?;
-            let capabilities = driver.capabilities();
-            for caveat in &capabilities.caveats {
-                warn!(driver.tier = capabilities.tier.as_str(), "{caveat}");
-            }
-            match capabilities.unusable {
-                Some(why) => Err(Error::Driver(why)),
-                None => Ok(Arc::new(driver)),
-            }
         }
     }
 }

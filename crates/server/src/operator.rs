@@ -1,4 +1,5 @@
-//! `/innkeep/v1`: what the CLI uses beyond the AWS API. Every call is signed with a key that has operator rights.
+//! `/innkeep/v1`: what the CLI uses beyond the AWS API. Every call is signed with a key that has operator rights, or shows the
+//! operator's token.
 
 mod artifacts;
 mod logs;
@@ -14,12 +15,13 @@ use innkeep_artifacts::Artifacts;
 use innkeep_gateway::Inbound;
 use innkeep_sandbox::Registry;
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_store::{AccessKey, Store};
+use innkeep_store::Store;
 use innkeep_types::{AccountId, ErrorKind, Region};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::authenticate::Authenticator;
+use crate::metrics;
 use crate::operator::query::Query;
 use crate::operator::routes::Operation;
 use crate::respond::{self, Body, Refused};
@@ -50,6 +52,12 @@ impl Operator {
         self.route(parts, body).await.unwrap_or_else(Refused::into_response)
     }
 
+    /// Answers `GET /metrics`.
+    pub(crate) async fn metrics(&self, parts: &Parts, body: &mut Inbound) -> Response<Body> {
+        let asked = self.authenticator.small_operator(parts, body).await;
+        asked.map_or_else(Refused::into_response, |_| metrics::answer(&self.registry))
+    }
+
     async fn route(&self, parts: &Parts, body: &mut Inbound) -> Result<Response<Body>, Refused> {
         let path = parts.uri.path().to_owned();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -60,8 +68,7 @@ impl Operator {
             Some((Operation::UploadLayer, fingerprint)) => return self.upload_layer(parts, body, fingerprint).await,
             _ => {}
         }
-        let (key, body) = self.authenticator.small(parts, body).await?;
-        may_operate(&key)?;
+        let body = self.authenticator.small_operator(parts, body).await?;
         let no_route = || Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method));
         let (operation, value) = route.ok_or_else(no_route)?;
         match operation {
@@ -81,14 +88,6 @@ fn describe() -> Response<Body> {
     let mut response = Response::new(respond::full(OPENAPI));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-fn may_operate(key: &AccessKey) -> Result<(), Refused> {
-    if key.operator {
-        Ok(())
-    } else {
-        Err(Refused::new(ErrorKind::AccessDenied, format!("access key {} has no operator rights", key.id)))
-    }
 }
 
 fn no_content() -> Response<Body> {

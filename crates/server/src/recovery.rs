@@ -3,6 +3,7 @@
 //! ```text
 //! sandbox lives, session on record      ► goes on, same agent process, same memory
 //! sandbox lives, not on record          ► ended: nobody was told of it (a first boot, a start that was cut off)
+//! sandbox lives, of another tier        ► ended: this server gives another isolation than the one before it
 //! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
 //! ```
 //!
@@ -39,6 +40,13 @@ pub(crate) async fn recover(
             sandbox.kill(Duration::ZERO).await;
             continue;
         };
+        let tier = registry.capabilities().tier;
+        if record.tier != tier {
+            let (was, is) = (record.tier.as_str(), tier.as_str());
+            warn!(sandbox.id = %id, "ending sandbox {id}, whose isolation is {was}; this server gives {is}");
+            sandbox.kill(Duration::ZERO).await;
+            continue;
+        }
         if take_over(record, sandbox.clone(), registry, store, deployer).await? {
             records.remove(&id);
             recovered += 1;

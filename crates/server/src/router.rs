@@ -1,7 +1,7 @@
 //! Which part of the server answers a request, by the path as received.
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use innkeep_control::{Control, Principal};
@@ -47,6 +47,9 @@ impl Router {
         let path = parts.uri.path();
         if path == "/healthz" {
             return respond::json(200, &serde_json::json!({"status": "ok"}));
+        }
+        if path == "/metrics" && parts.method == Method::GET {
+            return self.operator.metrics(parts, body).await;
         }
         if path.starts_with(operator::PREFIX) {
             return self.operator.handle(parts, body).await;

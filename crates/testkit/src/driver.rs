@@ -24,6 +24,8 @@ pub struct FakeDriver {
     agent: Option<SocketAddr>,
     /// Whether agents use up all the grace they are given.
     stubborn: bool,
+    /// What it claims to be; weakest unless the test says otherwise.
+    tier: Option<Tier>,
     sandboxes: Mutex<Vec<Arc<FakeSandbox>>>,
     launches: AtomicU32,
 }
@@ -49,6 +51,11 @@ impl FakeDriver {
         Arc::new(Self { ready_at_once: true, stubborn: true, ..Self::default() })
     }
 
+    /// Returns a driver whose agents are healthy at once, in sandboxes of this tier.
+    pub fn of_tier(tier: Tier) -> Arc<Self> {
+        Arc::new(Self { ready_at_once: true, tier: Some(tier), ..Self::default() })
+    }
+
     /// Returns how many sandboxes were launched.
     pub fn launches(&self) -> u32 {
         self.launches.load(Ordering::SeqCst)
@@ -71,7 +78,7 @@ impl FakeDriver {
 #[async_trait]
 impl Driver for FakeDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tier: Tier::Process, unusable: None, caveats: Vec::new() }
+        Capabilities { tier: self.tier.unwrap_or(Tier::Process), unusable: None, caveats: Vec::new() }
     }
 
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {

@@ -4,6 +4,7 @@
 //! depend on each other need it.
 
 mod arn;
+mod bounds;
 mod clock;
 mod error_kind;
 mod ids;
@@ -14,6 +15,7 @@ mod runtime;
 mod session;
 
 pub use arn::{EndpointArn, InvalidArn, RuntimeArn};
+pub use bounds::OutOfBounds;
 pub use clock::{Clock, SystemClock, UnixMillis};
 pub use error_kind::ErrorKind;
 pub use ids::{

@@ -115,5 +115,22 @@ pub const SESSION_OPEN_FILES: u64 = 65_536;
 /// The writable layer of one sandbox, bytes. Source: AgentCore quotas, "session storage 1 GB".
 pub const SESSION_DISK_BYTES: u64 = 1 << 30;
 
+/// What settings and `minimumMemoryInMiB` may give a sandbox of memory, MiB. Source: our choice: below, no interpreter starts; above,
+/// it is a typing error.
+pub const SETTABLE_MEMORY_MIB: std::ops::RangeInclusive<u32> = 16..=16_777_216;
+
+/// What settings may give a sandbox of processor time, thousandths of a processor. Source: our choice: control groups count in
+/// periods of 100 ms, of which the kernel gives at least 1 ms.
+pub const SETTABLE_CPU_MILLIS: std::ops::RangeInclusive<u32> = 10..=1_024_000;
+
+/// What settings may give a sandbox of processes and threads. Source: our choice below; kernel, `PID_MAX_LIMIT`, above.
+pub const SETTABLE_PROCESSES: std::ops::RangeInclusive<u32> = 8..=4_194_304;
+
+/// What settings may give a process of open files. Source: our choice below; kernel, default of `fs.nr_open`, above.
+pub const SETTABLE_OPEN_FILES: std::ops::RangeInclusive<u64> = 64..=1_048_576;
+
+/// What settings may give a sandbox of writable layer, MiB. Source: our choice.
+pub const SETTABLE_DISK_MIB: std::ops::RangeInclusive<u32> = 1..=16_777_216;
+
 /// Files in the writable layer of one sandbox. Source: AgentCore quotas, session storage, "~100–200 k files".
 pub const SESSION_DISK_FILES: u64 = 200_000;

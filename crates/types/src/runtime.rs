@@ -59,6 +59,9 @@ pub struct VersionConfig {
     pub environment: BTreeMap<String, String>,
     /// `V1` unless the caller chose; kept by an Update that omits it.
     pub platform_version: Option<String>,
+    /// `resourceConfigurations[0].minimumMemoryInMiB`: what a sandbox has of memory at least.
+    #[serde(default)]
+    pub minimum_memory_mib: Option<u32>,
 }
 
 /// What the user deploys.

@@ -106,6 +106,22 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// The words of all reasons.
+    pub const WORDS: [&'static str; 12] = [
+        "IdleTimeout",
+        "MaxLifetime",
+        "Unhealthy",
+        "AgentExited",
+        "OutOfMemory",
+        "StoppedByCaller",
+        "RuntimeDeleted",
+        "Reloaded",
+        "StartFailed",
+        "HostLost",
+        "Evicted",
+        "ServerShutdown",
+    ];
+
     /// Returns the word of the reason alone, without its evidence.
     pub fn as_str(&self) -> &'static str {
         match self {

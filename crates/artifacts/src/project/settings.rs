@@ -50,6 +50,9 @@ fn parse(text: &str) -> Result<Agent, Error> {
     agent.remove("name");
     let entry_point = agent.remove("entrypoint").map(entry_point).transpose().map_err(refuse)?;
     let settings = Settings::deserialize(Value::Table(agent)).map_err(|error| refuse(format!("[agent] {error}")))?;
+    if let Some(broken) = settings.out_of_bounds().first() {
+        return Err(refuse(format!("[agent] {broken}")));
+    }
     Ok(Agent { entry_point, settings })
 }
 
@@ -116,6 +119,8 @@ mod tests {
             ("[agent]\nentry_point = \"x\"", "did you mean `entrypoint`?"),
             ("[agent]\nzzz = 1", "known are entrypoint, name, health"),
             ("[agent]\nhealth = \"http\"", "unknown variant `http`"),
+            ("[agent]\nisolation = \"vm\"", "unknown variant `vm`, expected `process` or `container`"),
+            ("[agent]\nmemory_mib = 0", "[agent] memory_mib must be from 16 to 16777216, not 0"),
             ("[agent]\nentrypoint = []", "entrypoint must be a string or a list"),
             ("[agent]\nentrypoint = [\"a\", \"b\", \"c\"]", "entrypoint must be a string or a list"),
             ("agent = 3", "must be a table"),

@@ -92,6 +92,7 @@ mod tests {
             version: RuntimeVersion::FIRST,
             state: state.to_owned(),
             tier: Tier::Process,
+            caveats: Vec::new(),
             started_at: started_at.to_owned(),
             ready_ms: None,
             stopped_at: None,

@@ -4,7 +4,7 @@ use innkeep_protocol::control::{AgentRuntimeRequest, NetworkConfiguration};
 use innkeep_types::{NetworkMode, VersionConfig};
 use serde_json::Value;
 
-use crate::validate::{Violations, artifact, environment, lifecycle, protocol};
+use crate::validate::{Violations, artifact, environment, lifecycle, protocol, resources};
 
 const ROLE_ARN: &str = "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+";
 
@@ -27,6 +27,7 @@ pub(crate) fn configuration(request: &AgentRuntimeRequest, found: &mut Violation
     let protocol = protocol::protocol(request.protocol_configuration.as_ref(), found);
     let lifecycle = lifecycle::lifecycle(request.lifecycle_configuration.as_ref(), found);
     let environment = environment::environment(request.environment_variables.as_ref(), found);
+    let minimum_memory = resources::minimum_memory(request.resource_configurations.as_deref(), found);
     platform_version(request.platform_version.as_deref(), found);
     unsupported(request, found);
     Some(VersionConfig {
@@ -38,6 +39,7 @@ pub(crate) fn configuration(request: &AgentRuntimeRequest, found: &mut Violation
         lifecycle: lifecycle?,
         environment,
         platform_version: request.platform_version.clone(),
+        minimum_memory_mib: minimum_memory?,
     })
 }
 
@@ -85,7 +87,6 @@ fn unsupported(request: &AgentRuntimeRequest, found: &mut Violations) {
         ("filesystemConfigurations", request.filesystem_configurations.as_ref().is_some_and(|v| !is_empty_list(v))),
         ("capacityProviderConfiguration", request.capacity_provider_configuration.is_some()),
         ("allowedPorts", request.allowed_ports.is_some()),
-        ("resourceConfigurations", request.resource_configurations.as_ref().is_some_and(|v| !is_empty_list(v))),
     ] {
         if asked {
             found.unsupported::<()>(at, at);

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use innkeep_protocol::headers::SETTINGS;
-use innkeep_types::Settings;
+use innkeep_types::{OutOfBounds, Settings};
 use serde_json::{Map, Value};
 
 use crate::validate::Violations;
@@ -24,15 +24,24 @@ pub(crate) fn settings(headers: &HeaderMap, found: &mut Violations) -> Option<Op
         return None;
     }
     match serde_path_to_error::deserialize::<_, Settings>(Value::Object(object)) {
-        Ok(Settings { start_timeout_secs: Some(0), .. }) => {
-            found.must(&format!("{at}.start_timeout_secs"), "have value greater than or equal to 1")
-        }
-        Ok(settings) => Some(Some(settings)),
+        Ok(settings) => bounded(at, settings, found).map(Some),
         Err(error) => {
             let at = format!("{at}.{}", error.path());
             found.must(&at, format_args!("have the setting's type ({})", error.into_inner()))
         }
     }
+}
+
+fn bounded(at: &str, settings: Settings, found: &mut Violations) -> Option<Settings> {
+    let broken = settings.out_of_bounds();
+    for OutOfBounds { setting, given, bounds } in &broken {
+        let (rule, bound) = match given < bounds.start() {
+            true => ("greater", bounds.start()),
+            false => ("less", bounds.end()),
+        };
+        found.must::<()>(&format!("{at}.{setting}"), format_args!("have value {rule} than or equal to {bound}"));
+    }
+    broken.is_empty().then_some(settings)
 }
 
 /// Names the nearest known key, as a typing error is what an unknown one mostly is.

@@ -177,10 +177,21 @@ async fn settings_arrive_with_the_version() {
         ("[]", "x-innkeep-settings"),
         (r#"{"health":"udp"}"#, "x-innkeep-settings.health"),
         (r#"{"start_timeout_secs":0}"#, "x-innkeep-settings.start_timeout_secs"),
+        (r#"{"isolation":"vm"}"#, "x-innkeep-settings.isolation"),
+        (r#"{"egress":"vpc"}"#, "x-innkeep-settings.egress"),
+        (r#"{"memory_mib":0}"#, "x-innkeep-settings.memory_mib"),
+        (r#"{"cpu_millis":1025000}"#, "x-innkeep-settings.cpu_millis"),
+        (r#"{"processes":1}"#, "x-innkeep-settings.processes"),
+        (r#"{"open_files":-1}"#, "x-innkeep-settings.open_files"),
+        (r#"{"disk_mib":0}"#, "x-innkeep-settings.disk_mib"),
     ] {
         let answer = plane.send(create(bad)).await;
         assert_eq!((answer.status, &answer.body["fieldList"][0]["name"]), (400, &json!(at)), "{bad}");
     }
+    let answer = plane.send(create(r#"{"memory_mib":0,"open_files":1}"#)).await;
+    let at = |n: usize| answer.body["fieldList"][n]["message"].as_str().unwrap();
+    assert_eq!(at(0), "Member must have value greater than or equal to 16");
+    assert_eq!(at(1), "Member must have value greater than or equal to 64");
     plane.send(create(r#"{"health":"tcp"}"#)).await.is(202);
     let record = plane.store.list_runtimes(None, 1).await.unwrap().remove(0);
     assert_eq!(serde_json::to_value(record.settings).unwrap(), json!({"health": "tcp"}));

@@ -78,6 +78,28 @@ async fn omitted_members_are_reset_and_settings_are_not() {
 }
 
 #[tokio::test]
+async fn a_minimum_of_memory_is_kept_and_shown_and_reset_when_omitted() {
+    let (plane, _dir) = plane().await;
+    let asked = json!([{"minimumMemoryInMiB": 16_384}]);
+    let mut body = request_with("resourceConfigurations", asked.clone());
+    body["networkConfiguration"] = json!({"networkMode": "PUBLIC"});
+    let create = Request::put("/runtimes/").header("x-innkeep-settings", r#"{"egress":"none"}"#);
+    let created = plane.send(create.body(body.to_string().into()).unwrap()).await.is(202);
+    let id = created["agentRuntimeId"].as_str().unwrap();
+    assert_eq!(plane.settled(id).await.is(200)["resourceConfigurations"], asked);
+    let record = plane.store.list_runtimes(None, 1).await.unwrap().remove(0);
+    assert_eq!(record.config.minimum_memory_mib, Some(16_384));
+
+    let update = request_with("resourceConfigurations", json!([{"minimumMemoryInMiB": 32_768}]));
+    plane.call("PUT", &format!("/runtimes/{id}"), &update).await.is(202);
+    let shown = plane.settled(id).await.is(200);
+    assert_eq!(shown["resourceConfigurations"], json!([{"minimumMemoryInMiB": 32_768}]));
+    plane.call("PUT", &format!("/runtimes/{id}"), &request()).await.is(202);
+    assert_eq!(plane.settled(id).await.is(200)["resourceConfigurations"], Value::Null);
+    assert_eq!(plane.get(&format!("/runtimes/{id}/?version=1")).await.is(200)["resourceConfigurations"], asked);
+}
+
+#[tokio::test]
 async fn a_repeated_token_makes_no_third_version() {
     let (plane, _dir) = plane().await;
     let id = plane.create("hello").await;

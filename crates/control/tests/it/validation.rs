@@ -54,6 +54,7 @@ fn rules() -> Vec<(String, Value, String, Option<&'static str>)> {
     let idle = "idleRuntimeSessionTimeout must be less than or equal to maxLifetime".to_owned();
     let idle_at = Some("lifecycleConfiguration.idleRuntimeSessionTimeout");
     let big = json!({"K": "v".repeat(4096)});
+    let minimum_memory = "resourceConfigurations[0].minimumMemoryInMiB";
     let tag = pattern("[a-zA-Z0-9\\s._:/=+@-]*");
     let mut rules = vec![
         ("agentRuntimeName", Value::Null, NOT_NULL.to_owned(), None),
@@ -169,6 +170,16 @@ fn rules() -> Vec<(String, Value, String, Option<&'static str>)> {
         ("tags", json!({("k".repeat(129)): "v"}), at_most(128), Some(&*format!("tags.{}", "k".repeat(129)).leak())),
         ("tags", json!({"k": "v".repeat(257)}), at_most(256), Some("tags.k")),
         ("tags", json!({"k": "<v>"}), tag, Some("tags.k")),
+        ("resourceConfigurations", json!([{}]), NOT_NULL.to_owned(), Some(minimum_memory)),
+        ("resourceConfigurations", json!([{"minimumMemoryInMiB": 0}]), value_at_least(16), Some(minimum_memory)),
+        ("resourceConfigurations", json!([{"minimumMemoryInMiB": -1}]), value_at_least(16), Some(minimum_memory)),
+        (
+            "resourceConfigurations",
+            json!([{"minimumMemoryInMiB": 16_777_217}]),
+            value_at_most(16_777_216),
+            Some(minimum_memory),
+        ),
+        ("resourceConfigurations", json!([{"minimumMemoryInMiB": 512}, {"minimumMemoryInMiB": 512}]), at_most(1), None),
         ("platformVersion", json!("V2"), unsupported("platformVersion other than V1"), None),
         ("metadataConfiguration.requireMMDSV2", json!(false), unsupported("requireMMDSV2 false"), None),
         ("metadataConfiguration", json!({}), NOT_NULL.to_owned(), Some("metadataConfiguration.requireMMDSV2")),
@@ -205,7 +216,7 @@ fn rules() -> Vec<(String, Value, String, Option<&'static str>)> {
     {
         rules.push((member.to_owned(), json!({"any": "thing"}), unsupported(member), None));
     }
-    for member in ["filesystemConfigurations", "allowedPorts", "resourceConfigurations"] {
+    for member in ["filesystemConfigurations", "allowedPorts"] {
         rules.push((member.to_owned(), json!([{"any": "thing"}]), unsupported(member), None));
     }
     rules
@@ -272,6 +283,7 @@ async fn a_member_of_the_wrong_type_is_named() {
         ("agentRuntimeArtifact", json!("main.py")),
         ("lifecycleConfiguration.maxLifetime", json!("900")),
         ("lifecycleConfiguration.maxLifetime", json!(900.5)),
+        ("resourceConfigurations", json!({"minimumMemoryInMiB": 512})),
         ("environmentVariables.DEBUG", json!(true)),
         ("agentRuntimeArtifact.codeConfiguration.entryPoint", json!("main.py")),
     ] {

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use innkeep_gateway::Limits;
-use innkeep_types::{RuntimeId, UnixMillis};
+use innkeep_store::Outcome;
+use innkeep_types::{RuntimeId, Settings, Tier, UnixMillis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::agent::json;
@@ -58,6 +59,22 @@ async fn a_deleted_runtime_is_forgotten_at_once() {
     let id = RuntimeId::parse(RUNTIME).unwrap();
     world.store.begin_delete(&id, None, None, UnixMillis(1)).await.unwrap();
     assert_eq!(client.send(Call::invoke("{}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_runtime_that_demands_more_isolation_than_the_server_gives_is_not_started() {
+    let world = World::new(json("{}")).await;
+    let id = RuntimeId::parse(RUNTIME).unwrap();
+    let first = world.store.get_version(&id, None).await.unwrap().unwrap();
+    let settings = Settings { isolation: Some(Tier::Container), ..Settings::default() };
+    let added = world.store.add_version(&id, first.config, Some(settings), None, UnixMillis(1)).await.unwrap();
+    let ready = Outcome::Ready { bundle: first.bundle.unwrap() };
+    world.store.finish_version(&id, added.version.version, ready, UnixMillis(1)).await.unwrap();
+    let answer = refused(&world, Call::invoke("{}")).await;
+    let expect = "503 ServiceUnavailableException (innkeep)\n{\"message\":\"the agent runtime demands isolation container, and this \
+                  server gives process; ";
+    assert!(answer.starts_with(expect), "{answer}");
+    assert_eq!(world.driver.launches(), 0);
 }
 
 #[tokio::test]

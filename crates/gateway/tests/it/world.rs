@@ -19,8 +19,8 @@ use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::{AccessKey, NewRuntime, Outcome, Store};
 use innkeep_testkit::{FakeDriver, MemoryJournal};
 use innkeep_types::{
-    AccountId, Artifact, ArtifactDigest, Lifecycle, NetworkMode, Protocol, Region, RequestId, RuntimeArn, RuntimeId,
-    RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
+    AccountId, Artifact, ArtifactDigest, Egress, Lifecycle, NetworkMode, Protocol, Region, RequestId, RuntimeArn,
+    RuntimeId, RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
 };
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -86,7 +86,7 @@ impl World {
             store: store.clone(),
             deploy: Arc::new(|version, endpoint| {
                 let arn = RuntimeArn::new(region(), account(), version.runtime.clone());
-                Ok(Deployment::new(arn, endpoint, version, Arc::new(bundle())))
+                Ok(Deployment::new(arn, endpoint, version, Arc::new(bundle()), Egress::Public))
             }),
             registry: registry.clone(),
             spool_directory: directory.path().to_owned(),
@@ -156,6 +156,7 @@ async fn deploy(store: &Store) {
         lifecycle: Lifecycle::default(),
         environment: BTreeMap::new(),
         platform_version: None,
+        minimum_memory_mib: None,
     };
     let new = NewRuntime {
         id: id.clone(),

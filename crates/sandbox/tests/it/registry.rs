@@ -9,11 +9,11 @@ use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Deployment, Error, Limits, Registry};
+use innkeep_sandbox::{Deployment, Error, Limits, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{
-    AgentExit, ArtifactDigest, EndpointName, ErrorKind, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion,
-    SessionId, Settings, StopReason, Tier, UnixMillis, limits,
+    AgentExit, ArtifactDigest, Egress, EndpointName, ErrorKind, Lifecycle, Protocol, Resources, RuntimeArn,
+    RuntimeName, RuntimeVersion, SessionId, Settings, StopReason, Tier, UnixMillis, limits,
 };
 
 const SOON: Duration = Duration::from_secs(1);
@@ -45,6 +45,8 @@ fn deployment(version: u32) -> Arc<Deployment> {
         lifecycle: Lifecycle::default(),
         protocol: Protocol::default(),
         settings: Settings::default(),
+        resources: Resources::default(),
+        egress: Egress::Public,
         environment: [].into(),
         bundle: Arc::new(Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
@@ -304,6 +306,75 @@ async fn shutdown_ends_all_sessions_and_lets_none_start() {
     assert_eq!(world.driver.alive(), 0);
     let refused = world.registry.acquire(&session("carol"), &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+/// Returns a deployment that demands isolation.
+fn demanding(tier: Tier) -> Arc<Deployment> {
+    let settings = Settings { isolation: Some(tier), ..Settings::default() };
+    Arc::new(Deployment { settings, ..(*deployment(1)).clone() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_demands_more_isolation_than_there_is_gets_none_and_nothing_is_started() {
+    let world = world(FakeDriver::ready());
+    let deployment = demanding(Tier::Container);
+    for refused in [
+        world.registry.acquire(&session("alice"), &deployment).await.map(drop).unwrap_err(),
+        world.registry.boot_once(&deployment).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, Error::TierTooWeak { demanded: Tier::Container, given: Tier::Process }));
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        let said = refused.to_string();
+        assert!(said.contains("demands isolation container, and this server gives process"), "{said}");
+        assert!(said.contains("--isolation container") && said.contains("--set isolation=process"), "{said}");
+    }
+    assert_eq!((world.driver.launches(), world.states().len(), world.journal.records().len()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_demands_less_isolation_than_there_is_gets_what_there_is() {
+    let world = world(FakeDriver::of_tier(Tier::Container));
+    for (name, deployment) in [("alice", demanding(Tier::Process)), ("bob", demanding(Tier::Container))] {
+        drop(world.registry.acquire(&session(name), &deployment).await.unwrap());
+        world.registry.boot_once(&deployment).await.unwrap();
+    }
+    assert_eq!(world.registry.list().iter().map(|s| s.tier).collect::<Vec<_>>(), [Tier::Container; 2]);
+    assert!(world.journal.records().iter().all(|record| record.tier == Tier::Container));
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_and_ends_are_counted_once_and_warm_requests_are_not() {
+    let world = world(FakeDriver::waiting());
+    let (registry, deployment) = (world.registry.clone(), deployment(1));
+    let start = |name: &str| {
+        let (registry, deployment, id) = (registry.clone(), deployment.clone(), session(name));
+        let kind = innkeep_sandbox::tasks::Kind::Connection;
+        Tasks::default().spawn(kind, async move { registry.acquire(&id, &deployment).await.map(drop) })
+    };
+    let request = start("alice");
+    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    tokio::time::sleep(Duration::from_millis(70)).await;
+    world.driver.last().ping(PingStatus::Healthy, None);
+    request.await.unwrap().unwrap();
+    start("alice").await.unwrap().unwrap();
+
+    let request = start("bob");
+    wait_for("the launch", SOON, || world.driver.launches() == 2).await;
+    world.driver.last().exit(AgentExit::Code(3), &[]);
+    request.await.unwrap().unwrap_err();
+
+    let request = start("carol");
+    wait_for("the launch", SOON, || world.driver.launches() == 3).await;
+    registry.shutdown(SOON).await;
+    request.await.unwrap().unwrap_err();
+
+    let counts = registry.counts();
+    let starts = [StartResult::Ready, StartResult::Failed, StartResult::Aborted].map(|result| counts.starts[&result]);
+    assert_eq!(starts, [1, 1, 1], "{counts:?}");
+    assert!(counts.start_time >= Duration::from_millis(70), "{counts:?}");
+    assert_eq!((counts.start_classes.iter().sum::<u64>(), counts.start_classes[4]), (1, 1), "{counts:?}");
+    let stops: Vec<_> = counts.stops.into_iter().collect();
+    assert_eq!(stops, [("ServerShutdown", 2), ("StartFailed", 1)]);
 }
 
 /// A driver on a host that is broken.

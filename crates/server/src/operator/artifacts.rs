@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::operator::query::Query;
-use crate::operator::{Operator, may_operate, no_content};
+use crate::operator::{Operator, no_content};
 use crate::respond::{self, Body, Refused};
 
 impl Operator {
@@ -62,13 +62,10 @@ impl Operator {
 
     /// Receives an upload into a file of the artifact store's, and checks its signature. On an error the file is gone.
     async fn receive(&self, parts: &Parts, body: &mut Inbound) -> Result<PathBuf, Refused> {
-        let claim = self.authenticator.head(parts)?;
+        let claim = self.authenticator.operator_head(parts)?;
         let path = self.artifacts.upload_file().map_err(refused)?;
         let received = self.write_to(&path, body).await;
-        let verified = received.and_then(|digest| {
-            let key = self.authenticator.verify(&claim, &digest)?;
-            may_operate(&key)
-        });
+        let verified = received.and_then(|digest| self.authenticator.verify_operator(&claim, &digest));
         match verified {
             Ok(()) => Ok(path),
             Err(refused) => {

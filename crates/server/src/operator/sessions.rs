@@ -40,7 +40,7 @@ impl Operator {
                 }
             }
         }
-        sessions.extend(live.drain().map(|(_, info)| running(info)));
+        sessions.extend(live.drain().map(|(_, info)| running(info, &self.registry.capabilities().caveats)));
         sessions.retain(|session: &SessionView| state.is_none_or(|state| state == session.state));
         sessions.sort_by(|a, b| b.started_at.cmp(&a.started_at));
         if query.flag("usage") {
@@ -105,7 +105,7 @@ fn ms(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn running(info: SessionInfo) -> SessionView {
+fn running(info: SessionInfo, caveats: &[String]) -> SessionView {
     SessionView {
         runtime_id: info.key.runtime,
         endpoint: info.key.endpoint,
@@ -113,6 +113,7 @@ fn running(info: SessionInfo) -> SessionView {
         version: info.version,
         state: info.state.to_owned(),
         tier: info.tier,
+        caveats: caveats.to_vec(),
         started_at: info.started_at.to_string(),
         ready_ms: info.ready.map(ms),
         stopped_at: None,
@@ -137,6 +138,7 @@ fn stopped(record: SessionRecord) -> SessionView {
         version: record.version,
         state: "Stopped".to_owned(),
         tier: record.tier,
+        caveats: Vec::new(),
         started_at: record.started_at.to_string(),
         ready_ms: None,
         stopped_at: at,

@@ -5,6 +5,8 @@
 
 mod connections;
 mod heads;
+mod isolation;
+mod operators;
 mod properties;
 mod readers;
 mod uploads;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use http::Method;
 use innkeep_protocol::control::{
-    AgentRuntimeArtifact, AgentRuntimeRequest, Code, CodeConfiguration, NetworkConfiguration, S3Location,
+    AgentRuntimeArtifact, AgentRuntimeRequest, Code, CodeConfiguration, GetAgentRuntimeResponse, NetworkConfiguration,
+    S3Location,
 };
 use innkeep_sdk::{Client, Endpoint, UploadKind};
 use innkeep_server::{Config, Isolation, Server};
 
-use innkeep_types::RuntimeStatus;
+use innkeep_types::{RuntimeStatus, Settings};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -72,13 +73,25 @@ impl World {
         });
         let server = server.await.unwrap();
         let address = server.url().trim_start_matches("http://").to_owned();
-        let arn = deploy(&server).await;
+        let deployed = deploy(&server, "counter", None).await;
+        assert_eq!(deployed.status, RuntimeStatus::Ready, "{:?}", deployed.failure_reason);
+        let arn = deployed.agent_runtime_arn;
         let idle = Held { descriptors: 0, tasks: 0 };
         let mut world = Self { server, address, arn, data_dir, idle, _alone: alone };
         // The session that all tests use exists from now on, and belongs to what there is.
         assert_eq!(world.invoke("hello").await, Some((200, "5".to_owned())));
         world.idle = world.at_rest().await;
         world
+    }
+
+    /// Deploys the agent once more, under this name and with these settings.
+    pub(crate) async fn deploy(&self, name: &str, settings: &Settings) -> GetAgentRuntimeResponse {
+        deploy(&self.server, name, Some(settings)).await
+    }
+
+    /// Returns the operator's token.
+    pub(crate) fn operator_token(&self) -> String {
+        fs::read_to_string(self.data_dir.path().join("operator-token")).unwrap().trim().to_owned()
     }
 
     pub(crate) async fn wire(&self) -> Wire {
@@ -149,8 +162,8 @@ impl World {
     }
 }
 
-/// Uploads `agent.py`, creates a runtime from it, waits until it is READY and returns its ARN.
-async fn deploy(server: &Server) -> String {
+/// Uploads `agent.py`, creates a runtime from it, and returns it once it is made or cannot be.
+async fn deploy(server: &Server, name: &str, settings: Option<&Settings>) -> GetAgentRuntimeResponse {
     let endpoint = Endpoint {
         url: server.url().to_owned(),
         region: server.config().region.clone(),
@@ -165,7 +178,7 @@ async fn deploy(server: &Server) -> String {
         entry_point: Some(uploaded.entry_point),
     };
     let request = AgentRuntimeRequest {
-        agent_runtime_name: Some("counter".to_owned()),
+        agent_runtime_name: Some(name.to_owned()),
         agent_runtime_artifact: Some(AgentRuntimeArtifact {
             code_configuration: Some(code),
             ..AgentRuntimeArtifact::default()
@@ -177,13 +190,12 @@ async fn deploy(server: &Server) -> String {
         }),
         ..AgentRuntimeRequest::default()
     };
-    let created = client.create_runtime(&request, None).await.unwrap();
+    let created = client.create_runtime(&request, settings).await.unwrap();
     loop {
         let runtime = client.get_runtime(&created.agent_runtime_id, None).await.unwrap();
         match runtime.status {
             RuntimeStatus::Creating => tokio::time::sleep(Duration::from_millis(20)).await,
-            RuntimeStatus::Ready => return created.agent_runtime_arn,
-            status => panic!("{status:?}: {:?}", runtime.failure_reason),
+            _ => return runtime,
         }
     }
 }

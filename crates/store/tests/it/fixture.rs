@@ -95,6 +95,7 @@ pub(crate) fn config() -> VersionConfig {
         lifecycle: Lifecycle::default(),
         environment: [("API_KEY".to_owned(), "hunter2-hunter2".to_owned())].into(),
         platform_version: None,
+        minimum_memory_mib: None,
     }
 }
 

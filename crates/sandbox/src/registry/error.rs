@@ -1,0 +1,79 @@
+//! Why a session cannot be used, and whose fault that is.
+
+use std::sync::Arc;
+
+use innkeep_types::{AgentExit, ErrorKind, RuntimeId, SessionKey, Tier};
+
+use crate::driver;
+use crate::start::Failure;
+
+/// Why a session could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The agent did not become ready.
+    #[error("{message}")]
+    StartFailed {
+        /// For any caller, a whole sentence.
+        message: String,
+        /// How the agent ended, if it did.
+        exit: Option<AgentExit>,
+        /// Its last log lines, for operators.
+        log_tail: Vec<String>,
+    },
+    /// Start or end of the session took longer than a request may wait, or a stop met a session that is starting or stopping.
+    #[error("Session operation in progress, please retry")]
+    Busy,
+    /// No such session has a sandbox.
+    #[error("no running session {0}")]
+    NotRunning(SessionKey),
+    /// Its runtime was deleted while the request waited.
+    #[error("agent runtime {0} was deleted")]
+    Deleted(RuntimeId),
+    /// [`super::Limits::active_sessions`].
+    #[error("maxVms limit exceeded: {0} sessions are active")]
+    TooManySessions(usize),
+    /// [`super::Limits::starts_per_second`].
+    #[error("too many new sessions per second")]
+    TooManyStarts,
+    /// The runtime demands stronger isolation than this server gives.
+    #[error(
+        "the agent runtime demands isolation {}, and this server gives {}; start the server with --isolation {} (`innkeep doctor` says \
+         what this host lacks for it), or deploy the runtime with --set isolation={}",
+        .demanded.as_str(), .given.as_str(), .demanded.as_str(), .given.as_str()
+    )]
+    TierTooWeak {
+        /// The weakest that its settings allow.
+        demanded: Tier,
+        /// What the server's driver gives.
+        given: Tier,
+    },
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The driver failed for a reason of ours.
+    #[error("could not start a sandbox")]
+    Driver(#[source] Arc<driver::Error>),
+}
+
+impl Error {
+    /// Returns whose fault it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::StartFailed { .. } => ErrorKind::Agent,
+            Self::Busy => ErrorKind::RetryableConflict,
+            Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
+            Self::TooManySessions(_) => ErrorKind::Quota,
+            Self::TooManyStarts => ErrorKind::Throttled,
+            // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
+            Self::ShuttingDown | Self::TierTooWeak { .. } => ErrorKind::Unavailable,
+            Self::Driver(source) => source.kind(),
+        }
+    }
+
+    pub(crate) fn from_failure(failure: Failure) -> Self {
+        match failure.source {
+            Some(source) if source.kind() != ErrorKind::Agent => Self::Driver(source),
+            _ => Self::StartFailed { message: failure.message, exit: failure.exit, log_tail: failure.log_tail },
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Values of settings that serde does not read by itself.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// `host`, or the absolute path of a tree.
+pub(super) mod base {
+    use std::path::Path;
+
+    use innkeep_protocol::walls::Base;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub(in crate::config) fn serialize<S: Serializer>(base: &Base, serializer: S) -> Result<S::Ok, S::Error> {
+        match base {
+            Base::Host => "host".serialize(serializer),
+            Base::Tree(path) => path.serialize(serializer),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Base, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "host" => Ok(Base::Host),
+            path if Path::new(path).is_absolute() => Ok(Base::Tree(path.into())),
+            other => Err(de::Error::custom(format!("base is {other:?}, but must be \"host\" or an absolute path"))),
+        }
+    }
+}
+
+/// Reads a list of addresses, or a text with commas between them, as variables have it.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum ListOrText {
+        List(Vec<String>),
+        Text(String),
+    }
+    let texts = match ListOrText::deserialize(deserializer)? {
+        ListOrText::List(list) => list,
+        ListOrText::Text(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    let given = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    let parse = |text: &str| text.parse().map_err(|_| de::Error::custom(format!("dns: {text:?} is no IP address")));
+    given.map(parse).collect()
+}

@@ -1,0 +1,125 @@
+//! `/metrics`: what Prometheus asks for, in its text format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use http::{HeaderValue, Response, header};
+use innkeep_protocol::operator::SESSION_STATES;
+use innkeep_sandbox::{Counts, Registry, START_BUCKETS, SessionInfo, StartResult};
+use innkeep_types::{StopReason, Tier};
+
+use crate::respond::{self, Body};
+
+/// Returns the answer to a scrape.
+pub(crate) fn answer(registry: &Registry) -> Response<Body> {
+    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts());
+    let mut response = Response::new(respond::full(text));
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Every series is there from the start, at zero: what appears only when it happens cannot be seen to rise.
+fn render(tier: Tier, sessions: &[SessionInfo], counts: &Counts) -> String {
+    let mut text = String::with_capacity(4096);
+    // Writing to a string cannot fail.
+    let _ = write_all(&mut text, tier.as_str(), sessions, counts);
+    text
+}
+
+fn write_all(text: &mut String, tier: &str, sessions: &[SessionInfo], counts: &Counts) -> fmt::Result {
+    head(text, "innkeep_info", "gauge", "Always 1; its labels say what runs.")?;
+    writeln!(text, "innkeep_info{{version=\"{}\",tier=\"{tier}\"}} 1", env!("CARGO_PKG_VERSION"))?;
+
+    head(text, "innkeep_sessions", "gauge", "Sessions that have a sandbox.")?;
+    let mut by_state: BTreeMap<&str, usize> = BTreeMap::new();
+    for session in sessions {
+        *by_state.entry(session.state).or_default() += 1;
+    }
+    for state in SESSION_STATES.into_iter().filter(|state| *state != "Stopped") {
+        let n = by_state.get(state).copied().unwrap_or_default();
+        writeln!(text, "innkeep_sessions{{state=\"{state}\",tier=\"{tier}\"}} {n}")?;
+    }
+
+    head(text, "innkeep_open_requests", "gauge", "Requests that an agent is working on.")?;
+    let open: u64 = sessions.iter().map(|session| u64::from(session.open_requests)).sum();
+    writeln!(text, "innkeep_open_requests {open}")?;
+
+    head(text, "innkeep_session_starts_total", "counter", "Starts of sessions that have ended, well or not.")?;
+    for result in StartResult::ALL {
+        let (word, n) = (result.as_str(), counts.starts.get(&result).copied().unwrap_or_default());
+        writeln!(text, "innkeep_session_starts_total{{tier=\"{tier}\",result=\"{word}\"}} {n}")?;
+    }
+
+    head(text, "innkeep_session_stops_total", "counter", "Ends of sessions.")?;
+    for reason in StopReason::WORDS {
+        let n = counts.stops.get(reason).copied().unwrap_or_default();
+        writeln!(text, "innkeep_session_stops_total{{reason=\"{reason}\"}} {n}")?;
+    }
+
+    let help = "From the first request of a session to its agent's first good health answer.";
+    head(text, "innkeep_session_start_seconds", "histogram", help)?;
+    let mut sum = 0;
+    for (class, n) in counts.start_classes.iter().enumerate() {
+        sum += n;
+        let end = START_BUCKETS.get(class).map_or_else(|| "+Inf".to_owned(), |ms| seconds(*ms));
+        writeln!(text, "innkeep_session_start_seconds_bucket{{tier=\"{tier}\",le=\"{end}\"}} {sum}")?;
+    }
+    let took = counts.start_time.as_secs_f64();
+    writeln!(text, "innkeep_session_start_seconds_sum{{tier=\"{tier}\"}} {took}")?;
+    writeln!(text, "innkeep_session_start_seconds_count{{tier=\"{tier}\"}} {sum}")
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// Returns milliseconds as seconds, without zeros that say nothing.
+fn seconds(ms: u64) -> String {
+    let (whole, rest) = (ms / 1000, ms % 1000);
+    if rest == 0 { whole.to_string() } else { format!("{whole}.{}", format!("{rest:03}").trim_end_matches('0')) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start_and_its_family_is_described() {
+        let text = render(Tier::Container, &[], &Counts::default());
+        let mut series = BTreeSet::new();
+        let mut family = String::new();
+        for line in text.lines() {
+            if let Some(described) = line.strip_prefix("# TYPE ") {
+                family = described.split(' ').next().unwrap().to_owned();
+            } else if !line.starts_with('#') {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert!(name.starts_with(&family), "{line}");
+                assert!(series.insert(name.to_owned()), "twice: {line}");
+                assert_eq!(value, if family == "innkeep_info" { "1" } else { "0" }, "{line}");
+            }
+        }
+        assert!(series.contains("innkeep_sessions{state=\"Idle\",tier=\"container\"}"), "{series:?}");
+        assert!(series.contains("innkeep_session_stops_total{reason=\"OutOfMemory\"}"), "{series:?}");
+    }
+
+    #[test]
+    fn classes_of_the_histogram_add_up() {
+        let mut counts = Counts { start_time: Duration::from_millis(30_260), ..Counts::default() };
+        (counts.start_classes[0], counts.start_classes[5], counts.start_classes[12]) = (1, 2, 1);
+        let text = render(Tier::Process, &[], &counts);
+        for line in [
+            "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.005\"} 1",
+            "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.25\"} 3",
+            "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"30\"} 3",
+            "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"+Inf\"} 4",
+            "innkeep_session_start_seconds_sum{tier=\"process\"} 30.26",
+            "innkeep_session_start_seconds_count{tier=\"process\"} 4",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        }
+    }
+}
