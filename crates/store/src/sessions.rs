@@ -1,6 +1,6 @@
 //! Sessions as rows: the present or last sandbox of each.
 
-use innkeep_types::{RuntimeId, SessionKey};
+use innkeep_types::{RuntimeId, SessionKey, UnixMillis};
 use rusqlite::{Row, params};
 
 use crate::columns::{Json, Number, Word, millis};
@@ -61,9 +61,14 @@ pub(crate) fn list(
     )
 }
 
+/// Removes those that ended before `time`, and returns how many. One that has a sandbox has not ended.
+pub(crate) fn forget(db: &Db, time: UnixMillis) -> Result<usize, Fault> {
+    Ok(db.execute("DELETE FROM session WHERE stopped_at < ?1", [time.0])?)
+}
+
 fn record(row: &Row<'_>) -> Result<SessionRecord, Fault> {
     let reason = row.get::<_, Option<Json<_>>>("stop_reason")?.map(|json| json.0);
-    let stopped_at = row.get::<_, Option<i64>>("stopped_at")?.map(innkeep_types::UnixMillis);
+    let stopped_at = row.get::<_, Option<i64>>("stopped_at")?.map(UnixMillis);
     Ok(SessionRecord {
         key: SessionKey {
             runtime: row.get::<_, Word<_>>("runtime")?.0,
