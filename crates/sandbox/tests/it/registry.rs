@@ -1,108 +1,40 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
-use std::path::PathBuf;
+mod world;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Deployment, Error, Limits, Registry};
+use innkeep_sandbox::{Error, Lease, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{
-    AgentExit, ArtifactDigest, EndpointName, ErrorKind, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion,
-    SessionId, Settings, StopReason, Tier, UnixMillis, limits,
-};
+use innkeep_types::{AgentExit, ErrorKind, StopReason, Tier, UnixMillis, limits};
 
-const SOON: Duration = Duration::from_secs(1);
-
-struct World {
-    registry: Registry,
-    driver: Arc<FakeDriver>,
-    journal: MemoryJournal,
-}
-
-fn world(driver: Arc<FakeDriver>) -> World {
-    limited(driver, Limits::default())
-}
-
-fn limited(driver: Arc<FakeDriver>, limits: Limits) -> World {
-    let journal = MemoryJournal::default();
-    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
-    let registry = Registry::new(driver.clone(), Arc::new(journal.clone()), clock, Tasks::default(), limits);
-    World { registry, driver, journal }
-}
-
-fn deployment(version: u32) -> Arc<Deployment> {
-    let arn = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
-    Arc::new(Deployment {
-        arn: RuntimeArn::parse_with_endpoint(arn).unwrap().0,
-        name: RuntimeName::parse("hello").unwrap(),
-        version: RuntimeVersion::new(version).unwrap(),
-        endpoint: EndpointName::default_endpoint(),
-        lifecycle: Lifecycle::default(),
-        protocol: Protocol::default(),
-        settings: Settings::default(),
-        environment: [].into(),
-        bundle: Arc::new(Bundle {
-            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            code: PathBuf::from("/nonexistent"),
-            argv: vec!["/nonexistent".to_owned()],
-            layers: Vec::new(),
-            environment: [].into(),
-            settings: Settings::default(),
-        }),
-    })
-}
-
-fn session(name: &str) -> SessionId {
-    SessionId::from_short(name).unwrap()
-}
-
-impl World {
-    fn states(&self) -> Vec<&'static str> {
-        self.registry.list().iter().map(|s| s.state).collect()
-    }
-
-    /// The reasons of the ends recorded so far.
-    fn reasons(&self) -> Vec<String> {
-        self.journal.records().iter().filter_map(|r| r.stopped.as_ref()).map(|(_, r)| r.as_str().to_owned()).collect()
-    }
-
-    async fn gone(&self) {
-        wait_for("every session to be gone", SOON, || self.registry.list().is_empty()).await;
-    }
-}
+use world::{SOON, deployment, key, limited, session, world};
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_first_requests_share_one_start() {
     let world = world(FakeDriver::waiting());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    let requests: Vec<_> = (0..200)
-        .map(|_| {
-            let (registry, alice, deployment) = (world.registry.clone(), alice.clone(), deployment.clone());
-            Tasks::default().spawn(innkeep_sandbox::tasks::Kind::Connection, async move {
-                registry.acquire(&alice, &deployment).await
-            })
-        })
-        .collect();
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    let deployment = deployment(1);
+    let requests: Vec<_> = (0..200).map(|_| world.begin("alice", &deployment)).collect();
+    world.launched().await;
     world.driver.last().ping(PingStatus::Healthy, None);
     let mut leases = Vec::new();
     for request in requests {
         leases.push(request.await.unwrap().unwrap());
     }
-    assert!(leases.iter().all(innkeep_sandbox::Lease::is_cold));
+    assert!(leases.iter().all(Lease::is_cold));
     assert_eq!((world.driver.launches(), world.registry.list()[0].open_requests), (1, 200));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_used_again() {
     let world = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
+    let deployment = deployment(1);
+    drop(world.acquire("alice", &deployment).await.unwrap());
     tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
     assert_eq!(world.states(), ["Idle"]);
     tokio::time::sleep(SOON * 2).await;
@@ -111,14 +43,14 @@ async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_use
         (world.reasons(), world.driver.last().grace()),
         (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE))
     );
-    let again = world.registry.acquire(&alice, &deployment).await.unwrap();
+    let again = world.acquire("alice", &deployment).await.unwrap();
     assert_eq!((again.is_cold(), world.driver.launches()), (true, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     tokio::time::sleep(limits::IDLE_TIMEOUT * 3).await;
     assert_eq!(world.states(), ["Active"]);
     drop(lease);
@@ -131,7 +63,7 @@ async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_agent_keeps_its_session_until_it_is_done() {
     let world = world(FakeDriver::ready());
-    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
     world.driver.last().ping(PingStatus::HealthyBusy, None);
     tokio::time::sleep(limits::IDLE_TIMEOUT * 2).await;
     assert_eq!(world.states(), ["Active"]);
@@ -145,7 +77,7 @@ async fn a_busy_agent_keeps_its_session_until_it_is_done() {
 #[tokio::test(start_paused = true)]
 async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from_the_future() {
     let world = world(FakeDriver::ready());
-    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
     let start = 1_795_168_800;
     tokio::time::sleep(Duration::from_secs(600)).await;
     world.driver.last().ping(PingStatus::Healthy, Some(start + 500));
@@ -158,7 +90,7 @@ async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from
 #[tokio::test(start_paused = true)]
 async fn the_lifetime_ends_even_a_session_in_use() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     let ended = tokio::time::timeout(limits::MAX_LIFETIME + SOON, lease.ended()).await.unwrap();
     assert_eq!(ended.reason, StopReason::MaxLifetime);
 }
@@ -167,7 +99,7 @@ async fn the_lifetime_ends_even_a_session_in_use() {
 async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
     let world = world(FakeDriver::ready());
     let missed = || AgentState::Missed { misses: 3, detail: "timed out".to_owned() };
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     world.driver.last().say(missed());
     tokio::time::sleep(SOON).await;
     assert_eq!(world.states(), ["Active"]);
@@ -180,11 +112,9 @@ async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines() {
     let world = world(FakeDriver::waiting());
-    let (registry, deployment) = (world.registry.clone(), deployment(1));
-    let (alice, also) = (session("alice"), deployment.clone());
-    let request = Tasks::default()
-        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    let deployment = deployment(1);
+    let request = world.begin("alice", &deployment);
+    world.launched().await;
     world.driver.last().exit(AgentExit::Code(3), &["ImportError: no module named spam"]);
     let error = request.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Agent);
@@ -198,7 +128,7 @@ async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines(
 #[tokio::test(start_paused = true)]
 async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     world.driver.last().exit(AgentExit::Signal(11), &["about to fail"]);
     let ended = lease.ended().await;
     assert_eq!(ended.reason, StopReason::AgentExited { exit: AgentExit::Signal(11) });
@@ -209,8 +139,8 @@ async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
 async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
-    let key = deployment.key(&session("alice"));
+    let lease = world.acquire("alice", &deployment).await.unwrap();
+    let key = key(&deployment, "alice");
     world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap();
     assert_eq!(lease.ended().await.reason, StopReason::StoppedByCaller);
     world.gone().await;
@@ -221,12 +151,10 @@ async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_while_provisioning_is_a_retryable_conflict() {
     let world = world(FakeDriver::waiting());
-    let (registry, deployment) = (world.registry.clone(), deployment(1));
-    let (alice, also) = (session("alice"), deployment.clone());
-    let request = Tasks::default()
-        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
-    let stop = world.registry.stop(&deployment.key(&session("alice")), StopReason::StoppedByCaller, SOON).await;
+    let deployment = deployment(1);
+    let request = world.begin("alice", &deployment);
+    world.launched().await;
+    let stop = world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, SOON).await;
     assert_eq!(stop.unwrap_err().kind(), ErrorKind::RetryableConflict);
     world.driver.last().ping(PingStatus::Healthy, None);
     request.await.unwrap().unwrap();
@@ -235,33 +163,32 @@ async fn a_stop_while_provisioning_is_a_retryable_conflict() {
 #[tokio::test(start_paused = true)]
 async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_one() {
     let world = world(FakeDriver::ready());
-    let alice = session("alice");
-    drop(world.registry.acquire(&alice, &deployment(1)).await.unwrap());
-    let kept = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
+    let kept = world.acquire("alice", &deployment(2)).await.unwrap();
     assert_eq!(kept.deployment().version.get(), 1);
     drop(kept);
-    assert!(world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
-    let fresh = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    assert!(world.registry.stop_if_unused(&key(&deployment(2), "alice"), StopReason::Reloaded).await.unwrap());
+    let fresh = world.acquire("alice", &deployment(2)).await.unwrap();
     assert_eq!(fresh.deployment().version.get(), 2);
-    assert!(!world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
+    assert!(!world.registry.stop_if_unused(&key(&deployment(2), "alice"), StopReason::Reloaded).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn limits_refuse_new_sessions_and_leave_existing_ones_alone() {
     let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1 });
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
-    let refused = world.registry.acquire(&session("bob"), &deployment).await.unwrap_err();
+    drop(world.acquire("alice", &deployment).await.unwrap());
+    let refused = world.acquire("bob", &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Quota);
     assert!(refused.to_string().contains("maxVms limit exceeded"));
-    assert!(!world.registry.acquire(&session("alice"), &deployment).await.unwrap().is_cold());
+    assert!(!world.acquire("alice", &deployment).await.unwrap().is_cold());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_goes_away_does_not_cancel_the_start() {
     let world = world(FakeDriver::waiting());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    let impatient = tokio::time::timeout(SOON, world.registry.acquire(&alice, &deployment)).await;
+    let deployment = deployment(1);
+    let impatient = tokio::time::timeout(SOON, world.acquire("alice", &deployment)).await;
     assert!(impatient.is_err());
     world.driver.last().ping(PingStatus::Healthy, None);
     wait_for("the session", SOON, || world.states() == ["Idle"]).await;
@@ -271,12 +198,12 @@ async fn a_caller_who_goes_away_does_not_cancel_the_start() {
 #[tokio::test(start_paused = true)]
 async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
     let world = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
-    let key = deployment.key(&alice);
+    let deployment = deployment(1);
+    drop(world.acquire("alice", &deployment).await.unwrap());
+    let key = key(&deployment, "alice");
     world.registry.stop(&key, StopReason::StoppedByCaller, SOON).await.unwrap();
     let (waited, ()) = tokio::join!(
-        world.registry.acquire(&alice, &deployment),
+        world.acquire("alice", &deployment),
         world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted)
     );
     assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
@@ -287,9 +214,9 @@ async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
 async fn deleting_a_version_ends_its_sessions_and_no_others() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    drop(world.acquire("alice", &deployment).await.unwrap());
     let other = self::deployment(2);
-    drop(world.registry.acquire(&session("bob"), &other).await.unwrap());
+    drop(world.acquire("bob", &other).await.unwrap());
     world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::RuntimeDeleted).await;
     let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
     assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
@@ -299,10 +226,10 @@ async fn deleting_a_version_ends_its_sessions_and_no_others() {
 async fn shutdown_ends_all_sessions_and_lets_none_start() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("bob"), &deployment).await.unwrap());
+    drop(world.acquire("bob", &deployment).await.unwrap());
     world.registry.shutdown(SOON).await;
     assert_eq!(world.driver.alive(), 0);
-    let refused = world.registry.acquire(&session("carol"), &deployment).await.unwrap_err();
+    let refused = world.acquire("carol", &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 
@@ -344,7 +271,7 @@ async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
     assert_eq!((world.driver.launches(), world.driver.alive()), (1, 0));
     let slow = self::world(FakeDriver::waiting());
     let boot = async {
-        wait_for("the launch", SOON, || slow.driver.launches() == 1).await;
+        slow.launched().await;
         slow.driver.last().exit(AgentExit::Code(1), &[]);
     };
     let deployment = deployment(1);
@@ -356,19 +283,19 @@ async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
 #[tokio::test(start_paused = true)]
 async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_age() {
     let before = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(before.registry.acquire(&alice, &deployment).await.unwrap());
+    let deployment = deployment(1);
+    drop(before.acquire("alice", &deployment).await.unwrap());
     let started_at = before.registry.list()[0].started_at;
     before.registry.detach().await;
     assert_eq!((before.driver.alive(), before.registry.list().len(), before.reasons().len()), (1, 0, 0));
-    assert_eq!(before.registry.acquire(&alice, &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(before.acquire("alice", &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
 
     tokio::time::sleep(limits::MAX_LIFETIME - SOON * 60).await;
     let after = limited(before.driver.clone(), Limits::default());
     let at = UnixMillis(1_795_168_800_000 - i64::try_from((limits::MAX_LIFETIME - SOON * 60).as_millis()).unwrap());
-    assert!(after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), at));
-    assert!(!after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), started_at));
-    let lease = after.registry.acquire(&alice, &deployment).await.unwrap();
+    assert!(after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), at));
+    assert!(!after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), started_at));
+    let lease = after.acquire("alice", &deployment).await.unwrap();
     assert_eq!(after.driver.launches(), 1, "the same sandbox");
     let ended = tokio::time::timeout(SOON * 61, lease.ended()).await.unwrap();
     assert_eq!(ended.reason, StopReason::MaxLifetime);
@@ -378,11 +305,11 @@ async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_
 async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    drop(world.acquire("alice", &deployment).await.unwrap());
     world.registry.detach().await;
     world.driver.last().exit(AgentExit::Signal(9), &[]);
     let after = limited(world.driver.clone(), Limits::default());
-    let key = deployment.key(&session("alice"));
+    let key = key(&deployment, "alice");
     assert!(after.registry.adopt(key, deployment, world.driver.last(), UnixMillis(1_795_168_800_000)));
     after.gone().await;
     let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
@@ -393,8 +320,8 @@ async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit()
 async fn a_stop_without_grace_hastens_an_end_that_goes_on_and_keeps_its_reason() {
     let world = world(FakeDriver::stubborn());
     let deployment = deployment(1);
-    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
-    let key = deployment.key(&session("alice"));
+    let lease = world.acquire("alice", &deployment).await.unwrap();
+    let key = key(&deployment, "alice");
     let stop = async |reason, grace| world.registry.stop(&key, reason, grace).await;
     stop(StopReason::MaxLifetime, limits::STOP_GRACE).await.unwrap();
     assert_eq!(lease.ended().await.reason, StopReason::MaxLifetime);
