@@ -173,13 +173,17 @@ def test_sessions_are_filtered(mine):
 
 def test_inspect_tells_what_a_session_uses_and_why_it_ended(mine):
     session = new_session()
-    pid = mine.probe.ask({}, session)["pid"]
+    first = mine.probe.invoke({}, session)
+    pid = json.loads(first["response"].read())["pid"]
+    mine.probe.ask({}, session)
+    request = first["ResponseMetadata"]["RequestId"]
     shown = mine("sessions", "inspect", session).stdout
+    assert re.search(rf"started by +request {request}", shown) and mine.probe.view(session)["startedBy"] == request
     assert re.search(r"memory +\d", shown) and re.search(r"processor time +\d", shown) and str(pid) in shown
     os.kill(pid, signal.SIGKILL)
     mine.probe.wait_for_state(session, "Stopped")
     shown = mine("sessions", "inspect", session).stdout
-    assert "AgentExited" in shown and "signal 9" in shown and "memory" not in shown
+    assert "AgentExited" in shown and "signal 9" in shown and request in shown and "memory" not in shown
     assert mine("sessions", "inspect", "nobody", status=3).stderr
 
 

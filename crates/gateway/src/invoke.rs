@@ -43,7 +43,7 @@ pub(crate) async fn invoke(
     let target = named.at_home(&gateway.home)?;
     let deployment = gateway.resolver.resolve(target).await?.ok_or_else(|| named.not_found())?;
 
-    let lease = Arc::new(gateway.registry.acquire(&session, &deployment).await?);
+    let lease = Arc::new(gateway.registry.acquire(&session, &deployment, &caller.request_id).await?);
     let mut watch = Watch::over_exchange(lease.clone(), deadline);
 
     let context = Context { session: &session, request_id: &caller.request_id };

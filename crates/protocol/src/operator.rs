@@ -1,7 +1,7 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 use innkeep_types::{
-    AgentExit, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings, StopReason,
+    AgentExit, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings, StopReason,
     Tier,
 };
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub struct SessionView {
     pub tier: Tier,
     /// When the present, or last, sandbox was started.
     pub started_at: String,
+    /// The request that it was started for, as its caller knows it (`x-amzn-requestid`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<RequestId>,
     /// When it became ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<u64>,

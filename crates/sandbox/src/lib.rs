@@ -24,4 +24,4 @@ pub use deployment::Deployment;
 pub use journal::Journal;
 pub use process::ProcessDriver;
 pub use registry::{Error, Limits, Registry};
-pub use session::{Ended, Lease, SessionInfo};
+pub use session::{Ended, Lease, Origin, SessionInfo};

@@ -325,7 +325,8 @@ impl Supervisor {
             sandbox: session.sandbox.clone(),
             version: session.deployment.version,
             tier: session.tier,
-            started_at: session.started_at,
+            started_at: session.origin.at,
+            started_by: session.origin.request.clone(),
             stopped: stopped.map(|reason| (self.clock.now(), reason)),
         };
         async move { journal.record(record).await }

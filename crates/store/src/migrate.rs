@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_sandbox.sql"),
     include_str!("../migrations/0003_session_retention.sql"),
+    include_str!("../migrations/0004_session_started_by.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.

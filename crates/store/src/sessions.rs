@@ -1,6 +1,6 @@
 //! Sessions as rows: the present or last sandbox of each.
 
-use innkeep_types::{RuntimeId, SessionKey, UnixMillis};
+use innkeep_types::{RequestId, RuntimeId, SessionKey, UnixMillis};
 use rusqlite::{Row, params};
 
 use crate::columns::{Json, Number, Word, millis};
@@ -9,8 +9,8 @@ use crate::error::Fault;
 use crate::records::SessionRecord;
 use crate::sandboxes;
 
-const SELECT: &str =
-    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, stopped_at, stop_reason FROM session";
+const SELECT: &str = "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
+     FROM session";
 
 /// Inserts or replaces a session's record.
 pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
@@ -18,8 +18,8 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
     let (stopped_at, reason) = record.stopped.as_ref().map(|(at, reason)| (at.0, Json(reason))).unzip();
     db.execute(
         "INSERT OR REPLACE INTO session
-             (runtime, endpoint, session, sandbox, version, tier, started_at, stopped_at, stop_reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             runtime.as_str(),
             endpoint.as_str(),
@@ -28,6 +28,7 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
             record.version.get(),
             record.tier.as_str(),
             record.started_at.0,
+            record.started_by.as_ref().map(RequestId::as_str),
             stopped_at,
             reason
         ],
@@ -79,6 +80,7 @@ fn record(row: &Row<'_>) -> Result<SessionRecord, Fault> {
         version: row.get::<_, Number>("version")?.0,
         tier: row.get::<_, Word<_>>("tier")?.0,
         started_at: millis(row, "started_at")?,
+        started_by: row.get::<_, Option<Word<_>>>("started_by")?.map(|word| word.0),
         stopped: stopped_at.zip(reason),
     })
 }

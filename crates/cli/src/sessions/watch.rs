@@ -93,6 +93,7 @@ mod tests {
             state: state.to_owned(),
             tier: Tier::Process,
             started_at: started_at.to_owned(),
+            started_by: None,
             ready_ms: None,
             stopped_at: None,
             open_requests: 0,

@@ -9,9 +9,9 @@ use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Error, Lease, Limits, Registry};
+use innkeep_sandbox::{Error, Lease, Limits, Origin, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{AgentExit, ErrorKind, StopReason, Tier, UnixMillis, limits};
+use innkeep_types::{AgentExit, ErrorKind, RequestId, StopReason, Tier, UnixMillis, limits};
 
 use world::{SOON, deployment, key, limited, session, world};
 
@@ -28,6 +28,23 @@ async fn two_hundred_first_requests_share_one_start() {
     }
     assert!(leases.iter().all(Lease::is_cold));
     assert_eq!((world.driver.launches(), world.registry.list()[0].open_requests), (1, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_put_down_to_the_request_that_came_first() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
+    let [first, second, third] = [(); 3].map(|()| RequestId::generate());
+    let ask = async |request| drop(world.registry.acquire(&session("alice"), &deployment, request).await.unwrap());
+    ask(&first).await;
+    ask(&second).await;
+    assert_eq!(world.registry.list()[0].origin.request.as_ref(), Some(&first));
+    world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, SOON).await.unwrap();
+    world.gone().await;
+    ask(&third).await;
+    let mut recorded: Vec<_> = world.journal.records().into_iter().filter_map(|record| record.started_by).collect();
+    recorded.dedup();
+    assert_eq!(recorded, [first, third]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +274,7 @@ async fn a_launch_that_fails_on_our_side_is_not_blamed_on_the_agent_and_is_recor
     let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
     let (driver, tasks) = (Arc::new(BrokenDriver), Tasks::default());
     let registry = Registry::new(driver, Arc::new(journal.clone()), clock, tasks.clone(), Limits::default());
-    let refused = registry.acquire(&session("alice"), &deployment(1)).await.unwrap_err();
+    let refused = registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Internal);
     tasks.finish().await;
     let last = journal.records().pop().unwrap();
@@ -285,7 +302,7 @@ async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_
     let before = world(FakeDriver::ready());
     let deployment = deployment(1);
     drop(before.acquire("alice", &deployment).await.unwrap());
-    let started_at = before.registry.list()[0].started_at;
+    let origin = before.registry.list()[0].origin.clone();
     before.registry.detach().await;
     assert_eq!((before.driver.alive(), before.registry.list().len(), before.reasons().len()), (1, 0, 0));
     assert_eq!(before.acquire("alice", &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -293,8 +310,11 @@ async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_
     tokio::time::sleep(limits::MAX_LIFETIME - SOON * 60).await;
     let after = limited(before.driver.clone(), Limits::default());
     let at = UnixMillis(1_795_168_800_000 - i64::try_from((limits::MAX_LIFETIME - SOON * 60).as_millis()).unwrap());
-    assert!(after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), at));
-    assert!(!after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), started_at));
+    let adopt =
+        |origin| after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), origin);
+    assert!(adopt(Origin { at, ..origin.clone() }));
+    assert!(!adopt(origin.clone()), "it has a sandbox already");
+    assert_eq!(after.registry.list()[0].origin.request, origin.request);
     let lease = after.acquire("alice", &deployment).await.unwrap();
     assert_eq!(after.driver.launches(), 1, "the same sandbox");
     let ended = tokio::time::timeout(SOON * 61, lease.ended()).await.unwrap();
@@ -306,11 +326,12 @@ async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit()
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
     drop(world.acquire("alice", &deployment).await.unwrap());
+    let origin = world.registry.list()[0].origin.clone();
     world.registry.detach().await;
     world.driver.last().exit(AgentExit::Signal(9), &[]);
     let after = limited(world.driver.clone(), Limits::default());
     let key = key(&deployment, "alice");
-    assert!(after.registry.adopt(key, deployment, world.driver.last(), UnixMillis(1_795_168_800_000)));
+    assert!(after.registry.adopt(key, deployment, world.driver.last(), origin));
     after.gone().await;
     let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
     assert_eq!(reason, StopReason::HostLost { exit: Some(AgentExit::Signal(9)) });

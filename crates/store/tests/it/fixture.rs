@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use innkeep_store::{ClientToken, NewRuntime, Outcome, Store};
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RuntimeId, RuntimeName, RuntimeVersion,
+    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
     SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
 };
 
@@ -125,6 +125,7 @@ pub(crate) fn session(runtime: &str, n: usize) -> innkeep_store::SessionRecord {
         version: v(1),
         tier: Tier::Process,
         started_at: at(i64::try_from(n).unwrap()),
+        started_by: Some(RequestId::generate()),
         stopped: None,
     }
 }

@@ -38,6 +38,14 @@ async fn a_session_has_the_record_that_was_put_last() {
 }
 
 #[tokio::test]
+async fn a_session_of_which_no_request_is_known_has_none() {
+    let f = Fixture::new().await;
+    let record = innkeep_store::SessionRecord { started_by: None, ..session("hello", 1) };
+    f.store.put_session(record.clone()).await.unwrap();
+    assert_eq!(f.store.get_session(&record.key).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
 async fn sessions_are_listed_newest_first() {
     let f = Fixture::new().await;
     for n in 0..6 {

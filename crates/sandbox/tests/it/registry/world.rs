@@ -9,8 +9,8 @@ use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{
-    ArtifactDigest, EndpointName, Lifecycle, Protocol, RuntimeArn, RuntimeName, RuntimeVersion, SessionId, SessionKey,
-    Settings, UnixMillis,
+    ArtifactDigest, EndpointName, Lifecycle, Protocol, RequestId, RuntimeArn, RuntimeName, RuntimeVersion, SessionId,
+    SessionKey, Settings, UnixMillis,
 };
 use tokio::task::JoinHandle;
 
@@ -66,13 +66,14 @@ pub(super) fn key(deployment: &Deployment, name: &str) -> SessionKey {
 
 impl World {
     pub(super) async fn acquire(&self, name: &str, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
-        self.registry.acquire(&session(name), deployment).await
+        self.registry.acquire(&session(name), deployment, &RequestId::generate()).await
     }
 
     /// A request that goes on by itself.
     pub(super) fn begin(&self, name: &str, deployment: &Arc<Deployment>) -> JoinHandle<Result<Lease, Error>> {
         let (registry, session, deployment) = (self.registry.clone(), session(name), deployment.clone());
-        Tasks::default().spawn(Kind::Connection, async move { registry.acquire(&session, &deployment).await })
+        let request = RequestId::generate();
+        Tasks::default().spawn(Kind::Connection, async move { registry.acquire(&session, &deployment, &request).await })
     }
 
     pub(super) async fn launched(&self) {
