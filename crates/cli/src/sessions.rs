@@ -30,7 +30,7 @@ enum Action {
     Inspect(Named),
     /// End sessions: SIGTERM, up to 15 s, SIGKILL; their ids stay usable
     Stop(Stop),
-    /// End sessions at once, also those that are ending already and take their time
+    /// End sessions at once, also those that are starting, or are ending already and take their time
     Kill(Stop),
 }
 

@@ -170,7 +170,7 @@ pub struct StopSessions {
     /// Sessions of this version are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_version: Option<RuntimeVersion>,
-    /// SIGKILL at once, without SIGTERM and grace; also for a session that is ending already.
+    /// SIGKILL at once, without SIGTERM and grace; also for a session that is starting, or ending already.
     #[serde(default)]
     pub kill: bool,
     /// Record the reason `Reloaded` and not `StoppedByCaller`.

@@ -192,6 +192,13 @@ impl Registry {
                 Some(Ended { reason: StopReason::RuntimeDeleted, .. }) => {
                     return Err(Error::Deleted(key.runtime.clone()));
                 }
+                // Whoever ended the start did not want it begun anew by those who wait for it.
+                Some(Ended { reason: StopReason::StoppedByCaller, exit, log_tail, .. })
+                    if session.running.get().is_none() =>
+                {
+                    let message = "The session was stopped before its agent was ready".to_owned();
+                    return Err(Error::StartFailed { message, exit, log_tail });
+                }
                 // It ran, or was ending, and is gone by now: the next round starts afresh.
                 _ => tokio::task::yield_now().await,
             }
@@ -296,7 +303,7 @@ impl Registry {
     }
 
     /// Tells the session to end: aborts its streams, marks it Stopping, returns. `Busy` while it starts, and while it ends
-    /// already, unless `grace` is zero: that cuts the grace short.
+    /// already, unless `grace` is zero: that ends the start, and cuts the grace of an end short.
     pub async fn stop(&self, key: &SessionKey, reason: StopReason, grace: Duration) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.command(key, Command::Stop { reason, grace, reply }).await?;

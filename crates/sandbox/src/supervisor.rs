@@ -148,7 +148,8 @@ impl Supervisor {
         ControlFlow::Continue(())
     }
 
-    /// Waits for the first good health answer; meanwhile only the server itself may end the start. None if it did.
+    /// Waits for the first good health answer; meanwhile only the server itself, or a stop without grace, may end the start.
+    /// None if it did.
     async fn until_ready(
         &mut self,
         agent: &mut watch::Receiver<AgentState>,

@@ -122,4 +122,7 @@ if __name__ == "__main__":
     if starts := os.environ.get("PROBE_STARTS"):
         with open(starts, "a") as file:
             print(os.getpid(), file=file)
+    if hold := os.environ.get("PROBE_HOLD"):  # starts for as long as this file is there
+        while os.path.exists(hold):
+            time.sleep(0.01)
     Server(("0.0.0.0", 8080), Handler).serve_forever()

@@ -178,6 +178,23 @@ async fn a_stop_while_provisioning_is_a_retryable_conflict() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_without_grace_ends_a_start_and_all_who_wait_for_it_are_told() {
+    let world = world(FakeDriver::waiting());
+    let deployment = deployment(1);
+    let requests = [(); 3].map(|()| world.begin("alice", &deployment));
+    world.launched().await;
+    world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, Duration::ZERO).await.unwrap();
+    for request in requests {
+        let error = request.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Agent);
+        assert_eq!(error.to_string(), "The session was stopped before its agent was ready");
+    }
+    world.gone().await;
+    assert_eq!((world.driver.launches(), world.driver.last().grace()), (1, Some(Duration::ZERO)));
+    assert_eq!(world.reasons(), ["StoppedByCaller"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_one() {
     let world = world(FakeDriver::ready());
     drop(world.acquire("alice", &deployment(1)).await.unwrap());

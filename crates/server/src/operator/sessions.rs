@@ -81,7 +81,7 @@ impl Operator {
         match (&request.session_id, busy) {
             (Some(id), Some("Provisioning")) => Err(Refused::new(
                 ErrorKind::RetryableConflict,
-                format!("session {id} is starting; try again when it has"),
+                format!("session {id} is starting; `innkeep sessions kill` ends it at once"),
             )),
             (Some(id), Some(_)) => {
                 let message = format!("session {id} is ending already; `innkeep sessions kill` cuts its grace short");
