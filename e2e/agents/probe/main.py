@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -74,6 +75,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_exit(self, code):
         os._exit(code)
+
+    def do_last_words(self, exit_after=0):
+        """Answers as the last thing it does: from before the answer on, nobody can connect."""
+        self.server.socket.shutdown(socket.SHUT_RDWR)
+        self.answer({"pid": os.getpid()}, headers={"Connection": "close"})
+        time.sleep(exit_after)
+        os._exit(0)
 
     # -- HTTP
 
