@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Response;
 use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StopSessions, StoppedSessions};
+use innkeep_protocol::strict;
 use innkeep_sandbox::SessionInfo;
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
@@ -54,8 +55,11 @@ impl Operator {
     }
 
     pub(crate) async fn stop_sessions(&self, body: &[u8]) -> Result<Response<Body>, Refused> {
-        let request: StopSessions = serde_json::from_slice(body)
-            .map_err(|e| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}")))?;
+        let unexpected = |e: &str| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}"));
+        let request: StopSessions = serde_json::from_slice(body).map_err(|e| unexpected(&e.to_string()))?;
+        if strict::array_for_object(body, &request).is_some() {
+            return Err(unexpected("an array where an object is expected"));
+        }
         let reason = if request.reload { StopReason::Reloaded } else { StopReason::StoppedByCaller };
         let grace = if request.kill { Duration::ZERO } else { limits::STOP_GRACE };
         let chosen = self.registry.list().into_iter().filter(|s| {
