@@ -21,8 +21,8 @@ NOTE = """Live sessions: one server, one process of the static agent per session
 round the same processes, so that what its figures lose from 1 to 1,000 is the machine's (cold caches, 1,000 processes, a
 health check of each every two seconds) and no proxy's. "One asked": as many live, but the same one each time. Each
 block follows a second that does not count, because Innkeep hangs up on an agent after a second without a request.
-"One client in turn": one request after the other from a loop in Python, which, unlike `wrk`, can ask 1,000 processes directly, on
-a connection kept to each. What Innkeep adds is its p50 less the direct one's with as many processes: those cost more
+"One client in turn": one request after the other from a loop in Python, which, unlike `wrk`, can ask 1,000 processes directly,
+on a connection kept to each. What Innkeep adds is its p50 less the direct one's with as many processes: those cost more
 when each is cold, whoever asks."""
 
 
@@ -73,7 +73,7 @@ def take_turns(agent: Agent, sessions: list[str], connections: int, blocks: int,
 
 
 def one_client(agent: Agent, sessions: list[str], blocks: int) -> dict[str, list[float]]:
-    """Returns the p50 of each block, µs, of one client that asks every agent in turn: directly, through nginx, through Innkeep."""
+    """Returns the p50 of each block, µs, of one client that asks every agent in turn, each of the three ways."""
     ports = agent_ports(agent)
     to_innkeep = [head(agent, session, BODY, agent.path) + BODY for session in sessions]
     to_agent = [head(agent, sessions[0], BODY, "/invocations") + BODY]
