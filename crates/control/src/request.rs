@@ -31,7 +31,9 @@ pub(crate) fn body(bytes: &[u8]) -> Result<AgentRuntimeRequest, Error> {
     match strict::array_for_object(bytes, &request).as_deref() {
         None => Ok(request),
         Some(".") => Err(Error::CannotParse(serde::de::Error::custom("an array where an object is expected"))),
-        Some(path) => Err(Error::Invalid(Violations::one(path, "have its type in the model (an object, not an array)"))),
+        Some(path) => {
+            Err(Error::Invalid(Violations::one(path, "have its type in the model (an object, not an array)")))
+        }
     }
 }
 
