@@ -58,7 +58,11 @@ pub(crate) struct Spooled {
 enum Content {
     Memory(Bytes),
     /// Rewound; with the buffer that it came through.
-    File { file: File, buffer: Buffer, share: Share },
+    File {
+        file: File,
+        buffer: Buffer,
+        share: Share,
+    },
 }
 
 impl Spool {
