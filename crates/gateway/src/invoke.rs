@@ -34,7 +34,8 @@ pub(crate) async fn invoke(
     let target = named.at_home(&gateway.home)?;
     let deployment = gateway.resolver.resolve(target).await?.ok_or_else(|| named.not_found())?;
 
-    let errand = Errand { session: &session, deployment, request_id: &caller.request_id, headers: &head.headers, deadline };
+    let errand =
+        Errand { session: &session, deployment, request_id: &caller.request_id, headers: &head.headers, deadline };
     let Delivered { answer, lease, watch } = deliver::deliver(gateway, errand, body).await?;
 
     let (agent, body) = answer.into_parts();

@@ -88,7 +88,8 @@ async fn a_request_is_taken_to_a_fresh_sandbox_once_and_only_from_a_dead_one() {
         agent_ends(&world, 1).await;
         agent_ends(&world, 2).await;
     });
-    let expect = "424 RuntimeClientError (agent)\n{\"message\":\"The agent exited with exit code 0 before it answered\"}";
+    let expect =
+        "424 RuntimeClientError (agent)\n{\"message\":\"The agent exited with exit code 0 before it answered\"}";
     assert_eq!((answer.error().as_str(), world.driver.launches()), (expect, 2));
 
     let world = World::new(json("[1]")).await;
