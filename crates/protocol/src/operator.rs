@@ -1,8 +1,8 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 use innkeep_types::{
-    AgentExit, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings, StopReason,
-    Tier,
+    AgentExit, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings,
+    StopReason, Tier,
 };
 use serde::{Deserialize, Serialize};
 

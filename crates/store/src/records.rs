@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SandboxId,
-    SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion,
+    SandboxId, SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
 
 /// A runtime without its versions.

@@ -9,7 +9,8 @@ use crate::error::Fault;
 use crate::records::SessionRecord;
 use crate::sandboxes;
 
-const SELECT: &str = "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
+const SELECT: &str =
+    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
      FROM session";
 
 /// Inserts or replaces a session's record.

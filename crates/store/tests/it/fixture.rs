@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use innkeep_store::{ClientToken, NewRuntime, Outcome, Store};
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
-    SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RequestId, RuntimeId, RuntimeName,
+    RuntimeVersion, SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
 };
 
 pub(crate) struct Fixture {
