@@ -3,6 +3,7 @@
 Nothing here knows how Innkeep is built: it uses the command line, the two AWS planes, the operator API and /proc.
 """
 
+import gc
 import http.client
 import io
 import json
@@ -17,6 +18,7 @@ import time
 import urllib.parse
 import uuid
 import zipfile
+from collections import Counter
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,6 +92,23 @@ def io_counters(pid: int) -> dict[str, int]:
     return {name: int(value) for name, value in (line.split(": ") for line in lines)}
 
 
+def descriptors(pid: int) -> Counter:
+    """What a process has open, by kind: how many sockets, pipes, pidfds, and of each file."""
+    kinds = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            kinds[re.sub(r":\[\d+\]$", "", os.readlink(entry))] += 1
+        except OSError:
+            pass  # closed meanwhile
+    return kinds
+
+
+def resident(pid: int) -> float:
+    """Memory that a process has resident, MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+
+
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
@@ -125,6 +144,8 @@ class Server:
         profiles.read(self.data_dir / "credentials")
         profile = profiles[profiles.sections()[0]] if profiles.sections() else profiles["DEFAULT"]
         self.key = Credentials(profile["aws_access_key_id"], profile["aws_secret_access_key"])
+        self.at_first = descriptors(self.pid)
+        self.clients = []
         self.control = self.client("bedrock-agentcore-control")
         self.data = self.client("bedrock-agentcore")
 
@@ -152,11 +173,13 @@ class Server:
     def client(self, service: str, key: Credentials | None = None, **config):
         """Returns an unmodified boto3 client that differs from one of AWS in its endpoint URL alone."""
         key = key or self.key
-        return boto3.client(
+        client = boto3.client(
             service, endpoint_url=self.url, region_name=REGION,
             aws_access_key_id=key.access_key, aws_secret_access_key=key.secret_key, aws_session_token=key.token,
             config=Config(read_timeout=60, retries={"total_max_attempts": 1}, max_pool_connections=250, **config),
         )
+        self.clients.append(client)
+        return client
 
     # -- raw HTTP, for what boto3 will not send
 
@@ -227,6 +250,29 @@ class Server:
         return Agent(self, created["agentRuntimeArn"], created["agentRuntimeId"])
 
     # -- ending
+
+    def sessions(self) -> list[dict]:
+        return self.request("GET", "/innkeep/v1/sessions").json()["sessions"]
+
+    def rest(self):
+        """Ends every session and hangs up; the server then holds no more descriptors than when it began to listen."""
+        for client in self.clients:
+            client.close()
+        gc.collect()  # connections of clients that tests have forgotten
+        for session in self.sessions():
+            named = {name: session[name] for name in ("runtimeId", "endpoint", "sessionId")}
+            self.request("POST", "/innkeep/v1/sessions/stop", json.dumps(named | {"kill": True}).encode())
+        wait_for("every session to end", lambda: not self.sessions())
+        try:
+            # A client that says nothing more is hung up on after 30 s.
+            wait_for("the server to be at rest", lambda: not self.held(), 45)
+        except AssertionError:
+            raise AssertionError(f"at rest the server holds more than at its start: {dict(self.held())}") from None
+
+    def held(self) -> Counter:
+        """What the server has open beyond what it began with, and beyond the four readers of its database."""
+        more = descriptors(self.pid) - self.at_first
+        return more - Counter({kind: 4 for kind in more if "/innkeep.db" in kind})
 
     def stop(self, seconds=30.0):
         """SIGTERM; afterwards nothing of the server may be left but its data."""
@@ -314,6 +360,7 @@ def running_server(*arguments: str):
         server = Server(data_dir, *arguments)
         yield server
         if server.process.poll() is None:
+            server.rest()
             server.stop()
     finally:
         if server is not None and server.process.poll() is None:

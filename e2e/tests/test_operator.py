@@ -6,17 +6,21 @@ import re
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 import schemathesis
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance, response_headers_conformance, response_schema_conformance, status_code_conformance,
 )
 
-from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, running_server, wait_for, zipped
+from harness import (
+    AGENTS, binary, environment, innkeep, is_alive, new_session, processes, running_server, wait_for, zipped,
+)
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -173,13 +177,17 @@ def test_sessions_are_filtered(mine):
 
 def test_inspect_tells_what_a_session_uses_and_why_it_ended(mine):
     session = new_session()
-    pid = mine.probe.ask({}, session)["pid"]
+    first = mine.probe.invoke({}, session)
+    pid = json.loads(first["response"].read())["pid"]
+    mine.probe.ask({}, session)
+    request = first["ResponseMetadata"]["RequestId"]
     shown = mine("sessions", "inspect", session).stdout
+    assert re.search(rf"started by +request {request}", shown) and mine.probe.view(session)["startedBy"] == request
     assert re.search(r"memory +\d", shown) and re.search(r"processor time +\d", shown) and str(pid) in shown
     os.kill(pid, signal.SIGKILL)
     mine.probe.wait_for_state(session, "Stopped")
     shown = mine("sessions", "inspect", session).stdout
-    assert "AgentExited" in shown and "signal 9" in shown and "memory" not in shown
+    assert "AgentExited" in shown and "signal 9" in shown and request in shown and "memory" not in shown
     assert mine("sessions", "inspect", "nobody", status=3).stderr
 
 
@@ -226,6 +234,32 @@ def test_kill_ends_an_agent_that_does_not_mind_sigterm(mine):
     assert mine.deaf.wait_for_state(session, "Stopped")["stop"]["reason"] == "StoppedByCaller"
     assert not is_alive(pid)
     assert time.monotonic() - started < 12, "the grace of 15 s was not cut short"
+
+
+def test_kill_ends_a_session_that_is_starting_and_who_waits_for_it_is_told(mine, tmp_path):
+    hold, session = tmp_path / "hold", new_session()
+    agent = mine.server.deploy(AGENTS / "probe", environmentVariables={"PROBE_HOLD": str(hold)})
+    hold.touch()
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(agent.ask, {}, session) for _ in range(3)]
+        agent.wait_for_state(session, "Provisioning")
+        wait_for("the agent to be there", lambda: processes(str(hold)))
+        with pytest.raises(ClientError) as refused:
+            agent.stop(session)
+        assert refused.value.response["Error"]["Code"] == "RetryableConflictException"
+        assert "kill" in mine("sessions", "stop", session, status=1).stderr
+        started = time.monotonic()
+        mine("sessions", "kill", session)
+        for each in asked:
+            with pytest.raises(ClientError) as told:
+                each.result()
+            assert told.value.response["Error"]["Code"] == "RuntimeClientError"
+            assert "stopped before its agent was ready" in told.value.response["Error"]["Message"]
+    assert time.monotonic() - started < 10, "the start's own 30 s were not cut short"
+    assert agent.wait_for_state(session, "Stopped")["stop"]["reason"] == "StoppedByCaller"
+    assert not processes(str(hold))
+    hold.unlink()
+    assert agent.ask({}, session)["pid"]
 
 
 # --- logs --------------------------------------------------------------------------------------------------------------

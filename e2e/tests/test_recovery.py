@@ -34,11 +34,12 @@ def sidecar_of(server, agent_pid: int) -> int:
 def test_a_session_keeps_its_process_and_memory_over_a_crash_of_the_server(crashing):
     server, sessions = crashing.server, [new_session(), new_session()]
     before = [crashing.ask({"do": "remember", "word": "apple"}, session) for session in sessions]
-    started_at = [crashing.view(session)["startedAt"] for session in sessions]
+    start = lambda: [(view["startedAt"], view["startedBy"]) for view in map(crashing.view, sessions)]
+    started = start()
     server.kill()
     server.start()
     assert [crashing.view(session)["state"] for session in sessions] == ["Idle", "Idle"]
-    assert [crashing.view(session)["startedAt"] for session in sessions] == started_at
+    assert start() == started
     for session, was in zip(sessions, before):
         after = crashing.ask({"do": "remember", "word": "pear"}, session)
         assert after == {"pid": was["pid"], "memory": ["apple", "pear"]}

@@ -84,6 +84,14 @@ def test_an_agent_that_dies_between_requests_is_started_again(probe):
     assert after["memory"] == ["banana"] and after["pid"] != before["pid"]
 
 
+@pytest.mark.parametrize(("exit_after", "times"), [(0, 40), (0.3, 5)])
+def test_a_request_right_after_its_agent_s_death_gets_a_fresh_one(probe, exit_after, times):
+    session = new_session()
+    pids = [probe.ask({"do": "last_words", "exit_after": exit_after}, session)["pid"] for _ in range(times)]
+    assert len(set(pids)) == times
+    wait_for("the last to end", lambda: not is_alive(pids[-1]))
+
+
 def test_operators_see_the_session_and_reading_it_changes_nothing(probe):
     session = new_session()
     pid = probe.ask({"do": "facts"}, session)["pid"]

@@ -30,7 +30,7 @@ enum Action {
     Inspect(Named),
     /// End sessions: SIGTERM, up to 15 s, SIGKILL; their ids stay usable
     Stop(Stop),
-    /// End sessions at once, also those that are ending already and take their time
+    /// End sessions at once, also those that are starting, or are ending already and take their time
     Kill(Stop),
 }
 
@@ -169,6 +169,7 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
         ("state", Some(session.state.clone())),
         ("isolation", Some(session.tier.as_str().to_owned())),
         ("started", Some(session.started_at.clone())),
+        ("started by", session.started_by.as_ref().map(|request| format!("request {request}"))),
         ("age", age(session, now).map(human_duration)),
         ("ready after", session.ready_ms.map(ms)),
         ("open requests", Some(session.open_requests.to_string())),

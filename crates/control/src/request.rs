@@ -2,6 +2,7 @@
 
 use http::Uri;
 use innkeep_protocol::control::AgentRuntimeRequest;
+use innkeep_protocol::strict;
 use innkeep_store::ClientToken;
 use innkeep_types::Settings;
 use percent_encoding::percent_decode_str;
@@ -14,7 +15,7 @@ use crate::validate::Violations;
 /// Returns the body of a Create or an Update. Unknown members are ignored, as rest-json has it.
 pub(crate) fn body(bytes: &[u8]) -> Result<AgentRuntimeRequest, Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let request: AgentRuntimeRequest = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
@@ -27,7 +28,13 @@ pub(crate) fn body(bytes: &[u8]) -> Result<AgentRuntimeRequest, Error> {
         }
     })?;
     json.end().map_err(Error::CannotParse)?;
-    Ok(request)
+    match strict::array_for_object(bytes, &request).as_deref() {
+        None => Ok(request),
+        Some(".") => Err(Error::CannotParse(serde::de::Error::custom("an array where an object is expected"))),
+        Some(path) => {
+            Err(Error::Invalid(Violations::one(path, "have its type in the model (an object, not an array)")))
+        }
+    }
 }
 
 /// Returns the member `name` of the query, decoded; the first of several.

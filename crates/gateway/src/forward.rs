@@ -4,7 +4,6 @@
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use http_body_util::BodyExt;
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
@@ -12,7 +11,6 @@ use innkeep_types::{RequestId, SessionId};
 use uuid::Uuid;
 
 use crate::call::header_value;
-use crate::spool::Spooled;
 
 /// What passes as the caller sent it. Absent ones stay absent: nothing is made up, and agents parse JSON whatever the type.
 const PASSED: [HeaderName; 10] = [
@@ -35,18 +33,19 @@ pub(crate) struct Context<'a> {
     pub(crate) request_id: &'a RequestId,
 }
 
-/// Returns the request for the agent of `deployment`.
+/// Returns the request for the agent of `deployment`, whose body is of `body_bytes`.
 pub(crate) fn request(
     deployment: &Deployment,
     context: Context<'_>,
     caller: &HeaderMap,
-    body: Spooled,
+    body_bytes: u64,
+    body: AgentRequestBody,
 ) -> Request<AgentRequestBody> {
     let aliases = deployment.settings.header_aliases.unwrap_or(true);
     let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
     // Always, also for an empty body: agents on plain HTTP libraries read as many bytes as this says, or fail without it.
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len));
-    let mut request = Request::new(body.into_body().boxed_unsync());
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
+    let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
     *request.uri_mut() = path(&deployment.protocol.path);

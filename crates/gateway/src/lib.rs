@@ -6,6 +6,7 @@
 mod answer;
 mod authenticate;
 mod call;
+mod deliver;
 mod error;
 mod forward;
 mod gateway;

@@ -85,7 +85,7 @@ impl Watch {
         Self(Box::pin(async move {
             tokio::select! {
                 ended = lease.ended() => {
-                    if matches!(ended.reason, StopReason::AgentExited { .. }) {
+                    if died(&ended.reason) {
                         sleep(LAST_BYTES).await;
                     }
                     Some(Interrupt::Ended(ended))
@@ -103,6 +103,11 @@ impl Watch {
             (!done).then_some(Interrupt::Ended(ended))
         }))
     }
+}
+
+/// Tells whether it was the agent that ended, by itself: nobody wanted the session's end.
+pub(crate) fn died(reason: &StopReason) -> bool {
+    matches!(reason, StopReason::AgentExited { .. } | StopReason::OutOfMemory | StopReason::HostLost { .. })
 }
 
 impl Future for Watch {

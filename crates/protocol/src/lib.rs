@@ -10,4 +10,5 @@ pub mod headers;
 pub mod link;
 pub mod operator;
 pub mod ping;
+pub mod strict;
 pub mod walls;

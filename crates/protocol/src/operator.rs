@@ -1,8 +1,8 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 use innkeep_types::{
-    AgentExit, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings, StopReason,
-    Tier,
+    AgentExit, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings,
+    StopReason, Tier,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub struct SessionView {
     pub caveats: Vec<String>,
     /// When the present, or last, sandbox was started.
     pub started_at: String,
+    /// The request that it was started for, as its caller knows it (`x-amzn-requestid`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<RequestId>,
     /// When it became ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<u64>,
@@ -170,7 +173,7 @@ pub struct StopSessions {
     /// Sessions of this version are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_version: Option<RuntimeVersion>,
-    /// SIGKILL at once, without SIGTERM and grace; also for a session that is ending already.
+    /// SIGKILL at once, without SIGTERM and grace; also for a session that is starting, or ending already.
     #[serde(default)]
     pub kill: bool,
     /// Record the reason `Reloaded` and not `StoppedByCaller`.

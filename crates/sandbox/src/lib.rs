@@ -29,4 +29,4 @@ pub use journal::Journal;
 pub use process::ProcessDriver;
 pub use registry::error::Error;
 pub use registry::{Limits, Registry};
-pub use session::{Ended, Lease, SessionInfo};
+pub use session::{Ended, Lease, Origin, SessionInfo};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    Clock, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, UnixMillis, limits,
+    Clock, RequestId, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +21,7 @@ use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::registry::error::Error;
-use crate::session::{Command, Ended, Lease, Session, SessionInfo, Status};
+use crate::session::{Command, Ended, Lease, Origin, Session, SessionInfo, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Supervisor};
 use crate::tasks::{Kind, Tasks};
@@ -109,24 +109,34 @@ impl Registry {
         }
     }
 
-    /// Returns a lease on the session's sandbox, starting one if there is none: concurrent callers share one start, and a
-    /// caller who goes away does not cancel it.
+    /// Returns a lease on the session's sandbox for `request`, starting one if there is none: concurrent callers share one start,
+    /// and a caller who goes away does not cancel it.
     ///
     /// # Cancel safety
     /// Safe: a start that was begun goes on, and a lease that is dropped is given back.
-    pub async fn acquire(&self, session: &SessionId, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
+    pub async fn acquire(
+        &self,
+        session: &SessionId,
+        deployment: &Arc<Deployment>,
+        request: &RequestId,
+    ) -> Result<Lease, Error> {
         let key = deployment.key(session);
         let found = self.shared.sessions.lock().by_key.get(&key).cloned();
         if let Some(lease) = found.and_then(|session| Lease::try_open(&session, false)) {
             return Ok(lease);
         }
         let patience = deployment.start_timeout() + PATIENCE;
-        timeout(patience, self.acquire_cold(&key, deployment)).await.unwrap_or(Err(Error::Busy))
+        timeout(patience, self.acquire_cold(&key, deployment, request)).await.unwrap_or(Err(Error::Busy))
     }
 
-    async fn acquire_cold(&self, key: &SessionKey, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
+    async fn acquire_cold(
+        &self,
+        key: &SessionKey,
+        deployment: &Arc<Deployment>,
+        request: &RequestId,
+    ) -> Result<Lease, Error> {
         loop {
-            let session = self.find_or_start(key, deployment)?;
+            let session = self.find_or_start(key, deployment, request)?;
             let mut status = session.status.clone();
             let was_provisioning = status.borrow_and_update().state == State::Provisioning;
             // Stopping is where a failed start shows first; a session that was ending already is waited for to its end.
@@ -150,13 +160,25 @@ impl Registry {
                 Some(Ended { reason: StopReason::RuntimeDeleted, .. }) => {
                     return Err(Error::Deleted(key.runtime.clone()));
                 }
+                // Whoever ended the start did not want it begun anew by those who wait for it.
+                Some(Ended { reason: StopReason::StoppedByCaller, exit, log_tail, .. })
+                    if session.running.get().is_none() =>
+                {
+                    let message = "The session was stopped before its agent was ready".to_owned();
+                    return Err(Error::StartFailed { message, exit, log_tail });
+                }
                 // It ran, or was ending, and is gone by now: the next round starts afresh.
                 _ => tokio::task::yield_now().await,
             }
         }
     }
 
-    fn find_or_start(&self, key: &SessionKey, deployment: &Arc<Deployment>) -> Result<Arc<Session>, Error> {
+    fn find_or_start(
+        &self,
+        key: &SessionKey,
+        deployment: &Arc<Deployment>,
+        request: &RequestId,
+    ) -> Result<Arc<Session>, Error> {
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
             return Ok(session.clone());
@@ -174,25 +196,27 @@ impl Registry {
         if !sessions.start_rate.try_take() {
             return Err(Error::TooManyStarts);
         }
-        let session = self.spawn(key.clone(), deployment.clone(), None);
+        let origin = Origin { at: self.shared.clock.now(), request: Some(request.clone()) };
+        let session = self.spawn(key.clone(), deployment.clone(), origin, None);
         sessions.by_key.insert(key.clone(), session.clone());
         Ok(session)
     }
 
-    /// Takes over a sandbox that a server before this one started for the session `key`, with the time that it has lived.
+    /// Takes over a sandbox that a server before this one started for the session `key`, with the time that it has lived and
+    /// the request that it was started for.
     /// False if the session has a sandbox already; the caller then ends this one.
     pub fn adopt(
         &self,
         key: SessionKey,
         deployment: Arc<Deployment>,
         sandbox: Arc<dyn Sandbox>,
-        started_at: UnixMillis,
+        origin: Origin,
     ) -> bool {
         let mut sessions = self.shared.sessions.lock();
         if sessions.closed || sessions.by_key.contains_key(&key) {
             return false;
         }
-        let session = self.spawn(key.clone(), deployment, Some((sandbox, started_at)));
+        let session = self.spawn(key.clone(), deployment, origin, Some(sandbox));
         sessions.by_key.insert(key, session);
         true
     }
@@ -201,22 +225,22 @@ impl Registry {
         &self,
         key: SessionKey,
         deployment: Arc<Deployment>,
-        adopted: Option<(Arc<dyn Sandbox>, UnixMillis)>,
+        origin: Origin,
+        adopted: Option<Arc<dyn Sandbox>>,
     ) -> Arc<Session> {
         let shared = &self.shared;
         let (status_tx, status) = watch::channel(Status { state: State::Provisioning, ended: None });
         let (commands, commands_rx) = mpsc::channel(4);
-        let (now, now_at) = (Instant::now(), shared.clock.now());
-        let (adopted, started_at) = adopted.map_or((None, now_at), |(sandbox, at)| (Some(sandbox), at));
+        let now = Instant::now();
         // The machine may have been booted since; then the age cannot be told on the monotonic clock, and starts anew.
-        let started = now.checked_sub(now_at.since(started_at)).unwrap_or(now);
+        let started = now.checked_sub(shared.clock.now().since(origin.at)).unwrap_or(now);
         let session = Arc::new(Session {
             key,
             deployment,
             sandbox: adopted.as_ref().map_or_else(SandboxId::generate, |sandbox| sandbox.id().clone()),
             tier: shared.capabilities.tier,
             started,
-            started_at,
+            origin,
             adopted: adopted.is_some(),
             gate: Gate::new(started),
             running: OnceLock::new(),
@@ -249,7 +273,7 @@ impl Registry {
     }
 
     /// Tells the session to end: aborts its streams, marks it Stopping, returns. `Busy` while it starts, and while it ends
-    /// already, unless `grace` is zero: that cuts the grace short.
+    /// already, unless `grace` is zero: that ends the start, and cuts the grace of an end short.
     pub async fn stop(&self, key: &SessionKey, reason: StopReason, grace: Duration) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.command(key, Command::Stop { reason, grace, reply }).await?;
@@ -312,6 +336,7 @@ impl Registry {
     pub async fn shutdown(&self, grace: Duration) {
         self.shared.sessions.lock().closed = true;
         self.stop_all(|_| true, &StopReason::ServerShutdown, grace).await;
+        self.shared.driver.close().await;
     }
 
     /// Leaves all sandboxes to the next server: their agents live on, at most to their `maxLifetime`. New sessions are refused
@@ -330,6 +355,7 @@ impl Registry {
             let mut status = session.status.clone();
             while status.changed().await.is_ok() {}
         }
+        self.shared.driver.close().await;
     }
 
     async fn stop_all(&self, matches: impl Fn(&Session) -> bool, reason: &StopReason, grace: Duration) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use innkeep_types::lifecycle::{Now, State};
-use innkeep_types::{AgentExit, SandboxId, SessionKey, StopReason, Tier, UnixMillis, lifecycle};
+use innkeep_types::{AgentExit, RequestId, SandboxId, SessionKey, StopReason, Tier, UnixMillis, lifecycle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -60,6 +60,15 @@ pub(crate) struct Running {
     pub(crate) after: Option<Duration>,
 }
 
+/// When and why a sandbox was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// When.
+    pub at: UnixMillis,
+    /// The request that came first; none where the server that started it did not keep that.
+    pub request: Option<RequestId>,
+}
+
 /// One session with a sandbox.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -68,7 +77,7 @@ pub(crate) struct Session {
     pub(crate) sandbox: SandboxId,
     pub(crate) tier: Tier,
     pub(crate) started: Instant,
-    pub(crate) started_at: UnixMillis,
+    pub(crate) origin: Origin,
     /// Whether a server before this one started it.
     pub(crate) adopted: bool,
     pub(crate) gate: Gate,
@@ -93,7 +102,7 @@ impl Session {
             version: self.deployment.version,
             state: state.phase(now.leases),
             tier: self.tier,
-            started_at: self.started_at,
+            origin: self.origin.clone(),
             ready: self.running.get().and_then(|r| r.after),
             open_requests: now.leases,
             idle_left: state.idles_out_at(&rules, now).map(|at| at.saturating_sub(now.age)),
@@ -116,8 +125,8 @@ pub struct SessionInfo {
     pub state: &'static str,
     /// The tier it got.
     pub tier: Tier,
-    /// When the sandbox was started.
-    pub started_at: UnixMillis,
+    /// When and why the sandbox was started.
+    pub origin: Origin,
     /// How long the start took, once ready.
     pub ready: Option<Duration>,
     /// Requests open now.

@@ -154,7 +154,8 @@ impl Supervisor {
         ControlFlow::Continue(())
     }
 
-    /// Waits for the first good health answer; meanwhile only the server itself may end the start. None if it did.
+    /// Waits for the first good health answer; meanwhile only the server itself, or a stop without grace, may end the start.
+    /// None if it did.
     async fn until_ready(
         &mut self,
         agent: &mut watch::Receiver<AgentState>,
@@ -334,7 +335,8 @@ impl Supervisor {
             sandbox: session.sandbox.clone(),
             version: session.deployment.version,
             tier: session.tier,
-            started_at: session.started_at,
+            started_at: session.origin.at,
+            started_by: session.origin.request.clone(),
             stopped: stopped.map(|reason| (self.clock.now(), reason)),
         };
         async move { journal.record(record).await }

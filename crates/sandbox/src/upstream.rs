@@ -7,7 +7,8 @@
 //!
 //! **When a kept connection is used again**: it was idle for less than [`KEEP_IDLE`] (agents close theirs early), its socket
 //! has nothing to read, and hyper calls it ready. **When a request is sent twice**: only if hyper hands it back and not one
-//! byte left on that connection; the second time goes to a fresh connection, never to another kept one.
+//! byte left on that connection; the second time goes to a fresh connection, never to another kept one. What did not leave on
+//! that one either is handed back to the caller.
 
 mod body;
 mod connection;
@@ -23,7 +24,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 pub use body::UpstreamBody;
 
 use crate::driver::Sandbox;
-use connection::{Connection, Failure};
+use connection::Connection;
 use pool::Pool;
 
 /// What is sent to an agent.
@@ -49,6 +50,15 @@ pub enum Error {
     Body(#[source] hyper::Error),
 }
 
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Failure {
+    /// The request itself, if the agent cannot have seen any of it: it may be sent elsewhere.
+    pub unsent: Option<Box<Request<AgentRequestBody>>>,
+    /// Why.
+    pub error: Error,
+}
+
 /// The way to one sandbox's agent.
 #[derive(Debug)]
 pub struct Upstream {
@@ -68,18 +78,25 @@ impl Upstream {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection; the agent may have seen the request.
-    pub async fn send(&self, mut request: Request<AgentRequestBody>) -> Result<Response<UpstreamBody>, Error> {
+    pub async fn send(&self, mut request: Request<AgentRequestBody>) -> Result<Response<UpstreamBody>, Failure> {
         if let Some(kept) = self.pool.take().await {
             match kept.exchange(request).await {
                 Ok((head, connection)) => return Ok(self.answer(head, connection)),
                 Err(Failure { unsent: Some(back), .. }) => request = *back,
-                Err(Failure { unsent: None, error }) => return Err(Error::Exchange(error)),
+                Err(failure) => return Err(failure),
             }
         }
-        let stream = self.sandbox.dial().await.map_err(Error::Dial)?;
-        let fresh = Connection::open(stream).await.map_err(Error::Exchange)?;
-        let (head, connection) = fresh.exchange(request).await.map_err(|failure| Error::Exchange(failure.error))?;
+        let fresh = match self.connect().await {
+            Ok(fresh) => fresh,
+            Err(error) => return Err(Failure { unsent: Some(Box::new(request)), error }),
+        };
+        let (head, connection) = fresh.exchange(request).await?;
         Ok(self.answer(head, connection))
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let stream = self.sandbox.dial().await.map_err(Error::Dial)?;
+        Connection::open(stream).await.map_err(Error::Exchange)
     }
 
     /// Closes the connections that nothing uses: an agent with one thread cannot answer its health check beside them.

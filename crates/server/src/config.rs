@@ -67,6 +67,8 @@ pub struct Config {
     pub sessions_at_shutdown: AtShutdown,
     /// Days for which an agent's output is kept after its last line; default 7.
     pub log_retention_days: u32,
+    /// Days for which it is known of a session that it was there, after its last sandbox ended; default 30.
+    pub session_retention_days: u32,
     /// What is logged, in the syntax of `RUST_LOG`; default `info`.
     pub log: String,
     /// Log lines as JSON; default false.
@@ -147,6 +149,7 @@ impl Default for Config {
             shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
             sessions_at_shutdown: AtShutdown::End,
             log_retention_days: 7,
+            session_retention_days: limits::SESSION_RETENTION_DAYS,
             log: "info".to_owned(),
             log_json: false,
             purpose: Purpose::Serve,

@@ -1,4 +1,5 @@
-//! What a server does for itself once an hour: removes the agents' output that is too old, and artifacts that nobody needs.
+//! What a server does for itself once an hour: removes the agents' output and the records of sessions
+//! that are too old, and artifacts that nobody needs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,9 @@ const UNUSED_ARTIFACTS: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Housekeeping {
     pub(crate) logs: PathBuf,
     /// For how long an agent's output is kept.
-    pub(crate) retention: Duration,
+    pub(crate) log_retention: Duration,
+    /// For how long it is known of a session that has ended.
+    pub(crate) session_retention: Duration,
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
     pub(crate) clock: Arc<dyn Clock>,
@@ -40,6 +43,7 @@ impl Housekeeping {
             }
             let work = async {
                 report("old logs", self.remove_logs().await);
+                report("records of sessions that ended long ago", self.remove_sessions().await);
                 report("artifacts that nobody needs", self.remove_artifacts().await);
             };
             tokio::select! {
@@ -50,11 +54,15 @@ impl Housekeeping {
     }
 
     async fn remove_logs(&self) -> Result<usize, Error> {
-        let (logs, retention, now) = (self.logs.clone(), self.retention, self.clock.now());
+        let (logs, retention, now) = (self.logs.clone(), self.log_retention, self.clock.now());
         let removed = tokio::task::spawn_blocking(move || remove_old(&logs, retention, now));
         let removed = removed.await.map_err(io::Error::other).flatten()?;
         self.store.forget_sandboxes(before(now, retention)).await?;
         Ok(removed)
+    }
+
+    async fn remove_sessions(&self) -> Result<usize, Error> {
+        Ok(self.store.forget_sessions(before(self.clock.now(), self.session_retention)).await?)
     }
 
     async fn remove_artifacts(&self) -> Result<usize, Error> {
@@ -148,7 +156,8 @@ mod tests {
         let removed = async |ahead| {
             let housekeeping = Housekeeping {
                 logs: dir.path().join("logs"),
-                retention: Duration::ZERO,
+                log_retention: Duration::ZERO,
+                session_retention: Duration::ZERO,
                 store: store.clone(),
                 artifacts: artifacts.clone(),
                 clock: Arc::new(Ahead(Duration::from_secs(ahead))),

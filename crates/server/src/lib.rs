@@ -169,7 +169,8 @@ impl Server {
         router.control.resume().await?;
         let housekeeping = Housekeeping {
             logs: data_dir.path().join("logs"),
-            retention: Duration::from_secs(u64::from(config.log_retention_days) * 24 * 60 * 60),
+            log_retention: days(config.log_retention_days),
+            session_retention: days(config.session_retention_days),
             store: store.clone(),
             artifacts,
             clock,
@@ -234,6 +235,10 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
+}
+
+fn days(n: u32) -> Duration {
+    Duration::from_secs(u64::from(n) * 24 * 60 * 60)
 }
 
 /// What the router is made of.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_artifacts::Artifacts;
-use innkeep_sandbox::Registry;
 use innkeep_sandbox::driver::{Adopted, Sandbox};
+use innkeep_sandbox::{Origin, Registry};
 use innkeep_store::{SessionRecord, Store};
 use innkeep_types::{Clock, SandboxId, StopReason};
 use tracing::{info, warn};
@@ -97,5 +97,6 @@ async fn take_over(
 ) -> Result<bool, innkeep_store::Error> {
     let Some(version) = store.get_version(&record.key.runtime, Some(record.version)).await? else { return Ok(false) };
     let Ok(deployment) = deployer.deploy(&version, record.key.endpoint.clone()) else { return Ok(false) };
-    Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, record.started_at))
+    let origin = Origin { at: record.started_at, request: record.started_by.clone() };
+    Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, origin))
 }

@@ -243,6 +243,11 @@ impl Store {
         self.readers.read(move |db| sessions::list(db, runtime.as_ref(), live_only, limit)).await
     }
 
+    /// Removes the records of sessions that ended before `time`, and returns how many; never one that has a sandbox.
+    pub async fn forget_sessions(&self, time: UnixMillis) -> Result<usize, Error> {
+        self.writer.write(move |db| sessions::forget(db, time)).await
+    }
+
     /// Returns up to `limit` sandboxes that sessions had: those that live first, then by end, newest first.
     pub async fn list_sandboxes(&self, filter: SandboxFilter, limit: u32) -> Result<Vec<SandboxRecord>, Error> {
         self.readers.read(move |db| sandboxes::list(db, &filter, limit)).await

@@ -7,8 +7,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Error, Fault};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_sandbox.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_sandbox.sql"),
+    include_str!("../migrations/0003_session_retention.sql"),
+    include_str!("../migrations/0004_session_started_by.sql"),
+];
 
 /// Applies what is missing. A database of a newer program is refused untouched.
 pub(crate) fn run(conn: &mut Connection, path: &Path) -> Result<(), Fault> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SandboxId,
-    SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion,
+    SandboxId, SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
 
 /// A runtime without its versions.
@@ -159,6 +159,8 @@ pub struct SessionRecord {
     pub tier: Tier,
     /// When it was started.
     pub started_at: UnixMillis,
+    /// The request that it was started for, unless a server that did not keep it started it.
+    pub started_by: Option<RequestId>,
     /// When it ended and why; none while it lives.
     pub stopped: Option<(UnixMillis, StopReason)>,
 }

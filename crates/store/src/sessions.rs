@@ -1,6 +1,6 @@
 //! Sessions as rows: the present or last sandbox of each.
 
-use innkeep_types::{RuntimeId, SessionKey};
+use innkeep_types::{RequestId, RuntimeId, SessionKey, UnixMillis};
 use rusqlite::{Row, params};
 
 use crate::columns::{Json, Number, Word, millis};
@@ -10,7 +10,8 @@ use crate::records::SessionRecord;
 use crate::sandboxes;
 
 const SELECT: &str =
-    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, stopped_at, stop_reason FROM session";
+    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
+     FROM session";
 
 /// Inserts or replaces a session's record.
 pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
@@ -18,8 +19,8 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
     let (stopped_at, reason) = record.stopped.as_ref().map(|(at, reason)| (at.0, Json(reason))).unzip();
     db.execute(
         "INSERT OR REPLACE INTO session
-             (runtime, endpoint, session, sandbox, version, tier, started_at, stopped_at, stop_reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             runtime.as_str(),
             endpoint.as_str(),
@@ -28,6 +29,7 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
             record.version.get(),
             record.tier.as_str(),
             record.started_at.0,
+            record.started_by.as_ref().map(RequestId::as_str),
             stopped_at,
             reason
         ],
@@ -61,9 +63,14 @@ pub(crate) fn list(
     )
 }
 
+/// Removes those that ended before `time`, and returns how many. One that has a sandbox has not ended.
+pub(crate) fn forget(db: &Db, time: UnixMillis) -> Result<usize, Fault> {
+    Ok(db.execute("DELETE FROM session WHERE stopped_at < ?1", [time.0])?)
+}
+
 fn record(row: &Row<'_>) -> Result<SessionRecord, Fault> {
     let reason = row.get::<_, Option<Json<_>>>("stop_reason")?.map(|json| json.0);
-    let stopped_at = row.get::<_, Option<i64>>("stopped_at")?.map(innkeep_types::UnixMillis);
+    let stopped_at = row.get::<_, Option<i64>>("stopped_at")?.map(UnixMillis);
     Ok(SessionRecord {
         key: SessionKey {
             runtime: row.get::<_, Word<_>>("runtime")?.0,
@@ -74,6 +81,7 @@ fn record(row: &Row<'_>) -> Result<SessionRecord, Fault> {
         version: row.get::<_, Number>("version")?.0,
         tier: row.get::<_, Word<_>>("tier")?.0,
         started_at: millis(row, "started_at")?,
+        started_by: row.get::<_, Option<Word<_>>>("started_by")?.map(|word| word.0),
         stopped: stopped_at.zip(reason),
     })
 }

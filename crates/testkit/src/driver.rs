@@ -28,6 +28,8 @@ pub struct FakeDriver {
     tier: Option<Tier>,
     sandboxes: Mutex<Vec<Arc<FakeSandbox>>>,
     launches: AtomicU32,
+    /// How many of the first sandboxes take no connections.
+    deaf: Arc<AtomicU32>,
 }
 
 impl FakeDriver {
@@ -54,6 +56,11 @@ impl FakeDriver {
     /// Returns a driver whose agents are healthy at once, in sandboxes of this tier.
     pub fn of_tier(tier: Tier) -> Arc<Self> {
         Arc::new(Self { ready_at_once: true, tier: Some(tier), ..Self::default() })
+    }
+
+    /// Lets the first `n` sandboxes, launched or not, refuse connections from now on.
+    pub fn refuse_dials_to_first(&self, n: u32) {
+        self.deaf.store(n, Ordering::SeqCst);
     }
 
     /// Returns how many sandboxes were launched.
@@ -88,10 +95,11 @@ impl Driver for FakeDriver {
             agent: self.agent,
             stubborn: self.stubborn,
             spec,
+            number: self.launches.fetch_add(1, Ordering::SeqCst),
+            deaf: self.deaf.clone(),
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
         });
-        self.launches.fetch_add(1, Ordering::SeqCst);
         self.sandboxes.lock().push(sandbox.clone());
         Ok(sandbox)
     }
@@ -113,6 +121,8 @@ pub struct FakeSandbox {
     stubborn: bool,
     /// What it was launched with.
     pub spec: LaunchSpec,
+    number: u32,
+    deaf: Arc<AtomicU32>,
     state: watch::Sender<AgentState>,
     killed: watch::Sender<Option<Duration>>,
 }
@@ -171,6 +181,9 @@ impl Sandbox for FakeSandbox {
 
     async fn dial(&self) -> Result<DialStream, Error> {
         let refused = |message: String| Error::Refused { message };
+        if self.number < self.deaf.load(Ordering::SeqCst) {
+            return Err(refused("its port is closed".to_owned()));
+        }
         let agent = self.agent.ok_or_else(|| refused("this sandbox has no agent".to_owned()))?;
         let stream = tokio::net::TcpStream::connect(agent).await.map_err(|e| refused(e.to_string()))?;
         let stream = stream.into_std().map_err(|e| refused(e.to_string()))?;

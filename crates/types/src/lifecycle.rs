@@ -4,7 +4,7 @@
 //!                  Ready                    Stop, AgentExited, lifetime,
 //!  Provisioning ───────────► Running ──────── idle or unhealthy and unused ──────► Stopping ───────► Stopped
 //!       │                                                                             ▲      Ended
-//!       └──────────────────────── StartFailed, AgentExited, Stop(not by caller) ──────┘
+//!       └────────────── StartFailed, AgentExited, Stop(not by caller, or no grace) ───┘
 //! ```
 //!
 //! *Active* and *Idle* of the API are `Running` seen together with the open leases: leases are counted by an atomic gate beside
@@ -129,7 +129,8 @@ pub struct Step {
 /// Why an event was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// A stop by the caller met a session that is starting or ending: 409 RetryableConflict.
+    /// A stop by the caller that leaves time met a session that is starting, or any a session that is ending: 409
+    /// RetryableConflict.
     InProgress,
 }
 
@@ -167,9 +168,11 @@ pub fn step(state: State, event: Event, now: Now, rules: &Rules) -> Result<Step,
         (State::Provisioning, Event::StartFailed(reason) | Event::AgentExited(reason)) => {
             Ok(stopping(reason, Duration::ZERO))
         }
-        (State::Provisioning | State::Stopping { .. }, Event::Stop { reason: StopReason::StoppedByCaller, .. }) => {
+        // An operator's kill leaves no time and waits for none: a start is no reason to refuse it.
+        (State::Provisioning, Event::Stop { reason: StopReason::StoppedByCaller, grace }) if !grace.is_zero() => {
             Err(Denied::InProgress)
         }
+        (State::Stopping { .. }, Event::Stop { reason: StopReason::StoppedByCaller, .. }) => Err(Denied::InProgress),
         (State::Provisioning, Event::Stop { reason, grace }) => Ok(stopping(reason, grace)),
 
         (State::Running { .. }, Event::Health { busy, changed }) => {

@@ -79,6 +79,9 @@ pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 /// New sandboxes per second. Source: AgentCore quotas, "25 new sessions/s/account".
 pub const MAX_STARTS_PER_SECOND: u32 = 25;
 
+/// Days for which it is known of a session that it was there, after its last sandbox ended. Source: our choice.
+pub const SESSION_RETENTION_DAYS: u32 = 30;
+
 /// Runtimes of one account. Source: AgentCore quotas.
 pub const MAX_RUNTIMES: u32 = 1000;
 

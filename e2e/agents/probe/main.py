@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,6 +76,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_exit(self, code):
         os._exit(code)
 
+    def do_last_words(self, exit_after=0):
+        """Answers as the last thing it does: from before the answer on, nobody can connect."""
+        self.server.socket.shutdown(socket.SHUT_RDWR)
+        self.answer({"pid": os.getpid()}, headers={"Connection": "close"})
+        time.sleep(exit_after)
+        os._exit(0)
+
     # -- HTTP
 
     def answer(self, body, status=200, headers=None):
@@ -122,4 +130,7 @@ if __name__ == "__main__":
     if starts := os.environ.get("PROBE_STARTS"):
         with open(starts, "a") as file:
             print(os.getpid(), file=file)
+    if hold := os.environ.get("PROBE_HOLD"):  # starts for as long as this file is there
+        while os.path.exists(hold):
+            time.sleep(0.01)
     Server(("0.0.0.0", 8080), Handler).serve_forever()

@@ -94,6 +94,7 @@ mod tests {
             tier: Tier::Process,
             caveats: Vec::new(),
             started_at: started_at.to_owned(),
+            started_by: None,
             ready_ms: None,
             stopped_at: None,
             open_requests: 0,

@@ -286,6 +286,9 @@ async fn a_member_of_the_wrong_type_is_named() {
         ("resourceConfigurations", json!({"minimumMemoryInMiB": 512})),
         ("environmentVariables.DEBUG", json!(true)),
         ("agentRuntimeArtifact.codeConfiguration.entryPoint", json!("main.py")),
+        ("agentRuntimeArtifact", json!([null, null])),
+        ("agentRuntimeArtifact.codeConfiguration.code.s3", json!(["innkeep", "abc", null])),
+        ("lifecycleConfiguration", json!([900, 900])),
     ] {
         let answer = plane.call("PUT", "/runtimes/", &request_with(path, value)).await;
         let (reason, field) = (&answer.body["reason"], &answer.body["fieldList"][0]["name"]);
@@ -296,8 +299,11 @@ async fn a_member_of_the_wrong_type_is_named() {
 #[tokio::test]
 async fn a_body_that_is_no_json_object_cannot_be_parsed() {
     let (plane, _dir) = plane().await;
-    for body in ["", "{", "null", "7", "\"text\"", "{} {}", "{\"roleArn\": \"\u{0}\"}"] {
-        let request = Request::put("/runtimes/").body(body.to_owned().into()).unwrap();
+    let bodies = ["", "{", "null", "7", "\"text\"", "{} {}", "{\"roleArn\": \"\u{0}\"}"].map(str::to_owned);
+    // One of these has as many values as the request has members.
+    let arrays = (0..40).map(|n| json!(vec![Value::Null; n]).to_string());
+    for body in bodies.into_iter().chain(arrays) {
+        let request = Request::put("/runtimes/").body(body.clone().into()).unwrap();
         let answer = plane.send(request).await;
         assert_eq!((answer.status, &answer.body["reason"]), (400, &json!("CannotParse")), "{body}");
     }

@@ -59,6 +59,59 @@ async fn an_agent_that_exits_before_it_answers_is_reported_with_its_exit() {
     }
 }
 
+/// Waits until a request is under way to the n-th sandbox, whose agent ends then.
+async fn agent_ends(world: &World, n: u32) {
+    wait_for("the request", SOON, || world.driver.launches() == n && world.open_requests() == 1).await;
+    world.driver.last().exit(AgentExit::Code(0), &[]);
+}
+
+#[tokio::test]
+async fn a_request_that_finds_its_agent_dead_goes_to_a_fresh_sandbox() {
+    for body in ["{}".to_owned(), "x".repeat(3 << 20)] {
+        let world = World::new(json("[1]")).await;
+        world.driver.refuse_dials_to_first(1);
+        let mut client = world.client().await;
+        let (answer, ()) = tokio::join!(client.send(Call::invoke(body.clone())), agent_ends(&world, 1));
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, serde_json::json!([1])));
+        assert_eq!(answer.header("x-innkeep-start"), "cold");
+        assert_eq!((world.driver.launches(), world.agent.n_received()), (2, 1));
+        assert!(world.agent.last().body == body, "the whole body");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_taken_to_a_fresh_sandbox_once_and_only_from_a_dead_one() {
+    let world = World::new(json("[1]")).await;
+    world.driver.refuse_dials_to_first(2);
+    let mut client = world.client().await;
+    let (answer, ()) = tokio::join!(client.send(Call::invoke("{}")), async {
+        agent_ends(&world, 1).await;
+        agent_ends(&world, 2).await;
+    });
+    let expect =
+        "424 RuntimeClientError (agent)\n{\"message\":\"The agent exited with exit code 0 before it answered\"}";
+    assert_eq!((answer.error().as_str(), world.driver.launches()), (expect, 2));
+
+    let world = World::new(json("[1]")).await;
+    world.driver.refuse_dials_to_first(1);
+    let answer = world.client().await.send(Call::invoke("{}")).await;
+    assert!(answer.error().starts_with("424 RuntimeClientError (agent)\n"), "{}", answer.error());
+    assert_eq!((world.driver.launches(), world.driver.alive()), (1, 1), "it lives, and is deaf");
+}
+
+#[tokio::test]
+async fn a_request_that_meets_a_stop_starts_nothing() {
+    let world = World::new(json("[1]")).await;
+    world.driver.refuse_dials_to_first(1);
+    let (mut client, mut other) = (world.client().await, world.client().await);
+    let (answer, ()) = tokio::join!(client.send(Call::invoke("{}")), async {
+        wait_for("the request", SOON, || world.open_requests() == 1).await;
+        assert_eq!(other.send(Call::stop()).await.status, 200);
+    });
+    assert!(answer.error().contains("The session was stopped before the agent answered"), "{}", answer.error());
+    assert_eq!(world.driver.launches(), 1);
+}
+
 #[tokio::test]
 async fn an_agent_that_exits_at_its_start_is_reported_at_once() {
     let world = World::with(json("{}"), Limits::default(), |_| FakeDriver::waiting()).await;

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 
-use super::AgentRequestBody;
+use super::{AgentRequestBody, Error, Failure};
 use crate::dial::{DialMonitor, DialStream};
 
 type Driver = http1::Connection<DialStream, AgentRequestBody>;
@@ -20,13 +20,6 @@ pub(super) struct Connection {
     /// Moves the bytes while it is polled; none once the connection is over. Boxed: it holds the parser and moves with the rest.
     driver: Option<Box<Driver>>,
     monitor: DialMonitor,
-}
-
-/// A request that got no answer.
-pub(super) struct Failure {
-    /// The request itself, if the agent cannot have seen any of it.
-    pub(super) unsent: Option<Box<Request<AgentRequestBody>>>,
-    pub(super) error: hyper::Error,
 }
 
 impl Connection {
@@ -56,7 +49,7 @@ impl Connection {
             Err(mut error) => {
                 let untouched = self.monitor.bytes_sent() == sent_before;
                 let unsent = error.take_message().filter(|_| untouched).map(Box::new);
-                Err(Failure { unsent, error: error.into_error() })
+                Err(Failure { unsent, error: Error::Exchange(error.into_error()) })
             }
         }
     }

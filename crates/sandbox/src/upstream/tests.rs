@@ -241,7 +241,8 @@ async fn a_request_that_left_is_not_sent_again() {
         connection.read_u8().await.unwrap();
         drop(connection);
     });
-    assert!(matches!(answered, Err(Error::Exchange(_))), "{answered:?}");
+    let failure = answered.map(|_| ()).unwrap_err();
+    assert!(matches!(failure, Failure { unsent: None, error: Error::Exchange(_) }), "{failure:?}");
     assert_eq!(agent.n_dials(), 1);
 }
 
@@ -263,10 +264,12 @@ async fn a_request_that_did_not_leave_is_handed_back() {
 }
 
 #[tokio::test]
-async fn no_listener_is_a_refused_dial() {
+async fn no_listener_is_a_refused_dial_and_the_request_comes_back() {
     let Agent { listener, upstream, .. } = Agent::new().await;
     drop(listener);
-    assert!(matches!(upstream.send(post("hello")).await, Err(Error::Dial(driver::Error::Refused { .. }))));
+    let Failure { unsent, error } = upstream.send(post("hello")).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Dial(driver::Error::Refused { .. })), "{error:?}");
+    assert_eq!(unsent.unwrap().into_body().collect().await.unwrap().to_bytes(), "hello");
 }
 
 /// A request's body without an end.

@@ -1,110 +1,57 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
-use std::path::PathBuf;
+mod world;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Deployment, Error, Limits, Registry, StartResult};
+use innkeep_sandbox::{Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{
-    AgentExit, ArtifactDigest, Egress, EndpointName, ErrorKind, Lifecycle, Protocol, Resources, RuntimeArn,
-    RuntimeName, RuntimeVersion, SessionId, Settings, StopReason, Tier, UnixMillis, limits,
-};
+use innkeep_types::{AgentExit, ErrorKind, RequestId, Settings, StopReason, Tier, UnixMillis, limits};
 
-const SOON: Duration = Duration::from_secs(1);
-
-struct World {
-    registry: Registry,
-    driver: Arc<FakeDriver>,
-    journal: MemoryJournal,
-}
-
-fn world(driver: Arc<FakeDriver>) -> World {
-    limited(driver, Limits::default())
-}
-
-fn limited(driver: Arc<FakeDriver>, limits: Limits) -> World {
-    let journal = MemoryJournal::default();
-    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
-    let registry = Registry::new(driver.clone(), Arc::new(journal.clone()), clock, Tasks::default(), limits);
-    World { registry, driver, journal }
-}
-
-fn deployment(version: u32) -> Arc<Deployment> {
-    let arn = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
-    Arc::new(Deployment {
-        arn: RuntimeArn::parse_with_endpoint(arn).unwrap().0,
-        name: RuntimeName::parse("hello").unwrap(),
-        version: RuntimeVersion::new(version).unwrap(),
-        endpoint: EndpointName::default_endpoint(),
-        lifecycle: Lifecycle::default(),
-        protocol: Protocol::default(),
-        settings: Settings::default(),
-        resources: Resources::default(),
-        egress: Egress::Public,
-        environment: [].into(),
-        bundle: Arc::new(Bundle {
-            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            code: PathBuf::from("/nonexistent"),
-            argv: vec!["/nonexistent".to_owned()],
-            layers: Vec::new(),
-            environment: [].into(),
-            settings: Settings::default(),
-        }),
-    })
-}
-
-fn session(name: &str) -> SessionId {
-    SessionId::from_short(name).unwrap()
-}
-
-impl World {
-    fn states(&self) -> Vec<&'static str> {
-        self.registry.list().iter().map(|s| s.state).collect()
-    }
-
-    /// The reasons of the ends recorded so far.
-    fn reasons(&self) -> Vec<String> {
-        self.journal.records().iter().filter_map(|r| r.stopped.as_ref()).map(|(_, r)| r.as_str().to_owned()).collect()
-    }
-
-    async fn gone(&self) {
-        wait_for("every session to be gone", SOON, || self.registry.list().is_empty()).await;
-    }
-}
+use world::{SOON, deployment, key, limited, session, world};
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_first_requests_share_one_start() {
     let world = world(FakeDriver::waiting());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    let requests: Vec<_> = (0..200)
-        .map(|_| {
-            let (registry, alice, deployment) = (world.registry.clone(), alice.clone(), deployment.clone());
-            Tasks::default().spawn(innkeep_sandbox::tasks::Kind::Connection, async move {
-                registry.acquire(&alice, &deployment).await
-            })
-        })
-        .collect();
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    let deployment = deployment(1);
+    let requests: Vec<_> = (0..200).map(|_| world.begin("alice", &deployment)).collect();
+    world.launched().await;
     world.driver.last().ping(PingStatus::Healthy, None);
     let mut leases = Vec::new();
     for request in requests {
         leases.push(request.await.unwrap().unwrap());
     }
-    assert!(leases.iter().all(innkeep_sandbox::Lease::is_cold));
+    assert!(leases.iter().all(Lease::is_cold));
     assert_eq!((world.driver.launches(), world.registry.list()[0].open_requests), (1, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_put_down_to_the_request_that_came_first() {
+    let world = world(FakeDriver::ready());
+    let deployment = deployment(1);
+    let [first, second, third] = [(); 3].map(|()| RequestId::generate());
+    let ask = async |request| drop(world.registry.acquire(&session("alice"), &deployment, request).await.unwrap());
+    ask(&first).await;
+    ask(&second).await;
+    assert_eq!(world.registry.list()[0].origin.request.as_ref(), Some(&first));
+    world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, SOON).await.unwrap();
+    world.gone().await;
+    ask(&third).await;
+    let mut recorded: Vec<_> = world.journal.records().into_iter().filter_map(|record| record.started_by).collect();
+    recorded.dedup();
+    assert_eq!(recorded, [first, third]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_used_again() {
     let world = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
+    let deployment = deployment(1);
+    drop(world.acquire("alice", &deployment).await.unwrap());
     tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
     assert_eq!(world.states(), ["Idle"]);
     tokio::time::sleep(SOON * 2).await;
@@ -113,14 +60,14 @@ async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_use
         (world.reasons(), world.driver.last().grace()),
         (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE))
     );
-    let again = world.registry.acquire(&alice, &deployment).await.unwrap();
+    let again = world.acquire("alice", &deployment).await.unwrap();
     assert_eq!((again.is_cold(), world.driver.launches()), (true, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     tokio::time::sleep(limits::IDLE_TIMEOUT * 3).await;
     assert_eq!(world.states(), ["Active"]);
     drop(lease);
@@ -133,7 +80,7 @@ async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_agent_keeps_its_session_until_it_is_done() {
     let world = world(FakeDriver::ready());
-    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
     world.driver.last().ping(PingStatus::HealthyBusy, None);
     tokio::time::sleep(limits::IDLE_TIMEOUT * 2).await;
     assert_eq!(world.states(), ["Active"]);
@@ -147,7 +94,7 @@ async fn a_busy_agent_keeps_its_session_until_it_is_done() {
 #[tokio::test(start_paused = true)]
 async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from_the_future() {
     let world = world(FakeDriver::ready());
-    drop(world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap());
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
     let start = 1_795_168_800;
     tokio::time::sleep(Duration::from_secs(600)).await;
     world.driver.last().ping(PingStatus::Healthy, Some(start + 500));
@@ -160,7 +107,7 @@ async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from
 #[tokio::test(start_paused = true)]
 async fn the_lifetime_ends_even_a_session_in_use() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     let ended = tokio::time::timeout(limits::MAX_LIFETIME + SOON, lease.ended()).await.unwrap();
     assert_eq!(ended.reason, StopReason::MaxLifetime);
 }
@@ -169,7 +116,7 @@ async fn the_lifetime_ends_even_a_session_in_use() {
 async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
     let world = world(FakeDriver::ready());
     let missed = || AgentState::Missed { misses: 3, detail: "timed out".to_owned() };
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     world.driver.last().say(missed());
     tokio::time::sleep(SOON).await;
     assert_eq!(world.states(), ["Active"]);
@@ -182,11 +129,9 @@ async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines() {
     let world = world(FakeDriver::waiting());
-    let (registry, deployment) = (world.registry.clone(), deployment(1));
-    let (alice, also) = (session("alice"), deployment.clone());
-    let request = Tasks::default()
-        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
+    let deployment = deployment(1);
+    let request = world.begin("alice", &deployment);
+    world.launched().await;
     world.driver.last().exit(AgentExit::Code(3), &["ImportError: no module named spam"]);
     let error = request.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Agent);
@@ -200,7 +145,7 @@ async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines(
 #[tokio::test(start_paused = true)]
 async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
     let world = world(FakeDriver::ready());
-    let lease = world.registry.acquire(&session("alice"), &deployment(1)).await.unwrap();
+    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
     world.driver.last().exit(AgentExit::Signal(11), &["about to fail"]);
     let ended = lease.ended().await;
     assert_eq!(ended.reason, StopReason::AgentExited { exit: AgentExit::Signal(11) });
@@ -211,8 +156,8 @@ async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
 async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
-    let key = deployment.key(&session("alice"));
+    let lease = world.acquire("alice", &deployment).await.unwrap();
+    let key = key(&deployment, "alice");
     world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap();
     assert_eq!(lease.ended().await.reason, StopReason::StoppedByCaller);
     world.gone().await;
@@ -223,47 +168,61 @@ async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_while_provisioning_is_a_retryable_conflict() {
     let world = world(FakeDriver::waiting());
-    let (registry, deployment) = (world.registry.clone(), deployment(1));
-    let (alice, also) = (session("alice"), deployment.clone());
-    let request = Tasks::default()
-        .spawn(innkeep_sandbox::tasks::Kind::Connection, async move { registry.acquire(&alice, &also).await });
-    wait_for("the launch", SOON, || world.driver.launches() == 1).await;
-    let stop = world.registry.stop(&deployment.key(&session("alice")), StopReason::StoppedByCaller, SOON).await;
+    let deployment = deployment(1);
+    let request = world.begin("alice", &deployment);
+    world.launched().await;
+    let stop = world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, SOON).await;
     assert_eq!(stop.unwrap_err().kind(), ErrorKind::RetryableConflict);
     world.driver.last().ping(PingStatus::Healthy, None);
     request.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_without_grace_ends_a_start_and_all_who_wait_for_it_are_told() {
+    let world = world(FakeDriver::waiting());
+    let deployment = deployment(1);
+    let requests = [(); 3].map(|()| world.begin("alice", &deployment));
+    world.launched().await;
+    world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, Duration::ZERO).await.unwrap();
+    for request in requests {
+        let error = request.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Agent);
+        assert_eq!(error.to_string(), "The session was stopped before its agent was ready");
+    }
+    world.gone().await;
+    assert_eq!((world.driver.launches(), world.driver.last().grace()), (1, Some(Duration::ZERO)));
+    assert_eq!(world.reasons(), ["StoppedByCaller"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_one() {
     let world = world(FakeDriver::ready());
-    let alice = session("alice");
-    drop(world.registry.acquire(&alice, &deployment(1)).await.unwrap());
-    let kept = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    drop(world.acquire("alice", &deployment(1)).await.unwrap());
+    let kept = world.acquire("alice", &deployment(2)).await.unwrap();
     assert_eq!(kept.deployment().version.get(), 1);
     drop(kept);
-    assert!(world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
-    let fresh = world.registry.acquire(&alice, &deployment(2)).await.unwrap();
+    assert!(world.registry.stop_if_unused(&key(&deployment(2), "alice"), StopReason::Reloaded).await.unwrap());
+    let fresh = world.acquire("alice", &deployment(2)).await.unwrap();
     assert_eq!(fresh.deployment().version.get(), 2);
-    assert!(!world.registry.stop_if_unused(&deployment(2).key(&alice), StopReason::Reloaded).await.unwrap());
+    assert!(!world.registry.stop_if_unused(&key(&deployment(2), "alice"), StopReason::Reloaded).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn limits_refuse_new_sessions_and_leave_existing_ones_alone() {
     let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1 });
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
-    let refused = world.registry.acquire(&session("bob"), &deployment).await.unwrap_err();
+    drop(world.acquire("alice", &deployment).await.unwrap());
+    let refused = world.acquire("bob", &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Quota);
     assert!(refused.to_string().contains("maxVms limit exceeded"));
-    assert!(!world.registry.acquire(&session("alice"), &deployment).await.unwrap().is_cold());
+    assert!(!world.acquire("alice", &deployment).await.unwrap().is_cold());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_goes_away_does_not_cancel_the_start() {
     let world = world(FakeDriver::waiting());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    let impatient = tokio::time::timeout(SOON, world.registry.acquire(&alice, &deployment)).await;
+    let deployment = deployment(1);
+    let impatient = tokio::time::timeout(SOON, world.acquire("alice", &deployment)).await;
     assert!(impatient.is_err());
     world.driver.last().ping(PingStatus::Healthy, None);
     wait_for("the session", SOON, || world.states() == ["Idle"]).await;
@@ -273,12 +232,12 @@ async fn a_caller_who_goes_away_does_not_cancel_the_start() {
 #[tokio::test(start_paused = true)]
 async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
     let world = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(world.registry.acquire(&alice, &deployment).await.unwrap());
-    let key = deployment.key(&alice);
+    let deployment = deployment(1);
+    drop(world.acquire("alice", &deployment).await.unwrap());
+    let key = key(&deployment, "alice");
     world.registry.stop(&key, StopReason::StoppedByCaller, SOON).await.unwrap();
     let (waited, ()) = tokio::join!(
-        world.registry.acquire(&alice, &deployment),
+        world.acquire("alice", &deployment),
         world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted)
     );
     assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
@@ -289,9 +248,9 @@ async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
 async fn deleting_a_version_ends_its_sessions_and_no_others() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    drop(world.acquire("alice", &deployment).await.unwrap());
     let other = self::deployment(2);
-    drop(world.registry.acquire(&session("bob"), &other).await.unwrap());
+    drop(world.acquire("bob", &other).await.unwrap());
     world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::RuntimeDeleted).await;
     let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
     assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
@@ -301,10 +260,10 @@ async fn deleting_a_version_ends_its_sessions_and_no_others() {
 async fn shutdown_ends_all_sessions_and_lets_none_start() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("bob"), &deployment).await.unwrap());
+    drop(world.acquire("bob", &deployment).await.unwrap());
     world.registry.shutdown(SOON).await;
     assert_eq!(world.driver.alive(), 0);
-    let refused = world.registry.acquire(&session("carol"), &deployment).await.unwrap_err();
+    let refused = world.acquire("carol", &deployment).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 
@@ -319,7 +278,7 @@ async fn what_demands_more_isolation_than_there_is_gets_none_and_nothing_is_star
     let world = world(FakeDriver::ready());
     let deployment = demanding(Tier::Container);
     for refused in [
-        world.registry.acquire(&session("alice"), &deployment).await.map(drop).unwrap_err(),
+        world.acquire("alice", &deployment).await.map(drop).unwrap_err(),
         world.registry.boot_once(&deployment).await.unwrap_err(),
     ] {
         assert!(matches!(refused, Error::TierTooWeak { demanded: Tier::Container, given: Tier::Process }));
@@ -335,7 +294,7 @@ async fn what_demands_more_isolation_than_there_is_gets_none_and_nothing_is_star
 async fn what_demands_less_isolation_than_there_is_gets_what_there_is() {
     let world = world(FakeDriver::of_tier(Tier::Container));
     for (name, deployment) in [("alice", demanding(Tier::Process)), ("bob", demanding(Tier::Container))] {
-        drop(world.registry.acquire(&session(name), &deployment).await.unwrap());
+        drop(world.acquire(name, &deployment).await.unwrap());
         world.registry.boot_once(&deployment).await.unwrap();
     }
     assert_eq!(world.registry.list().iter().map(|s| s.tier).collect::<Vec<_>>(), [Tier::Container; 2]);
@@ -345,12 +304,8 @@ async fn what_demands_less_isolation_than_there_is_gets_what_there_is() {
 #[tokio::test(start_paused = true)]
 async fn starts_and_ends_are_counted_once_and_warm_requests_are_not() {
     let world = world(FakeDriver::waiting());
-    let (registry, deployment) = (world.registry.clone(), deployment(1));
-    let start = |name: &str| {
-        let (registry, deployment, id) = (registry.clone(), deployment.clone(), session(name));
-        let kind = innkeep_sandbox::tasks::Kind::Connection;
-        Tasks::default().spawn(kind, async move { registry.acquire(&id, &deployment).await.map(drop) })
-    };
+    let deployment = deployment(1);
+    let start = |name: &str| world.begin(name, &deployment);
     let request = start("alice");
     wait_for("the launch", SOON, || world.driver.launches() == 1).await;
     tokio::time::sleep(Duration::from_millis(70)).await;
@@ -365,10 +320,10 @@ async fn starts_and_ends_are_counted_once_and_warm_requests_are_not() {
 
     let request = start("carol");
     wait_for("the launch", SOON, || world.driver.launches() == 3).await;
-    registry.shutdown(SOON).await;
+    world.registry.shutdown(SOON).await;
     request.await.unwrap().unwrap_err();
 
-    let counts = registry.counts();
+    let counts = world.registry.counts();
     let starts = [StartResult::Ready, StartResult::Failed, StartResult::Aborted].map(|result| counts.starts[&result]);
     assert_eq!(starts, [1, 1, 1], "{counts:?}");
     assert!(counts.start_time >= Duration::from_millis(70), "{counts:?}");
@@ -401,7 +356,7 @@ async fn a_launch_that_fails_on_our_side_is_not_blamed_on_the_agent_and_is_recor
     let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
     let (driver, tasks) = (Arc::new(BrokenDriver), Tasks::default());
     let registry = Registry::new(driver, Arc::new(journal.clone()), clock, tasks.clone(), Limits::default());
-    let refused = registry.acquire(&session("alice"), &deployment(1)).await.unwrap_err();
+    let refused = registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Internal);
     tasks.finish().await;
     let last = journal.records().pop().unwrap();
@@ -415,7 +370,7 @@ async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
     assert_eq!((world.driver.launches(), world.driver.alive()), (1, 0));
     let slow = self::world(FakeDriver::waiting());
     let boot = async {
-        wait_for("the launch", SOON, || slow.driver.launches() == 1).await;
+        slow.launched().await;
         slow.driver.last().exit(AgentExit::Code(1), &[]);
     };
     let deployment = deployment(1);
@@ -427,19 +382,22 @@ async fn booting_once_leaves_nothing_behind_and_says_why_it_failed() {
 #[tokio::test(start_paused = true)]
 async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_age() {
     let before = world(FakeDriver::ready());
-    let (alice, deployment) = (session("alice"), deployment(1));
-    drop(before.registry.acquire(&alice, &deployment).await.unwrap());
-    let started_at = before.registry.list()[0].started_at;
+    let deployment = deployment(1);
+    drop(before.acquire("alice", &deployment).await.unwrap());
+    let origin = before.registry.list()[0].origin.clone();
     before.registry.detach().await;
     assert_eq!((before.driver.alive(), before.registry.list().len(), before.reasons().len()), (1, 0, 0));
-    assert_eq!(before.registry.acquire(&alice, &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(before.acquire("alice", &deployment).await.unwrap_err().kind(), ErrorKind::Unavailable);
 
     tokio::time::sleep(limits::MAX_LIFETIME - SOON * 60).await;
     let after = limited(before.driver.clone(), Limits::default());
     let at = UnixMillis(1_795_168_800_000 - i64::try_from((limits::MAX_LIFETIME - SOON * 60).as_millis()).unwrap());
-    assert!(after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), at));
-    assert!(!after.registry.adopt(deployment.key(&alice), deployment.clone(), before.driver.last(), started_at));
-    let lease = after.registry.acquire(&alice, &deployment).await.unwrap();
+    let adopt =
+        |origin| after.registry.adopt(key(&deployment, "alice"), deployment.clone(), before.driver.last(), origin);
+    assert!(adopt(Origin { at, ..origin.clone() }));
+    assert!(!adopt(origin.clone()), "it has a sandbox already");
+    assert_eq!(after.registry.list()[0].origin.request, origin.request);
+    let lease = after.acquire("alice", &deployment).await.unwrap();
     assert_eq!(after.driver.launches(), 1, "the same sandbox");
     let ended = tokio::time::timeout(SOON * 61, lease.ended()).await.unwrap();
     assert_eq!(ended.reason, StopReason::MaxLifetime);
@@ -449,12 +407,13 @@ async fn a_detached_sandbox_lives_on_and_the_next_server_takes_it_over_with_its_
 async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
-    drop(world.registry.acquire(&session("alice"), &deployment).await.unwrap());
+    drop(world.acquire("alice", &deployment).await.unwrap());
+    let origin = world.registry.list()[0].origin.clone();
     world.registry.detach().await;
     world.driver.last().exit(AgentExit::Signal(9), &[]);
     let after = limited(world.driver.clone(), Limits::default());
-    let key = deployment.key(&session("alice"));
-    assert!(after.registry.adopt(key, deployment, world.driver.last(), UnixMillis(1_795_168_800_000)));
+    let key = key(&deployment, "alice");
+    assert!(after.registry.adopt(key, deployment, world.driver.last(), origin));
     after.gone().await;
     let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
     assert_eq!(reason, StopReason::HostLost { exit: Some(AgentExit::Signal(9)) });
@@ -464,8 +423,8 @@ async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit()
 async fn a_stop_without_grace_hastens_an_end_that_goes_on_and_keeps_its_reason() {
     let world = world(FakeDriver::stubborn());
     let deployment = deployment(1);
-    let lease = world.registry.acquire(&session("alice"), &deployment).await.unwrap();
-    let key = deployment.key(&session("alice"));
+    let lease = world.acquire("alice", &deployment).await.unwrap();
+    let key = key(&deployment, "alice");
     let stop = async |reason, grace| world.registry.stop(&key, reason, grace).await;
     stop(StopReason::MaxLifetime, limits::STOP_GRACE).await.unwrap();
     assert_eq!(lease.ended().await.reason, StopReason::MaxLifetime);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Response;
 use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StopSessions, StoppedSessions};
+use innkeep_protocol::strict;
 use innkeep_sandbox::SessionInfo;
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
@@ -54,8 +55,11 @@ impl Operator {
     }
 
     pub(crate) async fn stop_sessions(&self, body: &[u8]) -> Result<Response<Body>, Refused> {
-        let request: StopSessions = serde_json::from_slice(body)
-            .map_err(|e| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}")))?;
+        let unexpected = |e: &str| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}"));
+        let request: StopSessions = serde_json::from_slice(body).map_err(|e| unexpected(&e.to_string()))?;
+        if strict::array_for_object(body, &request).is_some() {
+            return Err(unexpected("an array where an object is expected"));
+        }
         let reason = if request.reload { StopReason::Reloaded } else { StopReason::StoppedByCaller };
         let grace = if request.kill { Duration::ZERO } else { limits::STOP_GRACE };
         let chosen = self.registry.list().into_iter().filter(|s| {
@@ -81,7 +85,7 @@ impl Operator {
         match (&request.session_id, busy) {
             (Some(id), Some("Provisioning")) => Err(Refused::new(
                 ErrorKind::RetryableConflict,
-                format!("session {id} is starting; try again when it has"),
+                format!("session {id} is starting; `innkeep sessions kill` ends it at once"),
             )),
             (Some(id), Some(_)) => {
                 let message = format!("session {id} is ending already; `innkeep sessions kill` cuts its grace short");
@@ -114,7 +118,8 @@ fn running(info: SessionInfo, caveats: &[String]) -> SessionView {
         state: info.state.to_owned(),
         tier: info.tier,
         caveats: caveats.to_vec(),
-        started_at: info.started_at.to_string(),
+        started_at: info.origin.at.to_string(),
+        started_by: info.origin.request,
         ready_ms: info.ready.map(ms),
         stopped_at: None,
         open_requests: info.open_requests,
@@ -140,6 +145,7 @@ fn stopped(record: SessionRecord) -> SessionView {
         tier: record.tier,
         caveats: Vec::new(),
         started_at: record.started_at.to_string(),
+        started_by: record.started_by,
         ready_ms: None,
         stopped_at: at,
         open_requests: 0,

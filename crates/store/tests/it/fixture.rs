@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use innkeep_store::{ClientToken, NewRuntime, Outcome, Store};
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RuntimeId, RuntimeName, RuntimeVersion,
-    SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RequestId, RuntimeId, RuntimeName,
+    RuntimeVersion, SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
 };
 
 pub(crate) struct Fixture {
@@ -126,6 +126,7 @@ pub(crate) fn session(runtime: &str, n: usize) -> innkeep_store::SessionRecord {
         version: v(1),
         tier: Tier::Process,
         started_at: at(i64::try_from(n).unwrap()),
+        started_by: Some(RequestId::generate()),
         stopped: None,
     }
 }

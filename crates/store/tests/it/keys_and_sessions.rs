@@ -38,6 +38,14 @@ async fn a_session_has_the_record_that_was_put_last() {
 }
 
 #[tokio::test]
+async fn a_session_of_which_no_request_is_known_has_none() {
+    let f = Fixture::new().await;
+    let record = innkeep_store::SessionRecord { started_by: None, ..session("hello", 1) };
+    f.store.put_session(record.clone()).await.unwrap();
+    assert_eq!(f.store.get_session(&record.key).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
 async fn sessions_are_listed_newest_first() {
     let f = Fixture::new().await;
     for n in 0..6 {
@@ -55,6 +63,26 @@ async fn sessions_are_listed_newest_first() {
     assert_eq!(started(None, true, 100).await, [5, 4, 3]);
     assert_eq!(started(Some(&even), false, 100).await, [4, 2, 0]);
     assert_eq!(started(Some(&even), true, 100).await, [4]);
+}
+
+#[tokio::test]
+async fn sessions_that_ended_before_a_time_are_forgotten_and_those_with_a_sandbox_never() {
+    let f = Fixture::new().await;
+    let ended = |at_ms| Some((at(at_ms), StopReason::IdleTimeout));
+    let (mut old, mut new, living, mut again) = (session("a", 1), session("b", 2), session("c", 3), session("d", 4));
+    (old.stopped, new.stopped, again.stopped) = (ended(5), ended(7), ended(5));
+    for record in [&old, &new, &living, &again] {
+        f.store.put_session(record.clone()).await.unwrap();
+    }
+    // The id of one that ended long ago was used again.
+    again.stopped = None;
+    f.store.put_session(again.clone()).await.unwrap();
+    assert_eq!(f.store.forget_sessions(at(7)).await.unwrap(), 1);
+    assert_eq!(f.store.get_session(&old.key).await.unwrap(), None);
+    assert_eq!(f.store.list_sessions(None, false, 9).await.unwrap(), [again, living, new]);
+    let filter = SandboxFilter { runtime: None, endpoint: None, session: None, ended_since: UnixMillis(0) };
+    assert_eq!(f.store.list_sandboxes(filter, 9).await.unwrap().len(), 4, "logs are found as long as they are kept");
+    assert_eq!(f.store.forget_sessions(at(7)).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -88,6 +88,13 @@ fn a_callers_stop_is_refused_while_starting_or_ending() {
     check(State::Provisioning, stop(StopReason::RuntimeDeleted), at(0, 0, 0), Ok(gone));
 }
 
+#[test]
+fn a_stop_without_grace_ends_a_start() {
+    let kill = Event::Stop { reason: StopReason::StoppedByCaller, grace: Duration::ZERO };
+    let ending: (&str, &[&str]) = ("Stopping(StoppedByCaller)", &["CloseGate", "Kill(0)"]);
+    check(State::Provisioning, kill, at(0, 0, 0), Ok(ending));
+}
+
 fn any_reason() -> impl Strategy<Value = StopReason> {
     prop_oneof![
         Just(StopReason::StoppedByCaller),
@@ -105,7 +112,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         (0..6u32).prop_map(|misses| Event::Missed { misses, detail: String::new() }),
         Just(Event::Tick),
         Just(Event::Tick),
-        any_reason().prop_map(|reason| Event::Stop { reason, grace: Duration::ZERO }),
+        (any_reason(), any::<bool>()).prop_map(|(reason, now)| {
+            Event::Stop { reason, grace: if now { Duration::ZERO } else { limits::STOP_GRACE } }
+        }),
         any_reason().prop_map(Event::AgentExited),
         Just(Event::Ended),
     ]
@@ -128,10 +137,15 @@ proptest! {
             let mut queue = vec![event];
             while let Some(event) = queue.pop() {
                 let before = state.clone();
+                let is_kill = matches!(&event, Event::Stop { grace: Duration::ZERO, .. });
                 let Ok(next) = step(state.clone(), event.clone(), now, &RULES) else {
                     prop_assert!(!matches!(before, State::Running { .. } | State::Stopped { .. }), "denied");
+                    prop_assert!(!(is_kill && before == State::Provisioning), "a start withstood a kill");
                     continue;
                 };
+                if is_kill {
+                    prop_assert!(matches!(next.state, State::Stopping { .. } | State::Stopped { .. }), "it lives on");
+                }
                 if let State::Stopped { .. } = before {
                     prop_assert_eq!(&next.state, &before, "Stopped is final");
                 }

@@ -1,0 +1,108 @@
+//! A verified request's way to its agent, to the head of the answer. A request that finds its agent dead before a byte of it was
+//! sent goes to a fresh sandbox, once: that the session's end was not known yet when it came is no fault of the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpstreamBody};
+use innkeep_sandbox::{Deployment, Lease};
+use innkeep_types::{RequestId, SessionId};
+use tokio::time::{Instant, timeout};
+
+use crate::answer;
+use crate::error::Error;
+use crate::forward::{self, Context};
+use crate::gateway::{Gateway, Limits};
+use crate::spool::Spooled;
+use crate::stream::{Interrupt, Watch, died};
+
+/// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
+/// a few milliseconds.
+const EXIT_NEWS: Duration = Duration::from_millis(250);
+
+/// The same for an agent that could not be reached at all, which is what one looks like that closes its port before it ends: the
+/// news decide whether the request can go elsewhere. Source: our choice; within the second in which a caller is told of an exit.
+const DEATH_NEWS: Duration = Duration::from_secs(1);
+
+/// What is to be delivered, but for its body.
+#[derive(Debug)]
+pub(crate) struct Errand<'a> {
+    pub(crate) session: &'a SessionId,
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) request_id: &'a RequestId,
+    /// As the caller sent them.
+    pub(crate) headers: &'a HeaderMap,
+    /// When all must be over.
+    pub(crate) deadline: Instant,
+}
+
+/// An answer that has begun.
+pub(crate) struct Delivered {
+    pub(crate) answer: Response<UpstreamBody>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) watch: Watch,
+}
+
+/// Why there is none.
+struct Undelivered {
+    /// The request's body, if a fresh sandbox may have it.
+    unsent: Option<AgentRequestBody>,
+    error: Error,
+}
+
+pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, body: Spooled) -> Result<Delivered, Error> {
+    let context = Context { session: errand.session, request_id: errand.request_id };
+    let body_bytes = body.len;
+    let mut body = body.into_body().boxed_unsync();
+    let mut is_second = false;
+    loop {
+        let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.request_id).await?;
+        let lease = Arc::new(lease);
+        let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
+        // Made anew for each sandbox: the fresh one may be of another version.
+        let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
+        match exchange(&lease, request, &mut watch, &gateway.limits).await {
+            Ok(answer) => return Ok(Delivered { answer, lease, watch }),
+            Err(Undelivered { unsent: Some(unsent), .. }) if !is_second => (body, is_second) = (unsent, true),
+            Err(Undelivered { error, .. }) => return Err(error),
+        }
+    }
+}
+
+/// Sends the request to the agent and waits for the head of its answer.
+async fn exchange(
+    lease: &Lease,
+    request: Request<AgentRequestBody>,
+    watch: &mut Watch,
+    limits: &Limits,
+) -> Result<Response<UpstreamBody>, Undelivered> {
+    let answer = timeout(limits.sync_request_timeout, lease.upstream().send(request));
+    let error = tokio::select! {
+        biased;
+        answer = answer => match answer {
+            Ok(Ok(answer)) => match answer::accept(answer, limits.max_body_bytes) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            },
+            Ok(Err(failure)) => return Err(explain(lease, failure).await),
+            Err(_) => Error::AgentTimeout(limits.sync_request_timeout),
+        },
+        interrupt = watch => match interrupt {
+            Some(Interrupt::Ended(ended)) => Error::AgentGone { ended: Some(Box::new(ended)), source: None },
+            Some(Interrupt::TooLong) | None => Error::AgentTimeout(limits.stream_timeout),
+        },
+    };
+    Err(Undelivered { unsent: None, error })
+}
+
+/// A dead agent's connection breaks, and is refused, before its exit is known: waits for the better story.
+async fn explain(lease: &Lease, failure: Failure) -> Undelivered {
+    let Failure { unsent, error: source } = failure;
+    let patience = if unsent.is_some() { DEATH_NEWS } else { EXIT_NEWS };
+    let ended = timeout(patience, lease.ended()).await.ok();
+    let is_dead = ended.as_ref().is_some_and(|ended| died(&ended.reason));
+    let unsent = unsent.filter(|_| is_dead).map(|request| request.into_body());
+    Undelivered { unsent, error: Error::AgentGone { ended: ended.map(Box::new), source: Some(source) } }
+}
