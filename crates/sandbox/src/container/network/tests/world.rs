@@ -30,7 +30,7 @@ pub(super) const NAMESERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 53);
 
 /// How long to wait for what is to be reached, and for what is not to be: most of that is refused at once.
 const REACHED: Duration = Duration::from_secs(10);
-const REFUSED: Duration = Duration::from_millis(500);
+const REFUSED: Duration = Duration::from_millis(200);
 
 /// What the host of a test is connected to.
 #[derive(Debug)]
