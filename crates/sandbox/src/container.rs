@@ -28,7 +28,7 @@ use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, Resources, SandboxId, SystemClock, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::local::{Ground, Local};
 use cgroup::{Cgroups, Controller};
 use egress::Networks;
@@ -180,6 +180,10 @@ impl Ground for Walled {
 
     fn agent_pid(&self, sidecar: i32, inside: i32) -> Option<i32> {
         host::child_called(sidecar, inside)
+    }
+
+    fn usage(&self, sandbox: &SandboxId) -> Option<Usage> {
+        Some(self.cgroups.open(sandbox).usage()).filter(|usage| *usage != Usage::default())
     }
 
     fn judge(&self, sandbox: &SandboxId, facts: Option<ExitFacts>) -> Option<ExitFacts> {

@@ -122,6 +122,17 @@ pub struct Adopted {
     pub dead: Vec<(SandboxId, Option<ExitFacts>)>,
 }
 
+/// What a sandbox uses now. None: not counted on this host, or the sandbox is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory without the page cache that the kernel would drop first, bytes; what Kubernetes calls the working set.
+    pub memory_bytes: Option<u64>,
+    /// Processor time since the start, milliseconds.
+    pub cpu_ms: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+}
+
 /// Makes sandboxes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
@@ -150,6 +161,12 @@ pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the agent's process on the host, if it has one there.
     fn agent_pid(&self) -> Option<i32>;
+
+    /// Returns what sidecar, agent and all that it started use together; none where the driver does not count. Blocks shortly: it
+    /// reads five files at most.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 
     /// Returns the level of the agent's state. The last value of a sandbox is `Exited`; the channel closes when sidecar and
     /// agent are both gone (then, without an `Exited`, the sandbox was lost).

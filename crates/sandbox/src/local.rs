@@ -28,7 +28,7 @@ use innkeep_protocol::link::{ExitFacts, LOG_FILE, LaunchPlan, PROTOCOL, STATE_FI
 use innkeep_types::{SandboxId, limits};
 use tracing::warn;
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::embedded::Executable;
 use crate::link::Link;
 use crate::tasks::{Kind, Tasks};
@@ -54,6 +54,9 @@ pub(crate) trait Ground: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the agent's process as the host sees it. `inside`: as the sidecar sees it.
     fn agent_pid(&self, sidecar: i32, inside: i32) -> Option<i32>;
+
+    /// Returns what a sandbox uses, if that is counted here. Blocks shortly.
+    fn usage(&self, sandbox: &SandboxId) -> Option<Usage>;
 
     /// Completes what the sidecar said of the agent's end, if it said anything, with what only the host can know.
     fn judge(&self, sandbox: &SandboxId, facts: Option<ExitFacts>) -> Option<ExitFacts>;

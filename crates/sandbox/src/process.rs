@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use innkeep_protocol::link::{ExitFacts, LaunchPlan};
 use innkeep_types::{SandboxId, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::local::{Ground, Local};
 
 /// Starts agents as processes of the server's user. Dropping it lets go of its sandboxes; they live on.
@@ -80,6 +80,10 @@ impl Ground for Host {
 
     fn agent_pid(&self, _: i32, inside: i32) -> Option<i32> {
         Some(inside)
+    }
+
+    fn usage(&self, _: &SandboxId) -> Option<Usage> {
+        None
     }
 
     fn judge(&self, _: &SandboxId, facts: Option<ExitFacts>) -> Option<ExitFacts> {

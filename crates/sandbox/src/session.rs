@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::deployment::Deployment;
-use crate::driver::{self, Sandbox};
+use crate::driver::{self, Sandbox, Usage};
 use crate::gate::Gate;
 use crate::upstream::Upstream;
 
@@ -108,6 +108,7 @@ impl Session {
             idle_left: state.idles_out_at(&rules, now).map(|at| at.saturating_sub(now.age)),
             lifetime_left: Some(rules.max_lifetime.saturating_sub(now.age)),
             agent_pid: self.running.get().and_then(|r| r.sandbox.agent_pid()),
+            running: self.running.get().map(|r| Arc::clone(&r.sandbox)),
         }
     }
 }
@@ -137,6 +138,14 @@ pub struct SessionInfo {
     pub lifetime_left: Option<Duration>,
     /// The agent's process.
     pub agent_pid: Option<i32>,
+    running: Option<Arc<dyn Sandbox>>,
+}
+
+impl SessionInfo {
+    /// Returns what its sandbox uses now, where the driver counts that. Blocks shortly.
+    pub fn usage(&self) -> Option<Usage> {
+        self.running.as_ref()?.usage()
+    }
 }
 
 /// "One request is using this sandbox": while any is held the session is Active. Dropping it ends the use.

@@ -15,15 +15,17 @@ mod powers;
 mod root;
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use innkeep_protocol::walls::{AGENT_ID, Base, IDS, Network, Walls};
+use innkeep_protocol::walls::{AGENT_ID, Base, IDS, Mount, Network, Walls};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Pid, Uid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::agent;
 use crate::launch::{Error, to};
 use crate::place::open_directory;
 
@@ -99,11 +101,18 @@ fn connect(argv: &[String], child: Pid) -> Result<(), Error> {
 /// if it has one.
 pub(crate) fn open_sources(walls: &Walls) -> Result<Sources, Error> {
     let open = |path: &Path| open_directory(path).map_err(to("open what is seen inside"));
+    let open_mount = |mount: &Mount| match open_directory(&mount.source) {
+        // The code, which is the deployer's to give.
+        Err(error) if mount.private_layer && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(agent::Error::NoDirectory(mount.source.clone()).into())
+        }
+        opened => opened.map_err(to("open what is seen inside")),
+    };
     let base = match &walls.base {
         Base::Host => None,
         Base::Tree(tree) => Some(open(tree)?),
     };
-    let mounts = walls.mounts.iter().map(|mount| open(&mount.source)).collect::<Result<_, _>>()?;
+    let mounts = walls.mounts.iter().map(open_mount).collect::<Result<_, _>>()?;
     if walls.first_id.is_some() {
         become_user(0).map_err(to("become the sandbox's root"))?;
     }

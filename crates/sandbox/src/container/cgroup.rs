@@ -24,6 +24,7 @@ use std::sync::Arc;
 use innkeep_types::{Resources, SandboxId};
 use parking_lot::Mutex;
 
+use crate::driver::Usage;
 use files::{make_directory, read_field, subdirectories, write};
 use host::Host;
 use layout::{Found, Group, Layout, Limit, Tree, Version, parent_name};
@@ -56,17 +57,6 @@ pub(crate) enum Controller {
     Memory,
     Cpu,
     Processes,
-}
-
-/// What a sandbox uses. None: not counted on this host, or the group is gone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Memory without the page cache that the kernel would drop first, bytes; what Kubernetes calls the working set.
-    pub(crate) memory_bytes: Option<u64>,
-    /// Processor time since the start, milliseconds.
-    pub(crate) cpu_ms: Option<u64>,
-    /// Processes and threads.
-    pub(crate) processes: Option<u64>,
 }
 
 /// Why the groups of a sandbox could not be made. Nothing of them remains.

@@ -73,8 +73,8 @@ fn installation(program: &Path, mounts: &[Mount]) -> Option<Mount> {
     }
     let bin = program.parent()?;
     let root = if bin.file_name()? == "bin" { bin.parent()? } else { bin };
-    // Never the whole host.
-    root.parent()?;
+    // Never the whole host. What is not there cannot be shown, and is named when it shall run.
+    root.parent().filter(|_| root.is_dir())?;
     Some(Mount { source: root.to_owned(), target: root.to_owned(), private_layer: false })
 }
 
@@ -140,15 +140,19 @@ mod tests {
 
     #[test]
     fn an_interpreter_of_the_deployers_own_comes_along() {
+        let home = tempfile::tempdir().unwrap();
+        let versions = home.path().join("versions");
+        std::fs::create_dir_all(versions.join("bin")).unwrap();
+        let own = |name: &str| text(&versions.join(name));
         let shown = |program: &str, base: &Base| {
             let guest = Guest::new(&bundle(&[program]), BTreeMap::new(), base);
-            guest.mounts.get(2).map(|mount| text(&mount.source))
+            guest.mounts.get(2).map(|mount| mount.source.clone())
         };
-        assert_eq!(shown("/root/.pyenv/versions/3.12/bin/python", &Base::Host).unwrap(), "/root/.pyenv/versions/3.12");
-        assert_eq!(shown("/opt/node/node", &Base::Host).unwrap(), "/opt/node");
-        for program in ["/usr/local/bin/node", "/bin/sh", "/data/bundles/ab/code/agent", "/node"] {
+        assert_eq!(shown(&own("bin/python"), &Base::Host).unwrap(), versions);
+        assert_eq!(shown(&own("node"), &Base::Host).unwrap(), versions);
+        for program in ["/usr/local/bin/node", "/bin/sh", "/data/bundles/ab/code/agent", "/node", "/no/such/program"] {
             assert_eq!(shown(program, &Base::Host), None, "{program}");
         }
-        assert_eq!(shown("/opt/node/bin/node", &Base::Tree(PathBuf::from("/tree"))), None);
+        assert_eq!(shown(&own("bin/python"), &Base::Tree(PathBuf::from("/tree"))), None);
     }
 }

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::handle::Process;
 use super::{Ground, remove};
 use crate::dial::DialStream;
-use crate::driver::{Error, Sandbox};
+use crate::driver::{Error, Sandbox, Usage};
 use crate::link::{DialError, Link};
 
 /// The longest that a sidecar may take to end after its agent.
@@ -45,8 +45,9 @@ struct Parts {
 
 /// The handle.
 #[derive(Debug)]
-struct LocalSandbox {
+struct LocalSandbox<G> {
     parts: Arc<Parts>,
+    ground: Arc<G>,
     state: watch::Receiver<AgentState>,
 }
 
@@ -72,7 +73,8 @@ pub(super) fn new<G: Ground>(
     let agent = agent_pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let parts = Arc::new(Parts { id, places, sidecar, agent_pid, link });
     let (state_tx, state) = watch::channel(state);
-    (Arc::new(LocalSandbox { parts: Arc::clone(&parts), state }), Follower { parts, ground, agent, state_tx })
+    let sandbox = LocalSandbox { parts: Arc::clone(&parts), ground: Arc::clone(&ground), state };
+    (Arc::new(sandbox), Follower { parts, ground, agent, state_tx })
 }
 
 impl<G: Ground> Follower<G> {
@@ -107,7 +109,7 @@ pub(super) fn read_exit(directory: &Path) -> Option<ExitFacts> {
 }
 
 #[async_trait]
-impl Sandbox for LocalSandbox {
+impl<G: Ground> Sandbox for LocalSandbox<G> {
     fn id(&self) -> &SandboxId {
         &self.parts.id
     }
@@ -118,6 +120,10 @@ impl Sandbox for LocalSandbox {
 
     fn agent_pid(&self) -> Option<i32> {
         self.parts.agent_pid
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.ground.usage(&self.parts.id)
     }
 
     fn state(&self) -> watch::Receiver<AgentState> {

@@ -12,7 +12,7 @@ use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, Se
 
 use crate::operator::Operator;
 use crate::operator::query::Query;
-use crate::operator::usage::Processes;
+use crate::operator::usage::{self, Usage};
 use crate::respond::{self, Body, Refused};
 
 /// Sessions listed at most; newest first.
@@ -29,7 +29,7 @@ impl Operator {
                 && endpoint.as_ref().is_none_or(|e| *e == key.endpoint)
                 && session.as_ref().is_none_or(|s| *s == key.session)
         };
-        let mut live: HashMap<SessionKey, SessionInfo> =
+        let live: HashMap<SessionKey, SessionInfo> =
             self.registry.list().into_iter().filter(|s| wanted(&s.key)).map(|s| (s.key.clone(), s)).collect();
         let mut sessions = Vec::new();
         if query.flag("all") || session.is_some() || state == Some("Stopped") {
@@ -41,16 +41,21 @@ impl Operator {
                 }
             }
         }
-        sessions.extend(live.drain().map(|(_, info)| running(info, &self.registry.capabilities().caveats)));
+        let live = Vec::from_iter(live.into_values());
+        let (live, used) = if query.flag("usage") {
+            let looked = tokio::task::spawn_blocking(move || {
+                let used = usage::of_all(&live);
+                (live, used)
+            });
+            looked.await.map_err(|e| Refused::internal(&e))?
+        } else {
+            let unasked = vec![None; live.len()];
+            (live, unasked)
+        };
+        let caveats = &self.registry.capabilities().caveats;
+        sessions.extend(live.into_iter().zip(used).map(|(info, used)| running(info, used, caveats)));
         sessions.retain(|session: &SessionView| state.is_none_or(|state| state == session.state));
         sessions.sort_by(|a, b| b.started_at.cmp(&a.started_at));
-        if query.flag("usage") {
-            let processes = tokio::task::spawn_blocking(Processes::look).await.map_err(|e| Refused::internal(&e))?;
-            for session in &mut sessions {
-                let usage = session.agent_pid.and_then(|agent| processes.usage_of(agent));
-                (session.memory_bytes, session.cpu_ms) = usage.map(|u| (u.memory_bytes, u.cpu_ms)).unzip();
-            }
-        }
         Ok(respond::json(200, &SessionList { sessions }))
     }
 
@@ -109,7 +114,8 @@ fn ms(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn running(info: SessionInfo, caveats: &[String]) -> SessionView {
+fn running(info: SessionInfo, used: Option<Usage>, caveats: &[String]) -> SessionView {
+    let (memory_bytes, cpu_ms) = used.map(|used| (used.memory_bytes, used.cpu_ms)).unzip();
     SessionView {
         runtime_id: info.key.runtime,
         endpoint: info.key.endpoint,
@@ -126,8 +132,8 @@ fn running(info: SessionInfo, caveats: &[String]) -> SessionView {
         idle_left_ms: info.idle_left.map(ms),
         lifetime_left_ms: info.lifetime_left.map(ms),
         agent_pid: info.agent_pid,
-        memory_bytes: None,
-        cpu_ms: None,
+        memory_bytes,
+        cpu_ms,
         stop: None,
         exit: None,
     }

@@ -1,21 +1,33 @@
-//! What the agents' processes use, as `/proc` tells it at one moment.
+//! What the agents' processes use at one moment: as their driver counts it, or else as `/proc` tells it.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::fs;
 
+use innkeep_sandbox::SessionInfo;
 use rustix::param::{clock_ticks_per_second, page_size};
 
 /// All processes of this host that we can see.
 #[derive(Debug)]
-pub(super) struct Processes(Vec<Process>);
+struct Processes(Vec<Process>);
 
 /// What an agent and the processes that it started use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Resident; what they share counts more than once.
+    /// Resident. From `/proc`, what they share counts more than once.
     pub(super) memory_bytes: u64,
     /// With what they waited for.
     pub(super) cpu_ms: u64,
+}
+
+/// Returns what each session's agent uses, in order; none where nobody can tell. Blocks: some files per session.
+pub(super) fn of_all(sessions: &[SessionInfo]) -> Vec<Option<Usage>> {
+    let processes = LazyCell::new(Processes::look);
+    let counted = |session: &SessionInfo| {
+        let usage = session.usage()?;
+        Some(Usage { memory_bytes: usage.memory_bytes?, cpu_ms: usage.cpu_ms? })
+    };
+    sessions.iter().map(|session| counted(session).or_else(|| processes.usage_of(session.agent_pid?))).collect()
 }
 
 #[derive(Debug)]
@@ -29,7 +41,7 @@ struct Process {
 
 impl Processes {
     /// Reads `/proc`; blocks for a few microseconds per process.
-    pub(super) fn look() -> Self {
+    fn look() -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         // One that ends meanwhile is not there any more.
         Self(entries.filter_map(|entry| parse(&fs::read_to_string(entry.path().join("stat")).ok()?)).collect())
@@ -37,7 +49,7 @@ impl Processes {
 
     /// Returns what the agent uses with its descendants and its process group, which holds children whose parent is gone. None
     /// if it is not there.
-    pub(super) fn usage_of(&self, agent: i32) -> Option<Usage> {
+    fn usage_of(&self, agent: i32) -> Option<Usage> {
         let mut members = HashSet::from([agent]);
         loop {
             let known = members.len();

@@ -6,7 +6,8 @@ use innkeep_types::Resources;
 use super::files::{read_field, read_number};
 use super::host::Host;
 use super::layout::{Found, Limit, Tree};
-use super::{Cgroup, Controller, Missing, Usage};
+use super::{Cgroup, Controller, Missing};
+use crate::driver::Usage;
 
 /// The controllers that are used, and what each limits; the others count (`cpuacct`), or stop and wake (`freezer`).
 const CONTROLLERS: [(&str, Option<Controller>); 5] = [

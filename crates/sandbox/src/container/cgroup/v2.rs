@@ -10,7 +10,8 @@ use super::files::{make_directory, read_field, read_number, write};
 use super::host::Host;
 use super::layout::{Found, Limit, Tree};
 use super::v1::CPU_MIN_QUOTA_US;
-use super::{Cgroup, Controller, Error, Missing, Usage};
+use super::{Cgroup, Controller, Error, Missing};
+use crate::driver::Usage;
 
 const CONTROLLERS: [(&str, Controller); 3] =
     [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Processes)];
