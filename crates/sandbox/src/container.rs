@@ -134,7 +134,7 @@ impl Ground for Walled {
             "Development base: agents can read the host's /usr; give a tree of your own (`base`) to hide it.".to_owned()
         });
         let limits =
-            self.cgroups.missing().iter().map(|missing| format!("{} is not limited: {}.", missing.what, missing.why));
+            self.cgroups.missing().iter().map(|missing| format!("No limit of {}: {}.", missing.what, missing.why));
         let caveats = rootless.into_iter().chain(limits).chain(base).chain(self.networks.caveats()).collect();
         Capabilities { tier: Tier::Container, unusable: None, caveats }
     }

@@ -7,7 +7,7 @@ use innkeep_sandbox::ProcessDriver;
 use innkeep_sandbox::container::{self, ContainerDriver, ContainerOptions, Finding, FindingState, Unusable};
 use innkeep_sandbox::driver::Driver;
 use innkeep_types::{Egress, Tier};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::Error;
 use crate::config::{Config, Isolation, Purpose};
@@ -33,7 +33,11 @@ pub(crate) async fn choose(config: &Config, data_dir: &Path) -> Result<Chosen, E
     };
     let capabilities = driver.capabilities();
     for caveat in &capabilities.caveats {
-        warn!(driver.tier = capabilities.tier.as_str(), "{caveat}");
+        let tier = capabilities.tier;
+        match tier {
+            Tier::Process => warn!(driver.tier = tier.as_str(), "{caveat}"),
+            Tier::Container => info!(driver.tier = tier.as_str(), "{caveat}"),
+        }
     }
     if let Some(why) = capabilities.unusable {
         return Err(Error::Driver(why));
