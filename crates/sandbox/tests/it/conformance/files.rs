@@ -1,0 +1,171 @@
+//! What of its file system an agent may write, how much, and what the host sees of that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::agent::{obedient, obedient_script, run, run_words};
+use super::world::{Kind, World};
+
+pub(crate) async fn what_is_not_the_agents_cannot_be_written(world: World) {
+    let sandbox = obedient(&world).await;
+    let mut directories = vec!["/", "/usr", "/usr/lib", "/etc", "/dev", "/dev/pts", "/sys", "/proc", "/proc/sys"];
+    let files = [
+        "/etc/passwd",
+        "/etc/hosts",
+        "/usr/bin/env",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/kernel/hostname",
+        "/proc/sysrq-trigger",
+        "/sys/kernel/uevent_helper",
+    ];
+    // Where there is one user, the rest of the private layer is the agent's as much as the sidecar's.
+    let modes = if world.kind == Kind::Rootless { vec!["/usr", "/dev", "/proc/sys"] } else { directories.clone() };
+    if world.kind == Kind::Container {
+        directories.extend(["/opt", "/root", "/run", "/srv", "/mnt", "/var", "/home"]);
+    }
+    let new: Vec<_> = directories.iter().map(|directory| format!("{directory}/innkeep-test")).collect();
+    let writes = format!(
+        "def make(path): return os.close(os.open(path, os.O_WRONLY | os.O_CREAT))\n\
+         result = [(path, attempt(make, path)) for path in {new:?} + {files:?}]\n\
+         result += [(path, attempt(os.chmod, path, 0o777)) for path in {modes:?}]\n\
+         result += [(path, attempt(os.rename, path, path + '2')) for path in {directories:?}]",
+    );
+    let answers: Vec<(String, Option<String>)> = serde_json::from_value(run(&sandbox, &writes).await).unwrap();
+    let refused = ["EACCES", "EPERM", "EROFS", "ENOENT", "EBUSY", "EXDEV", "EOVERFLOW"];
+    let was_refused = |answer: &Option<String>| answer.as_ref().is_some_and(|error| refused.contains(&error.as_str()));
+    let done: Vec<_> = answers.iter().filter(|(_, answer)| !was_refused(answer)).collect();
+    assert!(done.is_empty(), "{done:?}");
+    // What carries the base is read-only, and not only for who the agent is.
+    for directory in ["/usr", "/proc/sys", "/dev"] {
+        let is_read_only = format!("bool(os.statvfs({directory:?}).f_flag & os.ST_RDONLY)");
+        assert_eq!(run(&sandbox, &is_read_only).await, true, "{directory}");
+    }
+    sandbox.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn what_is_the_agents_can_be_written(world: World) {
+    let sandbox = obedient(&world).await;
+    let uses = r"
+def use(directory):
+    inner = directory + '/innkeep-test/inner'
+    os.makedirs(inner)
+    with open(inner + '/file', 'w') as file: file.write('kept')
+    os.rename(inner + '/file', directory + '/moved')
+    os.symlink('moved', directory + '/link')
+    os.chmod(directory + '/moved', 0o600)
+    os.removedirs(inner)
+    read = open(directory + '/link').read()
+    os.unlink(directory + '/link')
+    return read
+result = [attempt(use, directory) for directory in ('/tmp', '/var/tmp', '/var/task', '/home/agent', '/dev/shm')]
+";
+    assert_eq!(run_words(&sandbox, uses).await, ["kept"; 5]);
+    // What libraries do with these: semaphores, terminals, devices.
+    let devices = "import multiprocessing\nmultiprocessing.Lock().acquire()\n\
+                   for fd in os.openpty(): os.close(fd)\n\
+                   open('/dev/null', 'w').write('x')\nresult = [len(open(f'/dev/{name}', 'rb').read(4)) for name in ('zero', 'urandom')]";
+    assert_eq!(run(&sandbox, devices).await, serde_json::json!([4, 4]));
+    sandbox.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn the_code_on_the_host_is_not_what_the_agent_changes(world: World) {
+    let spec = world.spec(&obedient_script());
+    let code = spec.bundle.code.clone();
+    fs::create_dir(code.join("data")).unwrap();
+    fs::write(code.join("data/old"), "old").unwrap();
+    fs::set_permissions(code.join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let before = tree(&code);
+    let sandbox = world.launch_ready(spec).await;
+    let changes = r"
+def write(path): return open(path, 'w').close()
+result = [attempt(write, 'new'), attempt(os.mkdir, 'newer')]
+changed = [attempt(write, 'main.py'), attempt(write, 'data/old'), attempt(write, 'data/new'), attempt(os.chmod, 'main.py', 0o777),
+    attempt(os.rename, 'main.py', 'moved.py'), attempt(os.unlink, 'data/old')]
+";
+    assert_eq!(run(&sandbox, changes).await, serde_json::json!([null, null]));
+    // As root, what it finds is nobody's whom the sandbox knows: it reads it. Where there is one user, it is its own.
+    let n_done = run(&sandbox, "changed.count(None)").await;
+    assert_eq!(n_done, if world.kind == Kind::Rootless { 6 } else { 0 });
+    assert_eq!(tree(&code), before);
+    sandbox.kill(Duration::ZERO).await;
+    assert_eq!(tree(&code), before);
+}
+
+pub(crate) async fn mounts_tell_nothing_of_the_hosts_directories(world: World) {
+    let sandbox = obedient(&world).await;
+    let told =
+        run_words(&sandbox, "[open(f'/proc/self/{name}').read() for name in ('mounts', 'mountinfo', 'mountstats')]")
+            .await;
+    for text in told {
+        let host = world.path().file_name().unwrap().to_str().unwrap();
+        assert!(!text.contains(host) && !text.contains("sandboxes"), "{host}\n{text}");
+        assert!(text.contains(" /var/task "), "{text}");
+    }
+    sandbox.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn the_private_layer_holds_so_many_bytes(world: World) {
+    let mut spec = world.spec(&obedient_script());
+    spec.resources.disk_bytes = 8 << 20;
+    let sandbox = world.launch_ready(spec).await;
+    let fill = r"
+def fill(path):
+    with open(path, 'wb', buffering=0) as file:
+        while file.write(b'x' * (1 << 16)): pass
+def filled(directory):
+    reason = attempt(fill, directory + '/big')
+    size = os.stat(directory + '/big').st_size
+    os.unlink(directory + '/big')
+    return reason, size
+result = [filled(directory) for directory in ('/tmp', '/var/task', '/home/agent', '/dev/shm')]
+";
+    for _ in 0..2 {
+        let filled: Vec<(String, u64)> = serde_json::from_value(run(&sandbox, fill).await).unwrap();
+        for (reason, size) in filled {
+            assert_eq!(reason, "ENOSPC");
+            assert!((7 << 20..=8 << 20).contains(&size), "{size}");
+        }
+    }
+    sandbox.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn the_private_layer_holds_so_many_files(world: World) {
+    let mut spec = world.spec(&obedient_script());
+    spec.resources.disk_files = 500;
+    let sandbox = world.launch_ready(spec).await;
+    let fill = r"
+def fill(directory):
+    os.mkdir(directory + '/many')
+    for n in range(1000): os.close(os.open(f'{directory}/many/{n}', os.O_CREAT | os.O_WRONLY))
+def filled(directory):
+    reason = attempt(fill, directory)
+    count = len(os.listdir(directory + '/many'))
+    subprocess.run(['rm', '-r', directory + '/many'])
+    return reason, count
+result = [filled(directory) for directory in ('/tmp', '/var/task', '/dev/shm')]
+";
+    for _ in 0..2 {
+        let filled: Vec<(String, u64)> = serde_json::from_value(run(&sandbox, fill).await).unwrap();
+        for (reason, count) in filled {
+            assert_eq!(reason, "ENOSPC");
+            assert!((300..500).contains(&count), "{count}");
+        }
+    }
+    sandbox.kill(Duration::ZERO).await;
+}
+
+/// Returns names and contents below `directory`.
+fn tree(directory: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let content = if path.is_dir() { None } else { Some(fs::read(&path).unwrap()) };
+        if content.is_none() {
+            found.extend(tree(&path));
+        }
+        found.push((path, content));
+    }
+    found.sort();
+    found
+}

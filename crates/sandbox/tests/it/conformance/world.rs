@@ -1,0 +1,203 @@
+//! A driver of some kind with a data directory of its own, in which everything is found again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeep_artifacts::Bundle;
+use innkeep_protocol::link::{AgentState, STATE_FILE, SandboxFacts};
+use innkeep_protocol::walls::Base;
+use innkeep_sandbox::ProcessDriver;
+use innkeep_sandbox::container::{ContainerDriver, ContainerOptions, Unusable};
+use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox};
+use innkeep_types::{ArtifactDigest, Egress, HealthCheck, Resources, SandboxId, Settings, UnixMillis};
+
+use super::ordinary::{self, Turn};
+use super::{remains, table};
+
+/// For what should take milliseconds, on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// What is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Process,
+    /// As root.
+    Container,
+    /// As an ordinary user.
+    Rootless,
+}
+
+/// A driver with a data directory of its own. Every agent's environment bears its mark.
+pub(crate) struct World {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) kind: Kind,
+    mark: String,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    /// Returns where the test called `name` takes place; none if it is over already, or cannot take place here and has said why.
+    pub(crate) async fn enter(kind: Kind, name: &str) -> Option<Self> {
+        let is_root = rustix::process::geteuid().is_root();
+        match kind {
+            Kind::Container if !is_root => {
+                println!("skipped: containers as root need root");
+                return None;
+            }
+            Kind::Rootless => match ordinary::turn(name).await {
+                Turn::Ours => {}
+                Turn::Over => return None,
+            },
+            _ => {}
+        }
+        match Self::new(kind).await {
+            Ok(world) => Some(world),
+            Err(Unusable { why, fix }) => {
+                println!("skipped: {why}; {fix}");
+                assert!(!is_expected_to_work(kind), "{why}; {fix}");
+                None
+            }
+        }
+    }
+
+    async fn new(kind: Kind) -> Result<Self, Unusable> {
+        let directory = tempfile::tempdir().unwrap();
+        let driver = driver(kind, directory.path()).await?;
+        Ok(Self { driver, kind, mark: format!("MARK={}", SandboxId::generate()), directory })
+    }
+
+    /// Lets go of all sandboxes and starts over, as a restarted server does.
+    pub(crate) async fn replace_driver(&mut self) {
+        self.driver = driver(self.kind, self.directory.path()).await.unwrap();
+    }
+
+    /// Tells whether agents have a view of the world of their own.
+    pub(crate) fn is_walled(&self) -> bool {
+        self.kind != Kind::Process
+    }
+
+    /// Tells whether the driver says that it cannot limit `what` here.
+    pub(crate) fn lacks_limit(&self, what: &str) -> bool {
+        let missing = format!("{what} is not limited");
+        let is_missing = self.driver.capabilities().caveats.iter().any(|caveat| caveat.starts_with(&missing));
+        if is_missing {
+            println!("not tested: {missing} here");
+        }
+        is_missing
+    }
+
+    /// Returns how to start `script`, which gets a directory of its own.
+    pub(crate) fn spec(&self, script: &str) -> LaunchSpec {
+        let sandbox = SandboxId::generate();
+        let code = self.path().join(format!("code-{sandbox}"));
+        fs::create_dir(&code).unwrap();
+        fs::write(code.join("main.py"), script).unwrap();
+        let bundle = Bundle {
+            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
+            code,
+            argv: ["/usr/bin/python3", "-u", "-S", "main.py"].map(str::to_owned).to_vec(),
+            layers: Vec::new(),
+            environment: BTreeMap::new(),
+            settings: Settings::default(),
+        };
+        let (name, value) = self.mark.split_once('=').unwrap();
+        LaunchSpec {
+            sandbox,
+            bundle: Arc::new(bundle),
+            environment: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            resources: Resources::default(),
+            egress: Egress::None,
+            port: 8080,
+            health: HealthCheck::Ping,
+            start_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(2),
+            ends_at: UnixMillis(i64::MAX),
+        }
+    }
+
+    pub(crate) async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        self.driver.launch(spec).await
+    }
+
+    pub(crate) async fn launch_ready(&self, spec: LaunchSpec) -> Arc<dyn Sandbox> {
+        let sandbox = self.launch(spec).await.unwrap();
+        let mut state = sandbox.state();
+        let state = state.wait_for(|state| !matches!(state, AgentState::Starting)).await.unwrap().clone();
+        let log = fs::read_to_string(sandbox.log_file()).unwrap();
+        assert!(matches!(state, AgentState::Healthy(_)), "{state:?}\n{log}");
+        sandbox
+    }
+
+    /// Returns the processes that bear the mark in their environment: agents and all that they started.
+    pub(crate) fn processes(&self) -> usize {
+        table::processes().filter(|&pid| table::has_variable(pid, &self.mark)).count()
+    }
+
+    /// Returns the launchers and sidecars of this driver that let us look into them.
+    pub(crate) fn sidecars(&self) -> Vec<i32> {
+        table::processes().filter(|&pid| table::is_sidecar(pid) && table::holds(pid, self.path())).collect()
+    }
+
+    /// Returns the launcher that is at work, once it has taken hold of its sandbox's directory, and then what it has forked.
+    pub(crate) fn launching(&self) -> Vec<i32> {
+        let ours = table::listed_children(std::process::id().cast_signed());
+        let launcher = ours.into_iter().find(|&pid| table::is_sidecar(pid) && table::holds(pid, self.path()));
+        launcher.into_iter().flat_map(|pid| std::iter::once(pid).chain(table::listed_children(pid))).collect()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn sandbox_directory(&self, id: &SandboxId) -> PathBuf {
+        self.path().join("sandboxes").join(id.as_str())
+    }
+
+    pub(crate) fn directory(&self, sandbox: &Arc<dyn Sandbox>) -> PathBuf {
+        self.sandbox_directory(sandbox.id())
+    }
+
+    pub(crate) fn sidecar_pid(&self, sandbox: &Arc<dyn Sandbox>) -> i32 {
+        let facts = fs::read(self.directory(sandbox).join(STATE_FILE)).unwrap();
+        serde_json::from_slice::<SandboxFacts>(&facts).unwrap().pid
+    }
+
+    pub(crate) fn kill_sidecar(&self, sandbox: &Arc<dyn Sandbox>) {
+        table::kill(self.sidecar_pid(sandbox));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A test that failed leaves sandboxes.
+            self.sidecars().into_iter().for_each(table::kill);
+            remains::remove_groups(self.path());
+        }
+    }
+}
+
+/// A machine that says so is one where everything works: a test that skips there would hide a failure.
+fn is_expected_to_work(kind: Kind) -> bool {
+    match kind {
+        Kind::Process => true,
+        Kind::Container => remains::groups().next().is_some(),
+        Kind::Rootless => ordinary::has_user_namespaces(),
+    }
+}
+
+async fn driver(kind: Kind, data_dir: &Path) -> Result<Arc<dyn Driver>, Unusable> {
+    match kind {
+        Kind::Process => Ok(Arc::new(ProcessDriver::new(data_dir).unwrap())),
+        Kind::Container | Kind::Rootless => {
+            Ok(Arc::new(ContainerDriver::new(data_dir, options(kind == Kind::Rootless)).await?))
+        }
+    }
+}
+
+pub(crate) fn options(allow_missing_limits: bool) -> ContainerOptions {
+    ContainerOptions { base: Base::Host, allow_missing_limits, dns: Vec::new() }
+}
