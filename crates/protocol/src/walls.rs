@@ -34,9 +34,6 @@ pub struct Walls {
     /// `RLIMIT_NPROC` of the agent, where no control group limits it.
     #[serde(default)]
     pub processes: Option<u64>,
-    /// The `cgroup.procs` files that the launcher enters before anything else, one per hierarchy.
-    #[serde(default)]
-    pub cgroups: Vec<PathBuf>,
     /// How the agent reaches the world.
     pub network: Network,
     /// Seccomp filters, installed in this order right before the agent's program; each a sequence of `sock_filter`, packed as

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
-use innkeep_types::{AgentExit, Clock, Egress, Resources, SandboxId, SystemClock, Tier};
+use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::local::{Ground, Local};
@@ -73,6 +73,10 @@ impl Driver for ContainerDriver {
     async fn close(&self) {
         self.0.close().await;
     }
+
+    fn name(&self) -> SandboxId {
+        self.0.name()
+    }
 }
 
 /// What stands around every sandbox.
@@ -109,14 +113,6 @@ impl Walled {
         Ok(Some(first))
     }
 
-    /// Makes the control groups, as far as this host has some, and returns where the launcher enters them.
-    async fn limit(&self, sandbox: &SandboxId, resources: Resources) -> io::Result<Vec<PathBuf>> {
-        let (cgroups, sandbox) = (self.cgroups.clone(), sandbox.clone());
-        // Now and then the kernel takes 10 ms for it.
-        let made = tokio::task::spawn_blocking(move || cgroups.create(&sandbox, &resources)).await;
-        Ok(made.map_err(io::Error::other)?.map_err(io::Error::other)?.procs_files())
-    }
-
     /// Tells whether no control group limits processes; then the kernel's limit per user does, inside of a namespace.
     fn lacks(&self, what: Controller) -> bool {
         self.cgroups.missing().iter().any(|missing| missing.what == what)
@@ -139,11 +135,26 @@ impl Ground for Walled {
         Capabilities { tier: Tier::Container, unusable: None, caveats }
     }
 
+    fn spares(&self) -> usize {
+        2
+    }
+
+    fn enter(&self, sandbox: &SandboxId) -> io::Result<Vec<PathBuf>> {
+        Ok(self.cgroups.create(sandbox).map_err(io::Error::other)?.procs_files())
+    }
+
+    async fn leave(&self, sandbox: &SandboxId) {
+        self.cgroups.open(sandbox).remove().await;
+    }
+
     async fn prepare(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<LaunchPlan, Error> {
         let id = &spec.sandbox;
         let failed = |what| move |source| Error::Host { sandbox: id.clone(), what, source };
         let first_id = self.assign_ids(&plan).map_err(failed("give it users of its own"))?;
-        let cgroups = self.limit(id, spec.resources).await.map_err(failed("limit what it uses"))?;
+        self.cgroups
+            .open(id)
+            .limit(&spec.resources)
+            .map_err(|error| failed("limit what it uses")(io::Error::other(error)))?;
         let (network, resolv_conf) = match spec.egress {
             Egress::None => (Network::Loopback, String::new()),
             Egress::Public => self.networks.open(id, &plan.directory).await.map_err(|error| no_network(id, error))?,
@@ -159,7 +170,6 @@ impl Ground for Walled {
             disk_files: spec.resources.disk_files,
             open_files: spec.resources.open_files,
             processes: self.lacks(Controller::Processes).then_some(spec.resources.processes.into()),
-            cgroups,
             network,
             seccomp: self.filters.clone(),
         };

@@ -139,6 +139,12 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Returns what it can do here.
     fn capabilities(&self) -> Capabilities;
 
+    /// Returns the name of the next sandbox that will be launched. A driver that keeps some half made names one of those, so a
+    /// launch has to follow.
+    fn name(&self) -> SandboxId {
+        SandboxId::generate()
+    }
+
     /// Starts a sandbox and returns once its sidecar answers; the agent is then still starting. On an error nothing of it
     /// remains. Dropping the future may leave a sandbox behind: callers run it to its end.
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error>;

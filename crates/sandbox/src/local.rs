@@ -13,6 +13,7 @@ mod handle;
 mod launch;
 mod remove;
 mod sandbox;
+mod spares;
 
 use std::fmt;
 use std::fs::{self, DirBuilder};
@@ -34,6 +35,7 @@ use crate::link::Link;
 use crate::tasks::{Kind, Tasks};
 use handle::Process;
 use remove::remove;
+use spares::Spares;
 
 pub(crate) use handle::reap;
 
@@ -45,6 +47,17 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(crate) trait Ground: fmt::Debug + Send + Sync + 'static {
     /// Returns what it can do here.
     fn capabilities(&self) -> Capabilities;
+
+    /// Returns how many sandboxes are kept half made. Source: our choice; a burst of starts finds the kernel awake.
+    fn spares(&self) -> usize {
+        0
+    }
+
+    /// Makes what a sandbox's launcher enters at once, and returns their `cgroup.procs` files. Blocks for some milliseconds.
+    fn enter(&self, sandbox: &SandboxId) -> io::Result<Vec<PathBuf>>;
+
+    /// Removes that again, where no plan was ever made for the sandbox.
+    async fn leave(&self, sandbox: &SandboxId);
 
     /// Completes a plan whose directories exist; takes what the sandbox needs besides. On an error, [`Ground::clear`] follows.
     async fn prepare(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<LaunchPlan, Error>;
@@ -78,7 +91,7 @@ pub(crate) struct Local<G> {
     ground: Arc<G>,
     sandboxes: PathBuf,
     logs: PathBuf,
-    executable: Executable,
+    spares: Arc<Spares<G>>,
     tasks: Tasks,
 }
 
@@ -91,7 +104,9 @@ impl<G: Ground> Local<G> {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         let executable = Executable::new(&data_dir.join("bin"))?;
-        Ok(Self { ground: Arc::new(ground), sandboxes, logs, executable, tasks: Tasks::default() })
+        let ground = Arc::new(ground);
+        let spares = Arc::new(Spares::new(Arc::clone(&ground), executable));
+        Ok(Self { ground, sandboxes, logs, spares, tasks: Tasks::default() })
     }
 
     fn plan(&self, spec: &LaunchSpec) -> LaunchPlan {
@@ -125,8 +140,9 @@ impl<G: Ground> Local<G> {
         let logs = self.logs.join(id.as_str());
         let made = DirBuilder::new().recursive(true).mode(0o700).create(logs);
         made.map_err(failed("make the directory of its output"))?;
+        let launcher = self.spares.take(id).await.map_err(failed("ready a launcher"))?;
         let plan = self.ground.prepare(spec, plan).await?;
-        let facts = launch::launch(&self.executable, &plan).await?;
+        let facts = launcher.launch(&plan).await?;
         if let Some(caveat) = &facts.caveat {
             warn!(sandbox.id = %id, "sandbox {id} has its agent's own port: {caveat}");
         }
@@ -135,6 +151,16 @@ impl<G: Ground> Local<G> {
             .and_then(|found| found.ok_or_else(gone))
             .map_err(failed("find the sidecar"))?;
         self.attach(id, &directory, sidecar).await.map_err(failed("reach the sidecar"))
+    }
+
+    fn refill(&self) {
+        let (spares, stopping) = (Arc::clone(&self.spares), self.tasks.stopping().clone());
+        self.tasks.spawn(Kind::Spare, async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = spares.refill() => {}
+            }
+        });
     }
 
     /// Connects to a sidecar that is there, and follows it from now on.
@@ -208,7 +234,12 @@ impl<G: Ground> Driver for Local<G> {
             // A sidecar that was too late to be known ends itself when its directory is gone.
             self.clear(&id, &directory).await;
         }
+        self.refill();
         launched
+    }
+
+    fn name(&self) -> SandboxId {
+        self.spares.name()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {
@@ -234,10 +265,13 @@ impl<G: Ground> Driver for Local<G> {
                 self.clear(&id, &self.sandboxes.join(id.as_str())).await;
             }
         }
+        self.spares.open();
+        self.refill();
         Ok(adopted)
     }
 
     async fn close(&self) {
+        self.spares.close().await;
         self.ground.close().await;
     }
 }

@@ -8,7 +8,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -61,6 +61,12 @@ impl Ground for Host {
             ],
         }
     }
+
+    fn enter(&self, _: &SandboxId) -> io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    async fn leave(&self, _: &SandboxId) {}
 
     async fn prepare(&self, _: &LaunchSpec, mut plan: LaunchPlan) -> Result<LaunchPlan, Error> {
         let home = plan.directory.join("home");

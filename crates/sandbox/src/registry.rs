@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
 use innkeep_types::{
-    Clock, RequestId, RuntimeArn, RuntimeId, RuntimeVersion, SandboxId, SessionId, SessionKey, StopReason, limits,
+    Clock, RequestId, RuntimeArn, RuntimeId, RuntimeVersion, SessionId, SessionKey, StopReason, limits,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -237,7 +237,7 @@ impl Registry {
         let session = Arc::new(Session {
             key,
             deployment,
-            sandbox: adopted.as_ref().map_or_else(SandboxId::generate, |sandbox| sandbox.id().clone()),
+            sandbox: adopted.as_ref().map_or_else(|| shared.driver.name(), |sandbox| sandbox.id().clone()),
             tier: shared.capabilities.tier,
             started,
             origin,
@@ -314,7 +314,7 @@ impl Registry {
     /// Not safe: run it to its end, or a sandbox may be left behind.
     pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
         self.check_tier(deployment)?;
-        let spec = deployment.launch_spec(SandboxId::generate(), self.shared.clock.now());
+        let spec = deployment.launch_spec(self.shared.driver.name(), self.shared.clock.now());
         let sandbox =
             self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
         let mut state = sandbox.state();

@@ -18,6 +18,8 @@ pub enum Kind {
     Session,
     /// Follows the sidecar of one sandbox to its end, then cleans up.
     Sandbox,
+    /// Makes sandboxes in advance, as far as that goes.
+    Spare,
     /// Boots a version once, or unmakes a deleted one.
     Make,
     /// Serves one client connection.

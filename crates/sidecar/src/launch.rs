@@ -1,7 +1,7 @@
 //! From a [`LaunchPlan`] on standard input to a running sidecar, answered in one line on standard output.
 //!
 //! ```text
-//! launcher  plan read ─► control groups and network entered ─► forked ─► ids mapped ─► "go" ──────────► answer handed on, exits
+//! launcher  control groups entered ─► plan read ─► network joined ─► forked ─► ids mapped ─► "go" ──────────► answer handed on, exits
 //! sidecar                                                        └── waits ──────────┴─► walls, agent ─► answer
 //! ```
 
@@ -63,7 +63,8 @@ pub(crate) fn to<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Er
 /// Launches. The process that was called ends as soon as it has an answer; what goes on is its child, which nobody has to wait for.
 pub(crate) fn run() -> ExitCode {
     sys::close_inherited();
-    let answer = match read_plan().map_err(to("read the plan")).and_then(fork) {
+    let plan = enter_groups().and_then(|()| read_plan().map_err(to("read the plan")));
+    let answer = match plan.and_then(fork) {
         Ok(Forked::Sidecar(exit)) => return exit,
         Ok(Forked::Launcher(answer)) => answer,
         Err(error) => error.into_answer(),
@@ -197,6 +198,13 @@ fn introduce(Launched { plan, agent, .. }: &Launched, launcher: &mut PipeWriter)
         caveat: agent.caveat.clone(),
     };
     send(&LaunchAnswer::Started(facts), launcher).map_err(to("answer the launcher"))
+}
+
+/// Enters the control groups whose `cgroup.procs` the arguments name. First of all: a launcher may wait for its plan, and this is
+/// what takes long.
+fn enter_groups() -> Result<(), Error> {
+    let mut groups = std::env::args_os().skip(2);
+    groups.try_for_each(|group| std::fs::write(group, "0")).map_err(to("enter a control group"))
 }
 
 fn read_plan() -> io::Result<LaunchPlan> {

@@ -50,11 +50,8 @@ pub(crate) fn namespaces(walls: &Walls) -> u64 {
     u64::from((flags | network).cast_unsigned())
 }
 
-/// Enters what the fork shall be born into.
+/// Enters the network that the fork shall be born into.
 pub(crate) fn before_fork(walls: &Walls) -> Result<(), Error> {
-    for group in &walls.cgroups {
-        fs::write(group, "0").map_err(to("enter a control group"))?;
-    }
     if let Network::Join(path) = &walls.network {
         let network = File::open(path).map_err(to("open the network"))?;
         move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(to("join the network"))?;

@@ -129,10 +129,9 @@ impl Cgroups {
     ///
     /// # Errors
     /// When a group cannot be made, or a limit not set that is not in [`Self::missing`].
-    pub(crate) fn create(&self, sandbox: &SandboxId, resources: &Resources) -> Result<Cgroup, Error> {
+    pub(crate) fn create(&self, sandbox: &SandboxId) -> Result<Cgroup, Error> {
         let cgroup = self.at_parents(sandbox);
-        let made = self.make(&cgroup).and_then(|()| cgroup.limit(resources));
-        if let Err(error) = made {
+        if let Err(error) = self.make(&cgroup) {
             cgroup.discard();
             return Err(error);
         }
@@ -225,7 +224,8 @@ impl Cgroup {
         let _ = tokio::task::spawn_blocking(move || remove::remove(&this)).await;
     }
 
-    fn limit(&self, resources: &Resources) -> Result<(), Error> {
+    /// Limits what the sandbox uses from now on, once.
+    pub(crate) fn limit(&self, resources: &Resources) -> Result<(), Error> {
         let limits = match self.layout.version {
             Version::V1 => v1::limits(resources),
             Version::V2(_) => v2::limits(resources),

@@ -33,7 +33,7 @@ impl Server {
     }
 
     fn create(&self, name: &str, resources: &Resources) -> Cgroup {
-        self.cgroups.create(&sandbox(name), resources).unwrap()
+        limited(&self.cgroups, name, resources).unwrap()
     }
 
     fn parents(&self) -> Vec<&PathBuf> {
@@ -91,4 +91,11 @@ async fn wait_for_processes(cgroup: &Cgroup, n: usize) {
 #[expect(clippy::print_stderr, reason = "says why a test is skipped")]
 fn skip(why: &str) {
     eprintln!("skipped: {why}");
+}
+
+/// Makes a sandbox's groups and limits them, as a start does.
+fn limited(cgroups: &Cgroups, name: &str, resources: &Resources) -> Result<Cgroup, Error> {
+    let cgroup = cgroups.create(&sandbox(name))?;
+    cgroup.limit(resources)?;
+    Ok(cgroup)
 }

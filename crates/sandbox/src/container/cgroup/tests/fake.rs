@@ -57,7 +57,7 @@ fn root_uses_the_real_root_from_wherever_it_is_started() {
     tree.group(&parent, "memory cpu pids");
     tree.group(&format!("{parent}/agentgroup"), "memory cpu pids");
 
-    let cgroup = cgroups.create(&sandbox("agentgroup"), &RESOURCES()).unwrap();
+    let cgroup = limited(&cgroups, "agentgroup", &RESOURCES()).unwrap();
     assert_eq!(tree.read("cgroup.subtree_control"), "+memory +cpu +pids");
     assert_eq!(tree.read(&format!("{parent}/cgroup.subtree_control")), "+memory +cpu +pids");
     let limit = |file: &str| tree.read(&format!("{parent}/agentgroup/{file}"));
@@ -75,7 +75,7 @@ fn a_kernel_that_counts_swap_gives_none() {
     tree.group(&parent, "memory cpu pids");
     let group = tree.group(&format!("{parent}/swapgroup"), "");
     fs::write(group.join("memory.swap.max"), "max").unwrap();
-    cgroups.create(&sandbox("swapgroup"), &RESOURCES()).unwrap();
+    limited(&cgroups, "swapgroup", &RESOURCES()).unwrap();
     assert_eq!(tree.read(&format!("{parent}/swapgroup/memory.swap.max")), "0");
 }
 
@@ -96,7 +96,7 @@ fn a_delegated_server_goes_below_its_group() {
         tree.group(&parent, "memory cpu pids");
         tree.group(&format!("{parent}/agentgroup"), "");
 
-        cgroups.create(&sandbox("agentgroup"), &RESOURCES()).unwrap();
+        limited(&cgroups, "agentgroup", &RESOURCES()).unwrap();
         assert_eq!(tree.read(&format!("{service}/server/cgroup.procs")), "0");
         assert_eq!(tree.read(&format!("{service}/cgroup.subtree_control")), "+memory +cpu +pids");
         assert_eq!(tree.read("cgroup.subtree_control"), "");
@@ -120,7 +120,7 @@ fn a_delegated_user_may_lack_a_controller() {
     assert!(cgroups.missing()[0].fix.contains("Delegate=cpu memory pids"));
     tree.group(&format!("{scope}/{parent}"), "memory pids");
     tree.group(&format!("{scope}/{parent}/agentgroup"), "");
-    cgroups.create(&sandbox("agentgroup"), &RESOURCES()).unwrap();
+    limited(&cgroups, "agentgroup", &RESOURCES()).unwrap();
     assert_eq!(tree.read(&format!("{scope}/cgroup.subtree_control")), "+memory +pids");
     assert_eq!(tree.read(&format!("{scope}/{parent}/agentgroup/cpu.max")), "");
 }
@@ -155,7 +155,7 @@ fn without_delegation_all_is_missing_and_the_fix_is_named() {
     assert!(cgroups.missing()[0].why.contains("session-2.scope is not writable"));
     assert!(cgroups.missing()[0].fix.contains("systemd-run --user --scope -p Delegate=yes"));
     // A sandbox still starts, if settings allow it.
-    let cgroup = cgroups.create(&sandbox("unlimited"), &RESOURCES()).unwrap();
+    let cgroup = limited(&cgroups, "unlimited", &RESOURCES()).unwrap();
     assert_eq!((cgroup.procs_files().len(), cgroup.usage(), cgroup.oom_kills()), (0, Usage::default(), 0));
 
     // A group that is shared cannot hand controllers on.
@@ -174,7 +174,7 @@ fn a_failed_limit_is_an_error_unless_the_kernel_may_lack_it() {
     tree.group(&parent, "memory cpu pids");
     let group = tree.group(&format!("{parent}/agentgroup"), "");
     fs::remove_file(group.join("pids.max")).unwrap();
-    let error = cgroups.create(&sandbox("agentgroup"), &RESOURCES()).unwrap_err();
+    let error = limited(&cgroups, "agentgroup", &RESOURCES()).unwrap_err();
     assert!(matches!(error, Error::Limit { file, .. } if file == group.join("pids.max")));
 }
 
