@@ -1,5 +1,6 @@
 //! What of its file system an agent may write, how much, and what the host sees of that.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,6 +103,8 @@ pub(crate) async fn mounts_tell_nothing_of_the_hosts_directories(world: World) {
         assert!(!text.contains(host) && !text.contains("sandboxes"), "{host}\n{text}");
         assert!(text.contains(" /var/task "), "{text}");
     }
+    let groups = "[line.split(':', 2)[2] for line in open('/proc/self/cgroup').read().splitlines()]";
+    assert_eq!(BTreeSet::from_iter(run_words(&sandbox, groups).await), BTreeSet::from(["/".to_owned()]));
     sandbox.kill(Duration::ZERO).await;
 }
 

@@ -97,7 +97,8 @@ pub(crate) async fn usage_is_what_is_counted(world: World) {
     let after = sandbox.usage().unwrap();
     // Sidecar and agent; then a child.
     assert_eq!((before.processes, after.processes), (Some(2), Some(3)));
-    assert!(after.memory_bytes.unwrap() >= before.memory_bytes.unwrap() + (64 << 20), "{before:?} {after:?}");
+    // The kernel charges in batches, some of them late.
+    assert!(after.memory_bytes.unwrap() >= before.memory_bytes.unwrap() + (63 << 20), "{before:?} {after:?}");
     assert!(after.cpu_ms.unwrap() >= before.cpu_ms.unwrap() + 100, "{before:?} {after:?}");
     sandbox.kill(Duration::ZERO).await;
     assert_eq!(sandbox.usage(), None);

@@ -27,13 +27,17 @@ pub(crate) async fn turn(name: &str) -> Turn {
     Turn::Over
 }
 
-/// Tells whether this kernel gives user namespaces to ordinary users, and us a tool to become one.
+/// Tells whether this kernel gives user namespaces to ordinary users, and lets them mount there. (We need tools to know.)
 pub(crate) fn has_user_namespaces() -> bool {
     let mut command = match rustix::process::geteuid().is_root() {
         true => as_user("unshare"),
         false => Command::new("unshare"),
     };
-    let tried = command.args(["--user", "--map-root-user", "true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+    let tried = command
+        .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     tried.is_ok_and(|status| status.success())
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn remove_groups(data_dir: &Path) {
 }
 
 /// Returns all groups in the groups of servers, in every hierarchy of control groups.
-pub(crate) fn groups() -> impl Iterator<Item = PathBuf> {
+fn groups() -> impl Iterator<Item = PathBuf> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let hierarchies = directories(&root).chain([root]);
     let of_servers = hierarchies.flat_map(|hierarchy| directories(&hierarchy)).filter(|group| {
