@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "http-body-util",
             "hyper",
             "hyper-util",
+            "landlock",
             "libc",
             "rustix",
             "serde",
