@@ -15,7 +15,8 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "e2e"))
 
-from harness import ROLE, SESSION_HEADER, Agent, Server, binary, new_session, running_server, wait_for  # noqa: E402
+from harness import SESSION_HEADER, Agent, Server, binary, new_session, wait_for  # noqa: E402
+from servers import deploy, running_server  # noqa: E402
 
 AGENT = binary().with_name("innkeep-bench-agent")
 BODY = b'{"prompt": "What is 2+2?"}'
@@ -91,19 +92,7 @@ def running_nginx(*agents: str):
 def deploy_static_agent(server: Server) -> Agent:
     with scratch_directory() as folder:
         shutil.copy2(AGENT, folder / "agent")
-        uploaded = server.upload(folder, "zip")
-    created = server.control.create_agent_runtime(
-        agentRuntimeName="static", roleArn=ROLE, networkConfiguration={"networkMode": "PUBLIC"},
-        agentRuntimeArtifact={
-            "codeConfiguration": {
-                "code": {"s3": {"bucket": uploaded["bucket"], "prefix": uploaded["prefix"]}},
-                "runtime": "PROVIDED", "entryPoint": ["./agent"],
-            }
-        },
-    )
-    runtime = server.settled(created["agentRuntimeId"])
-    assert runtime["status"] == "READY", runtime.get("failureReason")
-    return Agent(server, created["agentRuntimeArn"], created["agentRuntimeId"])
+        return deploy(server, folder, 'entrypoint = "agent"')
 
 
 def head(agent: Agent, session: str, body: bytes, target: str) -> bytes:

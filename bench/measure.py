@@ -15,15 +15,20 @@ import contenders  # noqa: F401 (first: it finds the harness)
 
 import abuse
 import bodies
-import cold
-import memory
+import burst
+import bystander
+import idle
+import servers
 import sessions
+import spawn
+import stop
 import streams
 import warm
 from table import Table
 
 GROUPS = {
-    "warm": warm, "cold": cold, "sessions": sessions, "bodies": bodies, "streams": streams, "abuse": abuse, "memory": memory,
+    "spawn": spawn, "burst": burst, "stop": stop, "idle": idle, "warm": warm, "sessions": sessions, "bodies": bodies,
+    "streams": streams, "abuse": abuse, "bystander": bystander,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
@@ -51,9 +56,11 @@ def main():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and shorter blocks: a look, not a result")
     parser.add_argument("--only", action="append", choices=GROUPS, metavar="GROUP", help=", ".join(GROUPS) + "; repeatable")
+    parser.add_argument("--isolation", choices=("process", "container"), default=servers.chosen, help="of the sessions")
     parser.add_argument("--print", action="store_true", help="leave bench/RESULTS.md alone, as --quick and --only do")
     parser.add_argument("--remark", default="", help="what the results should say about the machine")
     options = parser.parse_args()
+    servers.chosen = options.isolation
     chosen = {name: GROUPS[name] for name in options.only or GROUPS}
     table = Table()
     for name, group in chosen.items():

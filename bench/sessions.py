@@ -8,36 +8,32 @@ from pathlib import Path
 
 from bodies import content_length
 from contenders import (
-    BODY, JSON, SESSION_HEADER, Agent, address, deploy_static_agent, head, new_session, running_nginx, running_server,
-    scratch_directory, wrk,
+    BODY, JSON, SESSION_HEADER, Agent, address, deploy_static_agent, head, new_session, running_nginx, running_server, wrk,
 )
+from servers import MANY, live_sessions
 from table import Table, median
 
 LIVE = (1, 100, 1000)
-SETTINGS = "max_active_sessions = 2000\nmax_starts_per_second = 1000\n"
 ROUNDS = 4000
 READ = 1 << 16
-NOTE = """Live sessions: one server, one process of the static agent per session; `wrk` goes round all of them. nginx goes
-round the same processes, so that what its figures lose from 1 to 1,000 is the machine's (cold caches, 1,000 processes, a
-health check of each every two seconds) and no proxy's. "One asked": as many live, but the same one each time. Each
-block follows a second that does not count, because Innkeep hangs up on an agent after a second without a request.
-"One client in turn": one request after the other from a loop in Python, which, unlike `wrk`, can ask 1,000 processes directly,
-on a connection kept to each. What Innkeep adds is its p50 less the direct one's with as many processes: those cost more
-when each is cold, whoever asks."""
+NOTE = """Live sessions: one server, one process of the static agent per session, without isolation: else nobody but Innkeep
+could reach them. `wrk` goes round all of them. nginx goes round the same processes, so that what its figures lose from 1 to
+1,000 is the machine's (cold caches, 1,000 processes, a health check of each every two seconds) and no proxy's. "One asked":
+as many live, but the same one each time. Each block follows a second that does not count, because Innkeep hangs up on an
+agent after a second without a request. "One client in turn": one request after the other from a loop in Python, which,
+unlike `wrk`, can ask 1,000 processes directly, on a connection kept to each. What Innkeep adds is its p50 less the direct
+one's with as many processes: those cost more when each is cold, whoever asks."""
 
 
 def measure(table: Table, quick: bool):
     blocks, seconds = (1, 1) if quick else (4, 1)
-    with scratch_directory() as scratch:
-        settings = scratch / "innkeep.toml"
-        settings.write_text(SETTINGS)
-        with running_server("--config", str(settings)) as server:
-            agent = deploy_static_agent(server)
-            sessions, results = [], {}
-            for live in LIVE:
-                sessions += start(agent, live - len(sessions))
-                results[live] = {n: take_turns(agent, sessions, n, blocks, seconds) for n in (1, 32)}
-                results[live]["in turn"] = one_client(agent, sessions, blocks)
+    with running_server(settings=MANY, isolation="process") as server:
+        agent = deploy_static_agent(server)
+        sessions, results = [], {}
+        for live in LIVE:
+            sessions += start(agent, live - len(sessions))
+            results[live] = {n: take_turns(agent, sessions, n, blocks, seconds) for n in (1, 32)}
+            results[live]["in turn"] = one_client(agent, sessions, blocks)
     add(table, results)
     add_in_turn(table, {live: results[live]["in turn"] for live in LIVE})
 
@@ -116,7 +112,7 @@ def agent_ports(agent: Agent) -> list[int]:
     """The ports that the sessions' agents listen on, as the kernel knows them."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = {f"socket:[{line[9]}]": int(line[1].split(":")[1], 16) for line in lines if line[3] == "0A"}
-    sessions = agent.server.request("GET", f"/innkeep/v1/sessions?runtime={agent.id}").json()["sessions"]
+    sessions = live_sessions(agent)
     ports = []
     for session in sessions:
         descriptors = Path(f"/proc/{session['agentPid']}/fd").iterdir()

@@ -18,7 +18,7 @@ class Table:
     """Rows of: what, its figures, the ratio or difference, the target and whether it was met."""
 
     def __init__(self):
-        self.rows = [("what", "bare or direct", "nginx", "innkeep", "compared", "target", "")]
+        self.rows = [("what", "bare or direct", "nginx or runtime", "innkeep", "compared", "target", "")]
 
     def add(self, what, direct="", nginx="", innkeep="", compared="", target="", met=None):
         self.rows.append((what, direct, nginx, innkeep, compared, target, VERDICTS[met]))

@@ -5,7 +5,8 @@ from table import Table, median
 
 NAMES = ("direct", "nginx", "innkeep")
 NOTE = """Warm: `wrk` replays one signed request, and Innkeep verifies the signature of each. nginx: Debian's, one worker,
-upstream keep-alive, no access log."""
+upstream keep-alive, no access log. Direct and nginx reach an identical agent that runs outside of any sandbox: what the walls
+cost the agent itself is in Innkeep's figure."""
 
 
 def measure(table: Table, quick: bool):
@@ -36,11 +37,11 @@ def add(table: Table, connections: int, results: dict[str, list[dict]]):
         table.add(
             f"{what}: {key}", *(f"{figures[name][key]:.0f} µs" for name in NAMES),
             f"{added:+.0f} µs to direct, {against:.2f} of nginx",
-            "adds ≤ 120 µs to direct" if target else "", added <= 120 if target else None,
+            "adds ≤ 80 µs to direct" if target else "", added <= 80 if target else None,
         )
     ratio = median(ours["rate"] / nginx["rate"] for _, nginx, ours in rounds)
     straight = median(ours["rate"] / direct["rate"] for direct, _, ours in rounds)
     table.add(
         f"{what}: requests/s", *(f"{figures[name]['rate']:,.0f}" for name in NAMES),
-        f"{ratio:.2f} of nginx, {straight:.2f} of direct", "≥ 0.60 of nginx", ratio >= 0.6,
+        f"{ratio:.2f} of nginx, {straight:.2f} of direct", "≥ 0.80 of nginx", ratio >= 0.8,
     )

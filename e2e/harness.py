@@ -121,17 +121,20 @@ def is_alive(pid: int) -> bool:
 
 
 class Server:
-    """One `innkeep serve` with a data directory of its own, whose random name marks every process it starts."""
+    """One `innkeep serve` with a data directory of its own, whose random name marks every process it starts. `program` stands
+    before `serve`; the binary alone unless told."""
 
-    def __init__(self, data_dir: Path, *arguments: str):
+    def __init__(self, data_dir: Path, *arguments: str, isolation: str = "process", program: tuple = ()):
         self.data_dir = data_dir
         self.arguments = arguments
+        self.isolation = isolation
+        self.program = program or (binary(),)
         self.start()
 
     def start(self):
         """Starts the server and waits until it listens. Its clients are new: port 0 is another one each time."""
         self.stderr_lines: list[str] = []
-        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", "process"]
+        command = [*self.program, "serve", "--listen", "127.0.0.1:0", "--isolation", self.isolation]
         self.process = subprocess.Popen(
             [*command, "--data-dir", self.data_dir, *self.arguments],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -352,12 +355,13 @@ def zipped(folder: Path) -> bytes:
 
 
 @contextmanager
-def running_server(*arguments: str):
-    """A server of its own for one test or one worker; checked for leaks when it ends."""
+def running_server(*arguments: str, owner: int = -1, **how):
+    """A server of its own for one test or one worker, on a directory of `owner`; checked for leaks when it ends."""
     data_dir = Path(tempfile.mkdtemp(prefix="innkeep-e2e-"))
+    os.chown(data_dir, owner, owner)
     server = None
     try:
-        server = Server(data_dir, *arguments)
+        server = Server(data_dir, *arguments, **how)
         yield server
         if server.process.poll() is None:
             server.rest()

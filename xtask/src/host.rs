@@ -33,10 +33,14 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["npm", "--version"], packages: &["npm"] },
 ];
 
-/// What the measurements need besides: the load generator and the yardstick.
+/// What the measurements need besides: the load generator and the yardsticks.
 pub(crate) const BENCH: &[Need] = &[
     Need { check: &["sh", "-c", "command -v wrk"], packages: &["wrk"] },
     Need { check: &["/usr/sbin/nginx", "-v"], packages: &["nginx-light"] },
+    Need { check: &["/usr/bin/crun", "--version"], packages: &["crun"] },
+    Need { check: &["/usr/sbin/runc", "--version"], packages: &["runc"] },
+    Need { check: &["/usr/bin/podman", "--version"], packages: &["podman"] },
+    Need { check: &["/usr/bin/setpriv", "--version"], packages: &["util-linux"] },
 ];
 
 /// Installs the packages behind those `needs` that are not met.
