@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness import Agent, Server, binary, wait_for
+from harness import Agent, Server, wait_for
 
 chosen = "container" if os.geteuid() == 0 else "process"
 ORDINARY_USER = 41_000  # any id that is nobody's
@@ -31,7 +31,7 @@ def running_server(*arguments: str, settings: str = "", isolation: str = "", ord
             file.write_text(settings)
             arguments += ("--config", str(file))
         if ordinary_user:
-            how |= {"program": as_ordinary_user(Path(scratch)), "owner": ORDINARY_USER}
+            how["user"] = ORDINARY_USER
         with harness.running_server(*arguments, **how) as server:
             try:
                 yield server
@@ -40,16 +40,6 @@ def running_server(*arguments: str, settings: str = "", isolation: str = "", ord
                 server.process.terminate()  # it alone knows what else there is to remove
                 server.process.wait(60)
                 raise
-
-
-def as_ordinary_user(scratch: Path) -> tuple:
-    """The server's program, at a place which that user can read, run by that user."""
-    program, home = scratch / "innkeep", scratch / "home"
-    shutil.copy2(binary(), program)
-    home.mkdir()
-    os.chown(home, ORDINARY_USER, ORDINARY_USER)
-    ids = (f"--reuid={ORDINARY_USER}", f"--regid={ORDINARY_USER}", "--clear-groups", "--inh-caps=-all")
-    return ("/usr/bin/setpriv", *ids, "/usr/bin/env", f"HOME={home}", program)
 
 
 def deploy(server: Server, folder: Path, settings: str = "", egress: str = "none") -> Agent:

@@ -1,8 +1,51 @@
 """One server per worker, and agents that several tests may share: each is deployed once per worker."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from harness import AGENTS, running_server
+from hostile import world_of
+from machine import machine
+
+
+# --- the machine is left as it was found -------------------------------------------------------------------------------
+
+
+def pytest_sessionstart(session):
+    if not hasattr(session.config, "workerinput"):
+        session.config.innkeep_machine = machine()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """After all workers: what cannot be laid at one server's door must be gone too. Only where no other server runs."""
+    if hasattr(session.config, "workerinput") or innkeep_runs():
+        return
+    deadline = time.monotonic() + 20  # the kernel removes network namespaces in its own time
+    while left := {kind: new for kind, now in machine().items() if (new := now - session.config.innkeep_machine[kind])}:
+        if innkeep_runs():
+            return
+        if time.monotonic() > deadline:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            print(f"\nFAILED: left on the machine: {left}")
+            return
+        time.sleep(0.1)
+
+
+def innkeep_runs() -> bool:
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if entry.read_text().startswith("innkeep"):
+                return True
+        except OSError:
+            pass  # it ended meanwhile
+    return False
+
+
+# --- servers and agents ------------------------------------------------------------------------------------------------
+
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +68,10 @@ def own_server():
     """For a test that ends the server, or counts what it does."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="module", params=["root", "rootless"])
+def world(request):
+    """Hostile agents in containers, on a server of root and on one of an ordinary user."""
+    with world_of(request.param) as world:
+        yield world

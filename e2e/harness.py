@@ -1,16 +1,18 @@
-"""The real `innkeep` binary, started for tests; signed raw requests to it; and what the kernel says of its processes.
+"""The real `innkeep` binary, started for tests, and signed raw requests to it.
 
-Nothing here knows how Innkeep is built: it uses the command line, the two AWS planes, the operator API and /proc.
+Nothing here knows how Innkeep is built: it uses the command line, the two AWS planes and the operator API.
 """
 
 import gc
 import http.client
 import io
+import itertools
 import json
 import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -31,6 +33,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+# What tests ask of the machine, they find here too.
+from machine import (  # noqa: F401
+    control_group_name, control_groups, descriptors, io_counters, is_alive, of_user, processes, removed, resident,
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = ROOT / "e2e" / "agents"
 EXAMPLES = ROOT / "examples"
@@ -38,6 +45,7 @@ REGION = "us-west-2"
 ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/agent"
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+IS_ROOT = os.geteuid() == 0
 
 
 def binary() -> Path:
@@ -52,7 +60,7 @@ def wait_for(what, condition, seconds=30.0):
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds} s in vain for {what() if callable(what) else what}")
         time.sleep(0.02)
 
 
@@ -67,77 +75,48 @@ def new_session() -> str:
     return f"session-{uuid.uuid4()}"
 
 
-# --- the kernel's view -------------------------------------------------------------------------------------------------
-
-
-def processes(mark: str) -> dict[int, str]:
-    """Living processes whose command line, environment or working directory mentions `mark`: pid to command line."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
-            directory = os.readlink(entry / "cwd").encode()
-        except OSError:
-            continue  # it ended meanwhile, or is not ours to see
-        if command and mark.encode() in command + b"\0" + environment + b"\0" + directory:
-            found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
-    return found
-
-
-def io_counters(pid: int) -> dict[str, int]:
-    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    return {name: int(value) for name, value in (line.split(": ") for line in lines)}
-
-
-def descriptors(pid: int) -> Counter:
-    """What a process has open, by kind: how many sockets, pipes, pidfds, and of each file."""
-    kinds = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            kinds[re.sub(r":\[\d+\]$", "", os.readlink(entry))] += 1
-        except OSError:
-            pass  # closed meanwhile
-    return kinds
-
-
-def resident(pid: int) -> float:
-    """Memory that a process has resident, MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 # --- the server --------------------------------------------------------------------------------------------------------
 
 
 class Server:
-    """One `innkeep serve` with a data directory of its own, whose random name marks every process it starts. `program` stands
-    before `serve`; the binary alone unless told."""
+    """One `innkeep serve` with a data directory of its own, whose random name marks every process it starts."""
 
-    def __init__(self, data_dir: Path, *arguments: str, isolation: str = "process", program: tuple = ()):
+    def __init__(self, data_dir: Path, *arguments: str, isolation: str, user: int | None = None, **settings):
         self.data_dir = data_dir
         self.arguments = arguments
         self.isolation = isolation
-        self.program = program or (binary(),)
+        self.user = user
+        self.settings = {f"INNKEEP_{name.upper()}": str(value) for name, value in settings.items()}
+        self.binary = binary()
+        if user is not None:
+            self._give_to(user)
         self.start()
+
+    def _user_environment(self) -> dict[str, str]:
+        """Programs in our own home are not for an ordinary user."""
+        return {} if self.user is None else {"HOME": str(self.data_dir), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+    def _give_to(self, user: int):
+        """An ordinary user can read neither our build directory nor a temporary directory of ours."""
+        copies = bin_of(self.data_dir)
+        copies.mkdir()
+        self.binary = Path(shutil.copy(self.binary, copies / "innkeep"))
+        copies.chmod(0o755)
+        os.chown(self.data_dir, user, user)
 
     def start(self):
         """Starts the server and waits until it listens. Its clients are new: port 0 is another one each time."""
         self.stderr_lines: list[str] = []
-        command = [*self.program, "serve", "--listen", "127.0.0.1:0", "--isolation", self.isolation]
+        command = [self.binary, "serve", "--listen", "127.0.0.1:0", "--isolation", self.isolation]
+        if self.user is not None:
+            # As a login would: no capability, but also nothing that forbids to gain one.
+            command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", *command]
+            command = [*with_tun(bin_of(self.data_dir) / "tun"), *command]
         self.process = subprocess.Popen(
             [*command, "--data-dir", self.data_dir, *self.arguments],
-            env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=environment(**self._user_environment(), **self.settings),
+            cwd="/" if self.user is not None else None,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         self.url = ""
         listening = threading.Event()
@@ -228,10 +207,15 @@ class Server:
             }
         }
 
-    def create(self, folder: Path, **members) -> dict:
+    def create(self, folder: Path, settings: dict | None = None, **members) -> dict:
         """Creates a runtime from a folder and returns what CreateAgentRuntime answered."""
         name = re.sub(r"[^A-Za-z0-9]", "_", folder.name) + "_" + uuid.uuid4().hex[:8]
-        return self.control.create_agent_runtime(
+        control = self.control
+        if settings is not None:
+            control = self.client("bedrock-agentcore-control")
+            add = lambda params, **_: params["headers"].update({"x-innkeep-settings": json.dumps(settings)})
+            control.meta.events.register("before-call.bedrock-agentcore-control.CreateAgentRuntime", add)
+        return control.create_agent_runtime(
             agentRuntimeName=name, agentRuntimeArtifact=self.artifact(folder), roleArn=ROLE,
             networkConfiguration={"networkMode": "PUBLIC"}, **members,
         )
@@ -273,9 +257,10 @@ class Server:
             raise AssertionError(f"at rest the server holds more than at its start: {dict(self.held())}") from None
 
     def held(self) -> Counter:
-        """What the server has open beyond what it began with, and beyond the four readers of its database."""
+        """What the server has open beyond what it began with, the four readers of its database, and its claim to the packet filter."""
         more = descriptors(self.pid) - self.at_first
-        return more - Counter({kind: 4 for kind in more if "/innkeep.db" in kind})
+        allowed = {r"/innkeep\.db": 4, r"/network-\d+\.users$": 1}
+        return more - Counter({kind: n for kind in more for allowed_kind, n in allowed.items() if re.search(allowed_kind, kind)})
 
     def stop(self, seconds=30.0):
         """SIGTERM; afterwards nothing of the server may be left but its data."""
@@ -284,11 +269,39 @@ class Server:
         self.assert_nothing_left()
 
     def assert_nothing_left(self):
-        # PID 1 reaps what the server left to it in its own time; a zombie has no command line and is not counted.
-        wait_for("every process of the server to end", lambda: not processes(str(self.data_dir)), 20)
+        # PID 1 reaps what the server left to it in its own time; a zombie has no command line and is not counted. The kernel
+        # removes a network namespace, and a control group that was killed, in its own time too.
+        wait_for(lambda: f"nothing to be left of the server: {self.leftovers()}", lambda: not self.leftovers(), 20)
+
+    def leftovers(self) -> dict:
+        """What is there of a server that ended, by kind; only kinds of which there is something."""
         sandboxes = self.data_dir / "sandboxes"
-        left = sorted(path.name for path in sandboxes.iterdir()) if sandboxes.exists() else []
-        assert left == [], f"sandbox directories left: {left}"
+        found = {
+            "processes": processes(str(self.data_dir)) | (of_user(self.user) if self.user is not None else {}),
+            "directories of sandboxes": sorted(path.name for path in sandboxes.iterdir()) if sandboxes.exists() else [],
+            "mounts": self.mounts(),
+            "control groups": [str(path) for path in control_groups() if path.name == control_group_name(self.data_dir)],
+        }
+        return {kind: what for kind, what in found.items() if what}
+
+    def mounts(self) -> list[str]:
+        """What of the server is mounted where everybody sees it."""
+        return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if self.data_dir.name in line]
+
+
+def with_tun(node: Path) -> list:
+    """Runs a program where everybody may open /dev/net/tun, as distributions with udev have it; nothing where that is so already."""
+    if not os.path.exists("/dev/net/tun") or os.stat("/dev/net/tun").st_mode & 0o006 == 0o006:
+        return []
+    if not node.exists():
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(10, 200))
+        node.chmod(0o666)
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/net/tun && exec "$@"', node]
+
+
+def bin_of(data_dir: Path) -> Path:
+    """Where an ordinary user's server finds its executable."""
+    return data_dir.with_name(data_dir.name + "-bin")
 
 
 @dataclass
@@ -354,14 +367,24 @@ def zipped(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
+# Ids that no user of the machine has, for servers of ordinary users: each worker of pytest has 1000 of its own.
+USERS = itertools.count(600_000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + os.getpid() % 1000)
+
+
+def new_user() -> int | None:
+    """The id of an ordinary user who is no one else; none, which is ourselves, where we are no root who could become them."""
+    return next(USERS) if IS_ROOT else None
+
+
 @contextmanager
-def running_server(*arguments: str, owner: int = -1, **how):
-    """A server of its own for one test or one worker, on a directory of `owner`; checked for leaks when it ends."""
+def running_server(*arguments: str, isolation: str | None = None, user: int | None = None, **settings):
+    """A server of its own for one test or one worker; checked for leaks when it ends. `user`: the id of who runs it, else we.
+    `settings`: those of `innkeep serve`."""
     data_dir = Path(tempfile.mkdtemp(prefix="innkeep-e2e-"))
-    os.chown(data_dir, owner, owner)
+    isolation = isolation or os.environ.get("INNKEEP_TEST_ISOLATION", "process")
     server = None
     try:
-        server = Server(data_dir, *arguments, **how)
+        server = Server(data_dir, *arguments, isolation=isolation, user=user, **settings)
         yield server
         if server.process.poll() is None:
             server.rest()
@@ -370,9 +393,25 @@ def running_server(*arguments: str, owner: int = -1, **how):
         if server is not None and server.process.poll() is None:
             server.process.kill()
             server.process.wait()
-        for pid in processes(str(data_dir)):
+        clear_away(data_dir, user)
+
+
+def clear_away(data_dir: Path, user: int | None = None):
+    """Ends and removes whatever is left of a server, also when a test failed."""
+    for pid in processes(str(data_dir)) | (of_user(user) if user is not None else {}):
+        try:
             os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(data_dir, ignore_errors=True)
+        except ProcessLookupError:
+            pass  # it went with another
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        if data_dir.name in line:
+            subprocess.run(["umount", "--lazy", line.split()[4]], check=False)
+    for parent in control_groups():
+        if parent.name == control_group_name(data_dir):
+            for top, *_ in os.walk(parent, topdown=False):
+                wait_for(f"{top} to be empty", lambda: removed(top))
+    shutil.rmtree(data_dir, ignore_errors=True)
+    shutil.rmtree(bin_of(data_dir), ignore_errors=True)
 
 
 def innkeep(*arguments, data_dir: Path, stdin=None, timeout=120) -> subprocess.CompletedProcess:

@@ -1,5 +1,6 @@
 """After `kill -9`: living sessions go on, dead ones are told, nothing is left over. And a crash at any moment of a start."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,28 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, processes, wait_for
+from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, processes, running_server, wait_for
+from hostile import SETTINGS, server_as
+
+
+@pytest.fixture(params=["process", "container", "rootless container"])
+def own_server(request):
+    """A server that the test kills, with each kind of sandbox."""
+    kinds = {"container": "root", "rootless container": "rootless"}
+    with server_as(kinds[request.param]) if request.param in kinds else running_server(isolation="process") as server:
+        yield server
 
 
 @pytest.fixture
 def crashing(own_server):
-    """A probe on a server that the test kills."""
-    return own_server.deploy(AGENTS / "probe")
+    """A probe on it."""
+    return own_server.deploy(AGENTS / "probe", settings=SETTINGS)
+
+
+def agent_of(agent, session) -> int:
+    """The agent's process on the host, once its session is there. (It may be another number to itself.)"""
+    agent.ask({"do": "facts"}, session)
+    return agent.view(session)["agentPid"]
 
 
 def sandboxes(server) -> list[Path]:
@@ -34,12 +50,14 @@ def sidecar_of(server, agent_pid: int) -> int:
 def test_a_session_keeps_its_process_and_memory_over_a_crash_of_the_server(crashing):
     server, sessions = crashing.server, [new_session(), new_session()]
     before = [crashing.ask({"do": "remember", "word": "apple"}, session) for session in sessions]
+    pids = [agent_of(crashing, session) for session in sessions]
     start = lambda: [(view["startedAt"], view["startedBy"]) for view in map(crashing.view, sessions)]
     started = start()
     server.kill()
     server.start()
     assert [crashing.view(session)["state"] for session in sessions] == ["Idle", "Idle"]
     assert start() == started
+    assert [crashing.view(session)["agentPid"] for session in sessions] == pids
     for session, was in zip(sessions, before):
         after = crashing.ask({"do": "remember", "word": "pear"}, session)
         assert after == {"pid": was["pid"], "memory": ["apple", "pear"]}
@@ -55,8 +73,7 @@ def test_a_session_keeps_its_process_and_memory_over_a_crash_of_the_server(crash
 @pytest.mark.parametrize("away", ["a moment", "until the sidecar is gone"])
 def test_an_agent_that_died_while_the_server_was_away_is_lost_with_its_exit(crashing, away):
     server, session, other = crashing.server, new_session(), new_session()
-    pid = crashing.ask({"do": "facts"}, session)["pid"]
-    lives = crashing.ask({"do": "facts"}, other)["pid"]
+    pid, lives = agent_of(crashing, session), agent_of(crashing, other)
     sidecar = sidecar_of(server, pid)
     server.kill()
     os.kill(pid, signal.SIGKILL)
@@ -73,13 +90,13 @@ def test_an_agent_that_died_while_the_server_was_away_is_lost_with_its_exit(cras
     assert exits == {session: {"signal": 9}, other: None}
     assert len(sandboxes(server)) == 1
     # The same id begins afresh; the neighbour never noticed.
-    assert crashing.ask({"do": "facts"}, session)["pid"] != pid
-    assert crashing.ask({"do": "facts"}, other)["pid"] == lives
+    assert agent_of(crashing, session) != pid
+    assert agent_of(crashing, other) == lives
 
 
 def test_a_sidecar_that_was_killed_while_the_server_was_away_leaves_no_agent_and_no_directory(crashing):
     server, session = crashing.server, new_session()
-    pid = crashing.ask({"do": "facts"}, session)["pid"]
+    pid = agent_of(crashing, session)
     sidecar = sidecar_of(server, pid)
     server.kill()
     os.kill(sidecar, signal.SIGKILL)
@@ -90,7 +107,7 @@ def test_a_sidecar_that_was_killed_while_the_server_was_away_leaves_no_agent_and
 
 
 def test_a_first_boot_that_was_cut_off_is_ended_and_done_again(own_server):
-    created = own_server.create(AGENTS / "never_binds")
+    created = own_server.create(AGENTS / "never_binds", settings=SETTINGS)
     [cut_off] = wait_for("the first boot", lambda: [home for home in sandboxes(own_server) if processes(str(home))])
     own_server.kill()
     wait_for("sidecar and agent", lambda: len(processes(str(cut_off))) == 2)
@@ -103,7 +120,7 @@ def test_a_first_boot_that_was_cut_off_is_ended_and_done_again(own_server):
 
 def test_a_second_server_on_the_data_directory_names_the_first_and_ends(own_server):
     second = subprocess.run(
-        [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", "process", "--data-dir", own_server.data_dir],
+        [binary(), "serve", "--listen", "127.0.0.1:0", "--isolation", own_server.isolation, "--data-dir", own_server.data_dir],
         env=environment(), capture_output=True, text=True, timeout=30, check=False,
     )
     assert second.returncode == 1 and f"(pid {own_server.pid})" in second.stderr, second
@@ -136,8 +153,9 @@ def assert_only_sessions_are_left(server, agent):
         homes = sandboxes(server)
         of_sandboxes = set().union(*(processes(str(home)) for home in homes))
         others = set(processes(str(server.data_dir))) - of_sandboxes - {server.pid}
+        # Of each sandbox also what has no process: mounts, control groups, links.
         found = (len(listed), len(homes), others)
-        return found if len(listed) == len(homes) and not others else None
+        return found if len(listed) == len(homes) and not others and not server.mounts() else None
 
     n_sessions, _, _ = wait_for("everything but sessions to be gone", look)
     return n_sessions
@@ -151,6 +169,9 @@ def end_all_sessions(server, agent):
         return not sandboxes(server)
 
     wait_for("all sandboxes to be gone", look)
+    left = lambda: {kind: what for kind, what in server.leftovers().items() if kind != "processes"}
+    wait_for(lambda: f"nothing to be left of them: {left()}", lambda: not left())
+    wait_for("no process but the server", lambda: set(processes(str(server.data_dir))) == {server.pid})
 
 
 def test_a_server_that_is_killed_at_any_moment_of_a_start_leaves_nothing_behind(crashing):
@@ -178,10 +199,8 @@ def test_a_launcher_or_sidecar_that_is_killed_at_any_moment_leaves_nothing_behin
         while time.monotonic() < until:
             found = launchers_and_sidecars(server)
         for pid in found:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         thread.join()
         end_all_sessions(server, crashing)  # a launcher may be killed when its work is done
         wait_for("its processes to be gone", lambda: set(processes(str(server.data_dir))) == {server.pid})

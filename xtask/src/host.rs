@@ -26,6 +26,8 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &[PYTHON, "-c", "import ensurepip, venv"], packages: &["python3", "python3-venv"] },
     Need { check: &["openssl", "version"], packages: &["openssl"] },
     Need { check: &["unshare", "--version"], packages: &["util-linux", "mount"] },
+    Need { check: &["sh", "-c", "command -v setpriv"], packages: &["util-linux"] },
+    Need { check: &["/usr/sbin/debootstrap", "--version"], packages: &["debootstrap"] },
     Need { check: &["/usr/sbin/nft", "--version"], packages: &["nftables"] },
     Need { check: &["ip", "-V"], packages: &["iproute2"] },
     Need { check: &["pasta", "--version"], packages: &["passt"] },

@@ -17,7 +17,7 @@ struct Suite {
     end_to_end: &'static [&'static str],
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 4] = [
     Suite {
         name: "crash",
         rust: &[
@@ -30,6 +30,11 @@ const SUITES: [Suite; 3] = [
         name: "abuse",
         rust: &[&["--package", "innkeep-server", "--test", "it"], &["--package", "innkeep-gateway", "--test", "it"]],
         end_to_end: &["test_real_agents", "test_auth", "test_bodies"],
+    },
+    Suite {
+        name: "security",
+        rust: &[&["--package", "innkeep-sandbox", "--lib"], &["--package", "xtask", "threats"]],
+        end_to_end: &["test_container_security", "test_base_tree"],
     },
     Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_"] },
 ];

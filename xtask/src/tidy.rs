@@ -5,6 +5,7 @@
 mod files;
 mod layers;
 mod migrations;
+mod threats;
 mod tree;
 mod words;
 
@@ -57,6 +58,7 @@ fn inspect(root: &Path) -> Result<Report> {
         words::check(root, file, &mut report);
     }
     migrations::check(root, &files, &mut report);
+    threats::check(&files, &mut report);
     Ok(report)
 }
 

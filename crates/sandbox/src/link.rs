@@ -1,6 +1,8 @@
 //! The host's end of the link to one sidecar. What comes over it is hostile until checked: a message that breaks the rules ends
 //! the link, and with it the sandbox.
 
+mod allowance;
+
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use self::allowance::Allowance;
 use crate::dial::{self, DialStream};
 use crate::sys;
 
@@ -53,13 +56,15 @@ struct Dials {
     /// None once the link is closed.
     waiting: Option<HashMap<u64, oneshot::Sender<Result<DialStream, String>>>>,
     next_id: u64,
+    /// Answers that the sidecar may still give: one for each dial, also for those that nobody waits for any more.
+    owed: u64,
 }
 
 impl Link {
     /// Connects to the sidecar of the sandbox in `directory`; also returns the agent's pid and where things stand.
     pub(crate) async fn connect(directory: &Path, sandbox: &SandboxId) -> io::Result<(Self, i32, AgentState)> {
         let socket = sys::watch(connect(directory)?, Interest::READABLE | Interest::WRITABLE)?;
-        let link = Self { socket, dials: Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0 }) };
+        let link = Self { socket, dials: Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0, owed: 0 }) };
         let hello = timeout(HELLO_TIMEOUT, async {
             link.send(&ToSidecar::Hello { protocol: PROTOCOL }).await?;
             Ok::<_, io::Error>((link.next().await?, link.next().await?))
@@ -79,7 +84,7 @@ impl Link {
     }
 
     /// Takes in what the sidecar says until it has told the agent's end; every state goes to `state`, an end as `judge` completes
-    /// it. Any other end of the link is an error.
+    /// it. Any other end of the link is an error: also that it says too much, or answers what was not asked.
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn receive(
@@ -87,21 +92,27 @@ impl Link {
         state: &watch::Sender<AgentState>,
         judge: impl Fn(ExitFacts) -> Option<ExitFacts>,
     ) -> io::Result<()> {
+        let mut unasked = Allowance::full();
         while !matches!(*state.borrow(), AgentState::Exited(_)) {
             match self.next().await? {
                 (ToHost::State(AgentState::Exited(facts)), None) => {
                     let judged = judge(facts.clone()).unwrap_or(facts);
                     state.send_replace(AgentState::Exited(judged));
                 }
-                (ToHost::State(new), None) => drop(state.send_replace(new)),
+                (ToHost::State(new), None) if unasked.take() => drop(state.send_replace(new)),
+                (ToHost::State(_), None) => return Err(broken("the sidecar floods the link")),
                 (ToHost::Dialled { id, port }, Some(descriptor)) => {
+                    self.count_answer()?;
                     let stream = match DialStream::from_descriptor(descriptor, port) {
                         Err(closed @ dial::Error::Closed) => Err(closed.to_string()),
                         taken => Ok(taken.map_err(io::Error::other)?),
                     };
                     self.answer(id, stream);
                 }
-                (ToHost::DialFailed { id, error }, None) => self.answer(id, Err(error)),
+                (ToHost::DialFailed { id, error }, None) => {
+                    self.count_answer()?;
+                    self.answer(id, Err(error));
+                }
                 _ => return Err(broken("the sidecar sent what it must not send now")),
             }
         }
@@ -141,7 +152,16 @@ impl Link {
         }
         let (answer_tx, answer_rx) = oneshot::channel();
         waiting.insert(id, answer_tx);
+        // From here on, and not once it is sent: the answer may be quicker than we are.
+        dials.owed += 1;
         Ok((Waiting { link: self, id }, answer_rx))
+    }
+
+    /// Counts an answer to a dial against the dials that were made.
+    fn count_answer(&self) -> io::Result<()> {
+        let mut dials = self.dials.lock();
+        dials.owed = dials.owed.checked_sub(1).ok_or_else(|| broken("the sidecar answers a dial that was not made"))?;
+        Ok(())
     }
 
     /// Hands an answer to who waits for it; one that comes too late is dropped, its connection closed.

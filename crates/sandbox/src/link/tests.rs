@@ -131,29 +131,134 @@ async fn an_agent_that_resets_its_connections_fails_the_dial_and_not_the_link() 
     assert!(matches!(&dialled, Err(DialError::Refused(why)) if why.contains("closed")), "{dialled:?}");
 }
 
+/// Runs the link with one dial under way until the link ends, and returns why it did.
+async fn end_of(link: &Link) -> String {
+    let state = watch::Sender::new(AgentState::Starting);
+    tokio::select! {
+        // First: it has to wait before its answer is taken in.
+        biased;
+        dialled = link.dial() => panic!("{dialled:?}"),
+        end = link.receive(&state, Some) => end.unwrap_err().to_string(),
+    }
+}
+
+fn json(message: &ToHost) -> Vec<u8> {
+    serde_json::to_vec(message).unwrap()
+}
+
 #[tokio::test]
 async fn whatever_breaks_the_rules_ends_the_link_and_leaks_nothing() {
     let (client, server, port) = connection();
-    let dialled = serde_json::to_vec(&ToHost::Dialled { id: 0, port }).unwrap();
-    let elsewhere = serde_json::to_vec(&ToHost::Dialled { id: 0, port: port.wrapping_add(1) }).unwrap();
-    let failed = serde_json::to_vec(&ToHost::DialFailed { id: 0, error: String::new() }).unwrap();
-    let hostile: [(&str, &[u8], &[&OwnedFd]); 7] = [
-        ("no JSON", b"{", &[]),
-        ("too long", &[b' '; MAX_FRAME + 1], &[]),
-        ("two descriptors", &dialled, &[&client, &client]),
-        ("three descriptors", &dialled, &[&client, &client, &client]),
-        ("no descriptor", &dialled, &[]),
-        ("a descriptor where none belongs", &failed, &[&client]),
-        ("a connection to another port", &elsewhere, &[&client]),
+    let dialled = json(&ToHost::Dialled { id: 0, port });
+    let elsewhere = json(&ToHost::Dialled { id: 0, port: port.wrapping_add(1) });
+    let failed = json(&ToHost::DialFailed { id: 0, error: String::new() });
+    let state = json(&ToHost::State(AgentState::Starting));
+    let hello =
+        json(&ToHost::Hello { protocol: 1, build: String::new(), sandbox: SandboxId::generate(), agent_pid: 1 });
+    let half = dialled.get(..dialled.len() / 2).unwrap();
+    let two = [state.clone(), state.clone()].concat();
+    let deep = [br#"{"t":"state","x":"#.as_slice(), &[b'['; 30_000]].concat();
+    let huge_port = br#"{"t":"dialled","id":0,"port":65536}"#;
+    let hostile: [(&str, &[u8], &[&OwnedFd], &str); 16] = [
+        ("no JSON", b"{", &[], "EOF"),
+        ("no text", &[0xff; 64], &[], "expected value"),
+        ("half a message", half, &[&client], "EOF"),
+        ("two messages", &two, &[], "trailing characters"),
+        ("a deep one", &deep, &[], "recursion limit"),
+        ("no such word", br#"{"t":"launch"}"#, &[], "unknown variant"),
+        ("a number beyond its type", huge_port, &[&client], "65536"),
+        ("too long", &[b' '; MAX_FRAME + 1], &[], "too much"),
+        ("two descriptors", &dialled, &[&client, &client], "too much"),
+        ("eight descriptors", &dialled, &[&client; 8], "too much"),
+        ("a descriptor in a bad frame", b"{", &[&client], "EOF"),
+        ("no descriptor", &dialled, &[], "must not send"),
+        ("a failure with a descriptor", &failed, &[&client], "must not send"),
+        ("a state with a descriptor", &state, &[&client], "must not send"),
+        ("a second hello", &hello, &[], "must not send"),
+        ("a connection to another port", &elsewhere, &[&client], "no TCP connection"),
     ];
-    for (what, frame, descriptors) in hostile {
+    for (what, frame, descriptors, why) in hostile {
         let (sidecar, link) = Sidecar::meet().await;
         send(&sidecar.socket, frame, descriptors);
-        assert!(link.receive(&watch::Sender::new(AgentState::Starting), Some).await.is_err(), "{what}");
+        let end = end_of(&link).await;
+        assert!(end.contains(why), "{what}: {end}");
         link.close();
         assert!(matches!(link.dial().await, Err(DialError::Closed)), "{what}");
     }
     drop(client);
     let mut server = server;
     assert_eq!(std::io::Read::read(&mut server, &mut [0; 1]).unwrap(), 0, "no copy of the client is left open");
+}
+
+#[tokio::test]
+async fn a_descriptor_that_is_no_connection_to_the_agent_ends_the_link() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.connect(("127.0.0.1", port)).unwrap();
+    let link_to_us = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::empty(), None);
+    let hostile: [(&str, OwnedFd); 6] = [
+        ("a file", std::fs::File::open("/proc/self/stat").unwrap().into()),
+        ("a pipe", std::io::pipe().unwrap().0.into()),
+        ("a unix stream", std::os::unix::net::UnixStream::pair().unwrap().0.into()),
+        ("a unix socket like the link's own", link_to_us.unwrap().0),
+        ("the listener itself", listener.try_clone().unwrap().into()),
+        ("udp", udp.into()),
+    ];
+    for (what, descriptor) in hostile {
+        let (sidecar, link) = Sidecar::meet().await;
+        sidecar.say(&ToHost::Dialled { id: 0, port }, &[&descriptor]);
+        let end = end_of(&link).await;
+        assert!(end.contains("no TCP connection"), "{what}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_was_never_connected_fails_the_dial() {
+    let (sidecar, link) = Sidecar::meet().await;
+    let unconnected = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sidecar.say(&ToHost::Dialled { id: 0, port: 1 }, &[&unconnected]);
+    let state = watch::Sender::new(AgentState::Starting);
+    tokio::select! {
+        biased;
+        dialled = link.dial() => assert!(matches!(dialled, Err(DialError::Refused(_))), "{dialled:?}"),
+        end = link.receive(&state, Some) => panic!("{end:?}"),
+    }
+}
+
+#[tokio::test]
+async fn answers_to_nobody_end_the_link_and_late_ones_do_not() {
+    let (client, _server, port) = connection();
+    let (sidecar, link) = Sidecar::meet().await;
+    // Asked, but nobody waits any more.
+    assert!(timeout(Duration::ZERO, link.dial()).await.is_err());
+    for _ in 0..2 {
+        sidecar.say(&ToHost::Dialled { id: 0, port }, &[&client]);
+    }
+    let end = link.receive(&watch::Sender::new(AgentState::Starting), Some).await.unwrap_err().to_string();
+    assert!(end.contains("not made"), "{end}");
+    assert_eq!(link.dials.lock().owed, 0, "the first was taken");
+
+    let (sidecar, link) = Sidecar::meet().await;
+    sidecar.say(&ToHost::DialFailed { id: u64::MAX, error: String::new() }, &[]);
+    let end = link.receive(&watch::Sender::new(AgentState::Starting), Some).await.unwrap_err().to_string();
+    assert!(end.contains("not made"), "{end}");
+}
+
+#[tokio::test]
+async fn a_flood_of_states_ends_the_link() {
+    let (sidecar, link) = Sidecar::meet().await;
+    let flood = std::thread::spawn(move || {
+        let frame = json(&ToHost::State(AgentState::Starting));
+        let mut n_sent = 0;
+        // Until the host has hung up.
+        while rustix::net::send(&sidecar.socket, &frame, SendFlags::NOSIGNAL).is_ok() {
+            n_sent += 1;
+        }
+        n_sent
+    });
+    let end = link.receive(&watch::Sender::new(AgentState::Starting), Some).await.unwrap_err().to_string();
+    assert!(end.contains("floods"), "{end}");
+    drop(link);
+    assert!(flood.join().unwrap() >= 1000);
 }

@@ -53,8 +53,18 @@ const HOST_ETC: [&str; 14] = [
 ];
 
 /// What of `/proc` tells of the host, or reaches it. Source: OCI runtime specification and the default of container engines.
-const MASKED: [&str; 9] =
-    ["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"];
+const MASKED: [&str; 10] = [
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "pressure",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+];
 
 /// What of `/proc` is not to be written. Source: as above.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];

@@ -1,0 +1,134 @@
+"""What the kernel says of servers, of their sandboxes, and of what these leave on the machine. Knows no server of its own."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+def processes(mark: str) -> dict[int, str]:
+    """Living processes of the directory `mark`: pid to command line. On the host's side those whose command line, environment or
+    working directory mentions it; and every process of a sandbox of which one has it open or mounted, whoever it belongs to."""
+    found, inside, sandboxes = {}, [], set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes()
+            namespace = os.readlink(entry / "ns/pid")
+            if not command:
+                continue  # a thread of the kernel, or a zombie
+            shown = command.replace(b"\0", b" ").decode(errors="replace").strip()
+            seen = b"\0".join([command, (entry / "environ").read_bytes(), os.readlink(entry / "cwd").encode()])
+            marked = mark.encode() in seen
+            if namespace != OWN_PIDS:
+                inside.append((int(entry.name), namespace, shown))
+                if marked or Path(mark).name in host_names(entry):
+                    sandboxes.add(namespace)
+            elif marked:
+                found[int(entry.name)] = shown
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to see
+    return found | {pid: shown for pid, namespace, shown in inside if namespace in sandboxes}
+
+
+def host_names(entry: Path) -> str:
+    """What a process has mounted and open, by the names that it had on the host."""
+    names = [(entry / "mountinfo").read_text()]
+    for descriptor in (entry / "fd").iterdir():
+        try:
+            names.append(os.readlink(descriptor))
+        except OSError:
+            pass  # it was closed meanwhile
+    return "\n".join(names)
+
+
+OWN_PIDS = os.readlink("/proc/self/ns/pid")
+
+
+def control_groups() -> list[Path]:
+    """The parents of sandboxes' control groups, of every server and in every hierarchy."""
+    return [Path(top) / name for top, names, _ in os.walk("/sys/fs/cgroup") for name in names if name.startswith("innkeep-")]
+
+
+def control_group_name(data_dir: Path) -> str:
+    """The name of a server's control groups: FNV-1a of its data directory."""
+    value = 0x811C9DC5
+    for byte in os.fsencode(os.path.realpath(data_dir)):
+        value = (value ^ byte) * 0x01000193 % 2**32
+    return f"innkeep-{value:08x}"
+
+
+def network_namespaces() -> set[str]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            found.add(os.readlink(entry))
+        except OSError:
+            pass  # it ended meanwhile, or is not ours to see
+    return found
+
+
+def machine() -> dict[str, set[str]]:
+    """What sandboxes make on the machine that does not name its server."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True) if shutil.which("nft") else None
+    return {
+        "links": {name for name in os.listdir("/sys/class/net") if name.startswith("ik-")},
+        "nft tables": {line for line in (tables.stdout if tables else "").splitlines() if "innkeep" in line},
+        "network namespaces": network_namespaces(),
+        "forwarding of packets": {Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()},
+        "control groups": set(map(str, control_groups())),
+        "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if "innkeep" in line},
+    }
+
+
+def io_counters(pid: int) -> dict[str, int]:
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return {name: int(value) for name, value in (line.split(": ") for line in lines)}
+
+
+def descriptors(pid: int) -> Counter:
+    """What a process has open, by kind: how many sockets, pipes, pidfds, and of each file."""
+    kinds = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            kinds[re.sub(r":\[\d+\]$", "", os.readlink(entry))] += 1
+        except OSError:
+            pass  # closed meanwhile
+    return kinds
+
+
+def resident(pid: int) -> float:
+    """Memory that a process has resident, MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def of_user(user: int) -> dict[int, str]:
+    """Every process of a user, however it hides."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid == user and (command := (entry / "cmdline").read_bytes()):
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def removed(control_group: str) -> bool:
+    try:
+        os.rmdir(control_group)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return True
