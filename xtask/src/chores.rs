@@ -18,14 +18,23 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     rust_tests(root)
 }
 
-/// Installs what is missing, then [`check`], the release build, and the end-to-end tests against it.
+/// Installs what is missing, then [`check`], the fuzz targets, the release build, and the end-to-end tests against it.
 ///
 /// # Errors
 /// At the first of them that fails.
 pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()> {
     provide(root)?;
     check(root)?;
+    fuzz_targets(root)?;
     end_to_end(root, pytest_arguments)
+}
+
+/// Checks that the fuzz targets, a workspace of their own, still fit the code that they call: stable does that, though it takes
+/// nightly to run them. Cold, their crates take two cores a minute.
+fn fuzz_targets(root: &Path) -> Result<()> {
+    let arguments =
+        ["check", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
+    Run::cargo(&arguments).dir(root).go()
 }
 
 /// Installs what is missing, then the release build, and the end-to-end tests that the arguments name.
