@@ -81,10 +81,10 @@ def new_session() -> str:
 class Server:
     """One `innkeep serve` with a data directory of its own, whose random name marks every process it starts."""
 
-    def __init__(self, data_dir: Path, *arguments: str, isolation: str, user: int | None = None, **settings):
+    def __init__(self, data_dir: Path, *arguments: str, isolation: str | None = None, user: int | None = None, **settings):
         self.data_dir = data_dir
         self.arguments = arguments
-        self.isolation = isolation
+        self.isolation = isolation or os.environ.get("INNKEEP_TEST_ISOLATION", "process")
         self.user = user
         self.settings = {f"INNKEEP_{name.upper()}": str(value) for name, value in settings.items()}
         self.binary = binary()
@@ -381,7 +381,6 @@ def running_server(*arguments: str, isolation: str | None = None, user: int | No
     """A server of its own for one test or one worker; checked for leaks when it ends. `user`: the id of who runs it, else we.
     `settings`: those of `innkeep serve`."""
     data_dir = Path(tempfile.mkdtemp(prefix="innkeep-e2e-"))
-    isolation = isolation or os.environ.get("INNKEEP_TEST_ISOLATION", "process")
     server = None
     try:
         server = Server(data_dir, *arguments, isolation=isolation, user=user, **settings)
