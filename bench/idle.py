@@ -12,7 +12,7 @@ from table import Table, median
 
 NOTE = """Idle: sessions of the static agent, each pinged every two seconds. Memory: proportional set size; "kernel" is what
 the memory available to the machine fell by beyond that (namespaces, mounts, groups, sockets). Processor time: over half a
-minute, from the scheduler's counters. Cold and warm invocations beside the idle sessions against the same before there were
+minute, from the clocks of the processes. Cold and warm invocations beside the idle sessions against the same before there were
 any."""
 
 

@@ -1,8 +1,10 @@
 """What the kernel says of processes: memory as proportional set size, processor time, parents."""
 
 import os
+import time
 from pathlib import Path
 
+CPUCLOCK_SCHED = 2  # of a whole process, as clock_getcpuclockid(3) makes it
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
 
@@ -17,13 +19,14 @@ def parent(pid: int) -> int:
 
 
 def cpu_ms(pid: int) -> float:
-    """What its living threads have used, to the nanosecond; for processes whose threads stay."""
-    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e6
+    """What it has used, its ended threads too, to the nanosecond."""
+    clock = (~pid << 3) | CPUCLOCK_SCHED
+    return time.clock_gettime_ns(clock) / 1e6
 
 
 def cpu_ms_of_all(pid: int) -> float:
-    """What it and the children that it has waited for have used, in whole ticks of the clock."""
-    return sum(int(ticks) for ticks in stat(pid)[11:15]) * TICK_MS
+    """What it and the children that it has waited for have used; the children's in whole ticks of the clock."""
+    return cpu_ms(pid) + sum(int(ticks) for ticks in stat(pid)[13:15]) * TICK_MS
 
 
 def available_mib() -> float:

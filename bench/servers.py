@@ -40,6 +40,7 @@ def running_server(*arguments: str, settings: str = "", isolation: str = "", ord
                 server.process.terminate()  # it alone knows what else there is to remove
                 server.process.wait(60)
                 raise
+            server.stop()  # what it holds at rest is for tests to know
 
 
 def deploy(server: Server, folder: Path, settings: str = "", egress: str = "none") -> Agent:
