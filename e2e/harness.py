@@ -35,7 +35,8 @@ from botocore.credentials import Credentials
 
 # What tests ask of the machine, they find here too.
 from machine import (  # noqa: F401
-    control_group_name, control_groups, descriptors, io_counters, is_alive, of_user, processes, removed, resident,
+    control_group_name, control_groups, descriptors, io_counters, is_alive, is_empty, of_user, processes, removed,
+    resident,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -257,10 +258,13 @@ class Server:
             raise AssertionError(f"at rest the server holds more than at its start: {dict(self.held())}") from None
 
     def held(self) -> Counter:
-        """What the server has open beyond what it began with, the four readers of its database, and its claim to the packet filter."""
+        """What the server has open beyond what it began with, and beyond what it keeps for later: readers of its database, its claim
+        to the packet filter, and two launchers that wait."""
         more = descriptors(self.pid) - self.at_first
-        allowed = {r"/innkeep\.db": 4, r"/network-\d+\.users$": 1}
-        return more - Counter({kind: n for kind in more for allowed_kind, n in allowed.items() if re.search(allowed_kind, kind)})
+        kept = {r"/innkeep\.db": 4, r"/network-\d+\.users$": 1}
+        if self.isolation == "container":
+            kept |= {r"^pipe$": 4, r"pidfd": 2}
+        return more - Counter({kind: n for kind in more for pattern, n in kept.items() if re.search(pattern, kind)})
 
     def stop(self, seconds=30.0):
         """SIGTERM; afterwards nothing of the server may be left but its data."""
@@ -283,6 +287,11 @@ class Server:
             "control groups": [str(path) for path in control_groups() if path.name == control_group_name(self.data_dir)],
         }
         return {kind: what for kind, what in found.items() if what}
+
+    def dead_control_groups(self) -> list[str]:
+        """While the server runs: control groups without a process. Others are of sandboxes, or of launchers that wait."""
+        parents = [path for path in control_groups() if path.name == control_group_name(self.data_dir)]
+        return [str(group) for parent in parents for group in parent.iterdir() if group.is_dir() and is_empty(group)]
 
     def mounts(self) -> list[str]:
         """What of the server is mounted where everybody sees it."""

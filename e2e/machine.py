@@ -61,6 +61,13 @@ def control_group_name(data_dir: Path) -> str:
     return f"innkeep-{value:08x}"
 
 
+def is_empty(control_group: Path) -> bool:
+    try:
+        return not (control_group / "cgroup.procs").read_text()
+    except OSError:
+        return False  # it went meanwhile
+
+
 def network_namespaces() -> set[str]:
     found = set()
     for entry in Path("/proc").glob("[0-9]*/ns/net"):

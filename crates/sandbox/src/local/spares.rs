@@ -28,6 +28,8 @@ struct Kept {
     waiting: Vec<(SandboxId, Launcher)>,
     /// Those whose name was given away, and whose launch follows.
     named: HashMap<SandboxId, Launcher>,
+    /// Those whose launcher somebody else ended: what it had entered is to be removed.
+    ended: Vec<SandboxId>,
 }
 
 impl<G: Ground> Spares<G> {
@@ -43,8 +45,8 @@ impl<G: Ground> Spares<G> {
                 kept.named.insert(id.clone(), launcher);
                 return id;
             }
-            // Its control groups go when the next server looks for what was left.
             debug!(sandbox.id = %id, "a launcher that waited has ended");
+            kept.ended.push(id);
         }
         SandboxId::generate()
     }
@@ -69,8 +71,12 @@ impl<G: Ground> Spares<G> {
         self.kept.lock().open = true;
     }
 
-    /// Makes as many as are missing. One after the other: nobody waits for them.
+    /// Makes as many as are missing, and removes what others left. One after the other: nobody waits for them.
     pub(super) async fn refill(&self) {
+        let ended = std::mem::take(&mut self.kept.lock().ended);
+        for id in ended {
+            self.ground.leave(&id).await;
+        }
         while self.is_short() {
             let id = SandboxId::generate();
             match self.make(&id).await {
@@ -110,6 +116,9 @@ impl<G: Ground> Spares<G> {
         let kept = std::mem::take(&mut *self.kept.lock());
         for (id, launcher) in kept.waiting.into_iter().chain(kept.named) {
             launcher.end().await;
+            self.ground.leave(&id).await;
+        }
+        for id in kept.ended {
             self.ground.leave(&id).await;
         }
     }
