@@ -15,6 +15,7 @@ def test_a_usual_server_answers(server, name):
         assert agent.ask({"n": number}, session)["echo"] == {"n": number}
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", ["gunicorn", "uvicorn", "hypercorn"])
 def test_a_worker_that_is_busy_leaves_requests_to_the_others(server, tmp_path, name):
     agent = server.deploy(AGENTS / "servers", environmentVariables={"SERVER": name})
@@ -28,6 +29,7 @@ def test_a_worker_that_is_busy_leaves_requests_to_the_others(server, tmp_path, n
         assert len({each.result()["pid"] for each in held}) == 2
 
 
+@pytest.mark.host
 def test_a_stop_ends_every_worker(server, tmp_path):
     environment = {"SERVER": "gunicorn", "MARK": str(tmp_path)}
     agent = server.deploy(AGENTS / "servers", environmentVariables=environment)

@@ -30,6 +30,7 @@ def download(probe, session, count) -> int:
     return sum(len(block) for block in answer["response"].iter_chunks(1 << 20))
 
 
+@pytest.mark.host
 def test_100_megabytes_pass_in_both_directions_and_not_through_the_sidecar(probe):
     session = new_session()
     sidecar = sidecar_of(probe.ask({"do": "facts"}, session)["pid"])

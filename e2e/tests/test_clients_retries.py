@@ -75,6 +75,7 @@ def outcome(client, agent):
         assert len(client.statuses) == 3
 
 
+@pytest.mark.host
 def test_a_stop_that_meets_a_start_is_retried(server, tmp_path):
     agent, gate = deploy_slow_starter(server, tmp_path)
     client, session = Client(server), new_session()
@@ -91,6 +92,7 @@ def test_a_stop_that_meets_a_start_is_retried(server, tmp_path):
     assert client.statuses[0] == 409 and len(client.statuses) > 1
 
 
+@pytest.mark.host
 def test_a_shutdown_that_meets_a_start_is_retried(tmp_path):
     with running_server() as server:
         agent, _ = deploy_slow_starter(server, tmp_path)

@@ -112,6 +112,7 @@ def invoking(agent, session):
     assert len(pids) == 1
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("state", ["running", "stopped", "killed"])
 def test_a_backup_lives_on_in_another_place_with_the_same_keys(own_server, tmp_path, state):
     agent = own_server.deploy(AGENTS / "probe", environmentVariables={"PROBE_WORD": "sealed away"})

@@ -39,6 +39,7 @@ def test_an_agent_is_deployed_invoked_stopped_and_deleted(server):
         server.data.invoke_agent_runtime(agentRuntimeArn=created["agentRuntimeArn"], payload=b"{}")
 
 
+@pytest.mark.host
 def test_two_sessions_keep_separate_memory(probe):
     alice, bob = new_session(), new_session()
     first = probe.ask({"do": "remember", "word": "apple"}, alice)
@@ -49,6 +50,7 @@ def test_two_sessions_keep_separate_memory(probe):
     assert first["pid"] == again["pid"] != other["pid"]
 
 
+@pytest.mark.host
 def test_a_stopped_session_begins_afresh_in_a_new_process(probe):
     session = new_session()
     before = probe.ask({"do": "remember", "word": "apple"}, session)
@@ -108,6 +110,7 @@ def test_an_agent_s_output_is_kept_per_session(probe):
     assert "hello from the other one" not in lines()
 
 
+@pytest.mark.host
 def test_the_server_leaves_nothing_behind_when_it_ends(own_server):
     agent = own_server.deploy(AGENTS / "probe")
     pids = [agent.ask({"do": "facts"}, new_session())["pid"] for _ in range(3)]

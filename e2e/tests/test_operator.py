@@ -60,6 +60,8 @@ def send(server, case):
     """Sends one request and compares the answer with what the document says."""
     if case.query:
         case.query.pop("follow", None)  # has no end
+    if case.headers:
+        case.headers.pop("Authorization", None)  # made up from the document's schemes
     answer = case.call(auth=SigV4(server), timeout=30)
     case.validate_response(answer, checks=CHECKS)
     return answer
@@ -175,6 +177,7 @@ def test_sessions_are_filtered(mine):
     assert "Provisioning" in mine("sessions", "ls", "--state", "asleep", status=2).stderr
 
 
+@pytest.mark.host
 def test_inspect_tells_what_a_session_uses_and_why_it_ended(mine):
     session = new_session()
     first = mine.probe.invoke({}, session)
@@ -222,6 +225,7 @@ def test_several_are_stopped_and_all_of_one_runtime_by_age(mine):
     mine("sessions", "stop", sessions[0], status=3)
 
 
+@pytest.mark.host
 def test_kill_ends_an_agent_that_does_not_mind_sigterm(mine):
     session = new_session()
     pid = mine.deaf.ask({}, session)["pid"]

@@ -48,6 +48,7 @@ def test_one_that_exits_at_import_fails_its_deployment_with_exit_code(server):
     check_create_fails(server, AGENTS / "exits_at_import", "exit code 3")
 
 
+@pytest.mark.host
 def test_one_that_exits_at_import_fails_the_request_within_a_second(server, tmp_path):
     agent = server.deploy(
         AGENTS / "exits_at_import", environmentVariables={"EXITS_AFTER_FIRST_START": str(tmp_path / "started")}

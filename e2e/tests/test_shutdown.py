@@ -61,6 +61,7 @@ def refuses(server) -> bool:
     return False
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("at_shutdown", ["end", "detach"])
 def test_a_stream_finishes_while_nothing_new_is_taken(at_shutdown, tmp_path):
     with server_with(f'sessions_at_shutdown = "{at_shutdown}"\n') as server:
@@ -82,6 +83,7 @@ def test_a_stream_finishes_while_nothing_new_is_taken(at_shutdown, tmp_path):
             assert agent.ask({"do": "facts"}, stream.session)["pid"] == pid
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("at_shutdown", ["end", "detach"])
 def test_a_stream_that_outlasts_the_grace_is_cut(at_shutdown, tmp_path):
     with server_with(f'sessions_at_shutdown = "{at_shutdown}"\nshutdown_grace_secs = 1\n') as server:
@@ -99,6 +101,7 @@ def test_a_stream_that_outlasts_the_grace_is_cut(at_shutdown, tmp_path):
             assert agent.ask({"do": "remember", "word": "apple"}, stream.session) == {"pid": pid, "memory": ["apple"]}
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_server_at_once_and_the_next_one_takes_over(second, tmp_path):
     with server_with("shutdown_grace_secs = 300\n") as server:

@@ -4,11 +4,14 @@ import shutil
 import struct
 import subprocess
 
+import pytest
+
 from harness import new_session
 
 PT_INTERP, PT_DYNAMIC = 3, 2
 
 
+@pytest.mark.host
 def test_the_sidecar_has_no_interpreter_and_runs_in_an_empty_root(probe, tmp_path):
     agent = probe.ask({"do": "facts"}, new_session())["pid"]
     with open(f"/proc/{agent}/stat") as file:

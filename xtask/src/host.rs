@@ -74,8 +74,7 @@ pub(crate) fn provide_rust_components() -> Result<()> {
 
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
-    let is_root = Run::new("id").args(["-u"]).output().is_some_and(|uid| uid.trim_ascii() == b"0");
-    if !is_root || !Run::new("apt-get").args(["--version"]).works() {
+    if !is_root() || !Run::new("apt-get").args(["--version"]).works() {
         bail!("the tests need packages that are missing here; install them and run this again: apt-get install {list}");
     }
     Run::new("apt-get").args(["update", "-q"]).go()?;
@@ -123,4 +122,9 @@ pub(crate) fn node_packages(directory: &Path) -> Result<()> {
     }
     Run::new("npm").args(["ci"]).dir(directory).go()?;
     fs::write(&stamp, wanted).with_context(|| format!("could not write {}", stamp.display()))
+}
+
+/// Tells whether root runs this.
+pub(crate) fn is_root() -> bool {
+    Run::new("id").args(["-u"]).output().is_some_and(|uid| uid.trim_ascii() == b"0")
 }

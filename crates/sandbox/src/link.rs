@@ -26,8 +26,8 @@ use self::allowance::Allowance;
 use crate::dial::{self, DialStream};
 use crate::sys;
 
-/// The longest that a sidecar may take for its Hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest that a sidecar may take for its Hello. It takes a millisecond; on a host that starts a hundred agents at once, longer.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest that a dial may take; the sidecar gives up a little earlier.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -127,7 +127,8 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    if starts := os.environ.get("PROBE_STARTS"):
+    starts = os.environ.get("PROBE_STARTS", "")
+    if os.path.isdir(os.path.dirname(starts)):  # not behind walls
         with open(starts, "a") as file:
             print(os.getpid(), file=file)
     if hold := os.environ.get("PROBE_HOLD"):  # starts for as long as this file is there
