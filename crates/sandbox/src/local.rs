@@ -9,6 +9,7 @@
 //!
 //! A sandbox is no child of the server: it lives on when the server ends, and a later server finds it by its directory.
 
+mod facts;
 mod handle;
 mod launch;
 mod remove;
@@ -147,7 +148,7 @@ impl<G: Ground> Local<G> {
             warn!(sandbox.id = %id, "sandbox {id} has its agent's own port: {caveat}");
         }
         let gone = || io::Error::from(io::ErrorKind::NotFound);
-        let sidecar = Process::find_sidecar(&facts)
+        let sidecar = Process::find_sidecar(&facts, &directory)
             .and_then(|found| found.ok_or_else(gone))
             .map_err(failed("find the sidecar"))?;
         self.attach(id, &directory, sidecar).await.map_err(failed("reach the sidecar"))
@@ -191,12 +192,8 @@ impl<G: Ground> Local<G> {
 
     /// Returns the sandbox in `directory`, if it still lives.
     async fn revive(&self, id: &SandboxId, directory: &Path) -> io::Result<Option<Arc<dyn Sandbox>>> {
-        let facts: SandboxFacts = match fs::read(directory.join(STATE_FILE)) {
-            Ok(facts) => serde_json::from_slice(&facts)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match Process::find_sidecar(&facts)? {
+        let Some(facts) = facts::read::<SandboxFacts>(directory, STATE_FILE)? else { return Ok(None) };
+        match Process::find_sidecar(&facts, directory)? {
             Some(sidecar) => self.attach(id, directory, sidecar).await.map(Some),
             None => Ok(None),
         }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use innkeep_protocol::link::SandboxFacts;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
@@ -29,14 +31,16 @@ impl Process {
         }
     }
 
-    /// Takes hold of the sidecar that `facts` describe; none if it is gone.
-    pub(super) fn find_sidecar(facts: &SandboxFacts) -> io::Result<Option<Self>> {
+    /// Takes hold of the sidecar that `facts` describe; none if it is gone. The sandbox in `directory` can have written them: only a
+    /// process of the directory's owner is taken for a sidecar, and nobody else's ever killed for one.
+    pub(super) fn find_sidecar(facts: &SandboxFacts, directory: &Path) -> io::Result<Option<Self>> {
         if fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim() != facts.boot_id {
             return Ok(None);
         }
         let process = Self::open(facts.pid)?;
         // Read with the descriptor in hand: a start time that fits is then that of the process held.
-        Ok(process.filter(|_| start_time(facts.pid) == Some(facts.start_time)))
+        let owner = directory.metadata()?.uid();
+        Ok(process.filter(|_| start_time(facts.pid) == Some(facts.start_time) && user(facts.pid) == Some(owner)))
     }
 
     /// Returns its number, which is another's once it has ended.
@@ -63,6 +67,12 @@ impl Process {
 /// Takes note of a process's end, if it is ours to do so. Returns whether nothing is left to do: it has ended, or is not our child.
 pub(crate) fn reap(process: BorrowedFd<'_>) -> bool {
     !matches!(waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
+}
+
+/// Returns the real user id of a process.
+fn user(pid: i32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process. None if it has ended, even if nobody has

@@ -1,6 +1,5 @@
 //! One sandbox of this machine: the handle that others hold, and the follower that owns its end.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handle::Process;
-use super::{Ground, remove};
+use super::{Ground, facts, remove};
 use crate::dial::DialStream;
 use crate::driver::{Error, Sandbox, Usage};
 use crate::link::{DialError, Link};
@@ -105,7 +104,8 @@ impl<G: Ground> Follower<G> {
 
 /// Returns how the agent of the sandbox in `directory` ended, if the sidecar could write it down.
 pub(super) fn read_exit(directory: &Path) -> Option<ExitFacts> {
-    serde_json::from_slice(&fs::read(directory.join(EXIT_FILE)).ok()?).ok()
+    // One that cannot be understood says nothing.
+    facts::read(directory, EXIT_FILE).ok().flatten()
 }
 
 #[async_trait]

@@ -83,7 +83,7 @@ impl World {
 
     /// Tells whether the driver says that it cannot limit `what` here.
     pub(crate) fn lacks_limit(&self, what: &str) -> bool {
-        let missing = format!("{what} is not limited");
+        let missing = format!("No limit of {what}");
         let is_missing = self.driver.capabilities().caveats.iter().any(|caveat| caveat.starts_with(&missing));
         if is_missing {
             println!("not tested: {missing} here");

@@ -1,12 +1,12 @@
 //! Reads the logs of many sandboxes, each from where it left off.
 //!
-//! A log is two files at most: `<sandbox>.log`, and `.log.1`, which was the former until it was full. A file is told by its
+//! A log is two files at most: `<sandbox>/agent.log`, and `.log.1`, which was the former until it was full. A file is told by its
 //! inode, so that one that was renamed meanwhile is read on under its new name.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use innkeep_protocol::link::{LOG_FILE, LogLine, LogStream};
 use innkeep_protocol::operator::LogEntry;
 use innkeep_store::{SandboxFilter, SandboxRecord, Store};
 use innkeep_types::{Clock, SandboxId, UnixMillis};
+use rustix::fs::OFlags;
 
 use crate::respond::Refused;
 
@@ -154,9 +155,11 @@ fn read_on(path: &Path, place: &mut Option<Place>, most: u64, take: &mut impl Fn
 }
 
 fn open(path: &Path) -> Option<(File, u64)> {
-    let file = File::open(path).ok()?;
-    let inode = file.metadata().ok()?.ino();
-    Some((file, inode))
+    // Its directory is the sandbox's own: no link is followed, and nothing waited for.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
+    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    let found = file.metadata().ok().filter(Metadata::is_file)?;
+    Some((file, found.ino()))
 }
 
 /// Returns how far the file was read, and whether there is more.
