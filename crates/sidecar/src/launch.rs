@@ -168,7 +168,6 @@ fn settle(plan: &LaunchPlan, place: &Place, mut go: PipeReader) -> Result<OwnedF
     let sources = plan.walls.as_ref().map(walls::open_sources).transpose()?;
     // Every name of ours is relative from here on: socket paths are limited to 108 bytes.
     rustix::process::fchdir(&place.directory).map_err(to("enter the sandbox directory"))?;
-    // listen() here and not in the launcher: SO_PEERCRED names the process that called it.
     let listener = link::listen(Path::new(SOCKET_FILE)).map_err(to("listen on the control socket"))?;
     if let (Some(walls), Some(sources)) = (&plan.walls, sources) {
         walls::raise(walls, sources)?;
@@ -180,6 +179,8 @@ fn settle(plan: &LaunchPlan, place: &Place, mut go: PipeReader) -> Result<OwnedF
 fn set_up(plan: LaunchPlan, place: Rc<Place>, listener: OwnedFd) -> Result<Launched, Error> {
     let logs = Logs::open(Rc::clone(&place)).map_err(to("open the log"))?;
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
+    // Before there is anybody to look. What the agent's process is until its exec, it has from us; then it is its own.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
     let agent = agent::start(&plan)?;
     let children = Children::new(agent.pid, child_ended);
     Ok(Launched { plan, place, listener, agent, logs, children })
@@ -187,8 +188,6 @@ fn set_up(plan: LaunchPlan, place: Rc<Place>, listener: OwnedFd) -> Result<Launc
 
 /// Tells the launcher what the sandbox is.
 fn introduce(Launched { plan, agent, .. }: &Launched, launcher: &mut PipeWriter) -> Result<(), Error> {
-    // Only now: what the agent's process is until its exec, it has from us, and bind.rs must be able to look into it.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
     let facts = SandboxFacts {
         protocol: PROTOCOL,
         sandbox: plan.sandbox.clone(),

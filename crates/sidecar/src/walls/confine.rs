@@ -23,6 +23,12 @@ const OOM_SCORE: &str = "500";
 /// default.
 const USUAL_OPEN_FILES: u64 = 1024;
 
+/// Signals and timers that may wait at one time, in one process namespace. Source: our choice; programs use a handful.
+const SIGNALS: u64 = 1024;
+
+/// Bytes in POSIX message queues. Source: our choice; the kernel's default is 819200.
+const MESSAGE_BYTES: u64 = 65_536;
+
 /// Directories of the base that are not to be written, whatever else permits it.
 const READ_ONLY_HOST: [&str; 7] = ["usr", "etc", "bin", "sbin", "lib", "lib64", "sys"];
 
@@ -55,6 +61,9 @@ impl Confinement {
         fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
         limit(Resource::Nofile, USUAL_OPEN_FILES, self.open_files)?;
         limit(Resource::Core, 0, 0)?;
+        // Counted for whoever made the namespace, so for all sandboxes of a server together.
+        limit(Resource::Sigpending, SIGNALS, SIGNALS)?;
+        limit(Resource::Msgqueue, MESSAGE_BYTES, MESSAGE_BYTES)?;
         if let Some(processes) = self.processes {
             limit(Resource::Nproc, processes, processes)?;
         }

@@ -36,7 +36,7 @@ pub(super) fn build(dev: &Path, disk_bytes: u64, disk_files: u64) -> Result<(), 
         let directory = dev.join(name);
         std::fs::create_dir(&directory).map(|()| directory).map_err(to("make a directory of devices"))
     };
-    mount("devpts", &make("pts")?, plain, "newinstance,ptmxmode=0666,mode=0620")?;
+    mount("devpts", &make("pts")?, plain, "newinstance,ptmxmode=0666,mode=0620,max=64")?;
     let shm = format!("mode=1777,size={disk_bytes},nr_inodes={disk_files}");
     mount("tmpfs", &make("shm")?, plain | MountFlags::NODEV, &shm)?;
     // Of the directory alone: devices and shared memory are to be written.

@@ -35,7 +35,7 @@ const HOST_ROOT: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "li
 
 /// Of the host's `/etc`, where its base is the development base: what names libraries, certificates, zones and the like, and nothing
 /// that tells of the host's users or services.
-const HOST_ETC: [&str; 14] = [
+const HOST_ETC: [&str; 16] = [
     "alternatives",
     "ca-certificates",
     "ca-certificates.conf",
@@ -47,8 +47,10 @@ const HOST_ETC: [&str; 14] = [
     "localtime",
     "mime.types",
     "os-release",
-    "pki",
-    "ssl",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "ssl/certs",
+    "ssl/openssl.cnf",
     "timezone",
 ];
 
@@ -148,6 +150,9 @@ fn show_host(root: &Path) -> Result<(), Error> {
         let (host, place) = (Path::new("/").join(&name), root.join(&name));
         let failed = to("show the host's programs");
         let Ok(found) = fs::symlink_metadata(&host) else { continue };
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent).map_err(to("show the host's programs"))?;
+        }
         if found.is_symlink() {
             let link = fs::read_link(&host).and_then(|target| std::os::unix::fs::symlink(target, &place));
             link.map_err(failed)?;
