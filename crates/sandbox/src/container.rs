@@ -82,6 +82,7 @@ impl Driver for ContainerDriver {
 /// What stands around every sandbox.
 #[derive(Debug)]
 struct Walled {
+    data_dir: PathBuf,
     options: ContainerOptions,
     /// None as an ordinary user, who has one id only.
     ids: Option<Ids>,
@@ -100,7 +101,8 @@ impl Walled {
         cgroups.prepare().map_err(|error| Unusable::limits(&error))?;
         let networks = Networks::find(&options.dns);
         let is_root = rustix::process::geteuid().is_root();
-        Ok(Self { options, ids: is_root.then(Ids::default), cgroups, networks, filters: seccomp::filters() })
+        let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+        Ok(Self { data_dir, options, ids: is_root.then(Ids::default), cgroups, networks, filters: seccomp::filters() })
     }
 
     /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
@@ -113,7 +115,7 @@ impl Walled {
         Ok(Some(first))
     }
 
-    /// Tells whether no control group limits processes; then the kernel's limit per user does, inside of a namespace.
+    /// Tells whether no control group limits this. For processes the kernel's limit per user then does, inside of a namespace.
     fn lacks(&self, what: Controller) -> bool {
         self.cgroups.missing().iter().any(|missing| missing.what == what)
     }
@@ -129,9 +131,13 @@ impl Ground for Walled {
         let base = (self.options.base == Base::Host).then(|| {
             "Development base: agents can read the host's /usr; give a tree of your own (`base`) to hide it.".to_owned()
         });
+        let landlock = crate::sys::landlock_version()
+            .is_none()
+            .then(|| "No landlock on this kernel: the second wall around files is missing.".to_owned());
         let limits =
             self.cgroups.missing().iter().map(|missing| format!("No limit of {}: {}.", missing.what, missing.why));
-        let caveats = rootless.into_iter().chain(limits).chain(base).chain(self.networks.caveats()).collect();
+        let caveats =
+            rootless.into_iter().chain(landlock).chain(limits).chain(base).chain(self.networks.caveats()).collect();
         Capabilities { tier: Tier::Container, unusable: None, caveats }
     }
 
@@ -159,7 +165,8 @@ impl Ground for Walled {
             Egress::None => (Network::Loopback, String::new()),
             Egress::Public => self.networks.open(id, &plan.directory).await.map_err(|error| no_network(id, error))?,
         };
-        let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base);
+        let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base, &self.data_dir)
+            .map_err(|too_much| Error::Agent { message: too_much.to_string() })?;
         let walls = Walls {
             first_id,
             hostname: id.to_string(),

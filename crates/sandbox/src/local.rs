@@ -138,10 +138,12 @@ impl<G: Ground> Local<G> {
     async fn start(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<Arc<dyn Sandbox>, Error> {
         let (id, directory) = (&plan.sandbox.clone(), plan.directory.clone());
         let failed = |what| move |source| Error::Host { sandbox: id.clone(), what, source };
+        // First, so that it ends with whatever fails.
+        let launcher = self.spares.take(id).await.map_err(failed("ready a launcher"))?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(failed("make the directory"))?;
         let logs = self.logs.join(id.as_str());
         let made = DirBuilder::new().recursive(true).mode(0o700).create(logs);
         made.map_err(failed("make the directory of its output"))?;
-        let launcher = self.spares.take(id).await.map_err(failed("ready a launcher"))?;
         let plan = self.ground.prepare(spec, plan).await?;
         let facts = launcher.launch(&plan).await?;
         if let Some(caveat) = &facts.caveat {
@@ -221,11 +223,6 @@ impl<G: Ground> Driver for Local<G> {
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
         let plan = self.plan(&spec);
         let (id, directory) = (plan.sandbox.clone(), plan.directory.clone());
-        DirBuilder::new().mode(0o700).create(&directory).map_err(|source| Error::Host {
-            sandbox: id.clone(),
-            what: "make the directory",
-            source,
-        })?;
         let launched = self.start(&spec, plan).await;
         if launched.is_err() {
             // A sidecar that was too late to be known ends itself when its directory is gone.

@@ -19,6 +19,17 @@ const TMP: &str = "/tmp";
 /// What the development base shows of the host.
 const HOST_BASE: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 
+/// Why a bundle cannot be shown, in words for who deployed it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is outside of what agents see of this host, and {} cannot be shown to them, because that is more than a program's own \
+     directory; install it below /usr, or in a directory of its own such as /opt/NAME/bin", .program.display(), .root.display()
+)]
+pub(super) struct TooMuch {
+    program: PathBuf,
+    root: PathBuf,
+}
+
 /// An agent's command, environment and directories, in the names of the inside.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Guest {
@@ -30,7 +41,15 @@ pub(super) struct Guest {
 impl Guest {
     /// Translates `bundle` and `environment`. A program outside of the development base comes with the directory that it is
     /// installed in.
-    pub(super) fn new(bundle: &Bundle, environment: BTreeMap<String, String>, base: &Base) -> Self {
+    ///
+    /// # Errors
+    /// When that directory holds more than programs: somebody's home, or `private`, the server's own directory.
+    pub(super) fn new(
+        bundle: &Bundle,
+        environment: BTreeMap<String, String>,
+        base: &Base,
+        private: &Path,
+    ) -> Result<Self, TooMuch> {
         let mut mounts = vec![Mount { source: bundle.code.clone(), target: PathBuf::from(CODE), private_layer: true }];
         for (n, layer) in bundle.layers.iter().enumerate() {
             let target = Path::new(LAYERS).join(n.to_string());
@@ -38,16 +57,20 @@ impl Guest {
         }
         let names = Vec::from_iter(mounts.iter().map(|mount| (text(&mount.source), text(&mount.target))));
         let inside = |word: &String| names.iter().fold(word.clone(), |word, (from, to)| renamed(&word, from, to));
-        let argv: Vec<String> = bundle.argv.iter().map(inside).collect();
+        let mut argv: Vec<String> = bundle.argv.iter().map(inside).collect();
         let mut environment: BTreeMap<_, _> =
             environment.iter().map(|(name, value)| (name.clone(), inside(value))).collect();
         for (name, value) in [("HOME", HOME), ("TMPDIR", TMP)] {
             environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
-        if *base == Base::Host {
-            mounts.extend(argv.first().and_then(|program| installation(Path::new(program), &mounts)));
+        if *base == Base::Host
+            && let Some(program) = argv.first_mut()
+            && let Some((found, mount)) = installation(Path::new(program), &mounts, private)?
+        {
+            *program = text(&found);
+            mounts.extend(mount);
         }
-        Self { argv, environment, mounts }
+        Ok(Self { argv, environment, mounts })
     }
 }
 
@@ -65,17 +88,35 @@ fn renamed(word: &str, from: &str, to: &str) -> String {
     renamed + rest
 }
 
-/// Returns the directory that `program` is installed in, if nothing shows it yet: an interpreter of the deployer's own.
-fn installation(program: &Path, mounts: &[Mount]) -> Option<Mount> {
-    let shown = HOST_BASE.iter().map(Path::new).chain(mounts.iter().map(|mount| mount.target.as_path()));
-    if shown.into_iter().any(|place| program.starts_with(place)) {
-        return None;
+/// Returns where `program` really is, and the directory that it is installed in, if nothing shows it yet: an interpreter of the
+/// deployer's own. One that is not there is named when it shall run.
+fn installation(program: &Path, mounts: &[Mount], private: &Path) -> Result<Option<(PathBuf, Option<Mount>)>, TooMuch> {
+    let is_shown = |path: &Path| {
+        let places = HOST_BASE.iter().map(Path::new).chain(mounts.iter().map(|mount| mount.target.as_path()));
+        places.into_iter().any(|place| path.starts_with(place))
+    };
+    if is_shown(program) {
+        return Ok(None);
     }
-    let bin = program.parent()?;
-    let root = if bin.file_name()? == "bin" { bin.parent()? } else { bin };
-    // Never the whole host. What is not there cannot be shown, and is named when it shall run.
-    root.parent().filter(|_| root.is_dir())?;
-    Some(Mount { source: root.to_owned(), target: root.to_owned(), private_layer: false })
+    // Through all links: what leads to an interpreter often lies among somebody's own things.
+    let Ok(found) = program.canonicalize() else { return Ok(None) };
+    if is_shown(&found) {
+        return Ok(Some((found, None)));
+    }
+    let Some(bin) = found.parent() else { return Ok(None) };
+    let root = bin.parent().filter(|_| bin.file_name().is_some_and(|name| name == "bin")).unwrap_or(bin).to_owned();
+    if is_too_much(&root, private) {
+        return Err(TooMuch { program: found, root });
+    }
+    let mount = Mount { source: root.clone(), target: root, private_layer: false };
+    Ok(Some((found, Some(mount))))
+}
+
+/// Tells whether a directory holds more than a program: a part of the host, a home, what a home hides, or what is the server's.
+fn is_too_much(root: &Path, private: &Path) -> bool {
+    let is_hidden = root.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let is_high = root.components().count() <= 2 || root.parent() == Some(Path::new("/home"));
+    is_hidden || is_high || private.starts_with(root) || root.starts_with(private)
 }
 
 /// Returns the files that the root has of its own.
@@ -125,7 +166,7 @@ mod tests {
             [("PYTHONPATH", "/data/bundles/ab/code:/data/layers/cd"), ("OTHER", "/data/layers/cdx"), ("HOME", "/x")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let bundle = bundle(&["/usr/bin/python3", "/data/layers/cd/bin/gunicorn", "/data/bundles/ab/code/main.py"]);
-        let guest = Guest::new(&bundle, environment, &Base::Host);
+        let guest = Guest::new(&bundle, environment, &Base::Host, Path::new("/data")).unwrap();
         assert_eq!(guest.argv, ["/usr/bin/python3", "/opt/layers/0/bin/gunicorn", "/var/task/main.py"]);
         let expected = [
             ("HOME", "/x"),
@@ -139,20 +180,34 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_of_the_deployers_own_comes_along() {
-        let home = tempfile::tempdir().unwrap();
-        let versions = home.path().join("versions");
-        std::fs::create_dir_all(versions.join("bin")).unwrap();
-        let own = |name: &str| text(&versions.join(name));
-        let shown = |program: &str, base: &Base| {
-            let guest = Guest::new(&bundle(&[program]), BTreeMap::new(), base);
-            guest.mounts.get(2).map(|mount| mount.source.clone())
-        };
-        assert_eq!(shown(&own("bin/python"), &Base::Host).unwrap(), versions);
-        assert_eq!(shown(&own("node"), &Base::Host).unwrap(), versions);
-        for program in ["/usr/local/bin/node", "/bin/sh", "/data/bundles/ab/code/agent", "/node", "/no/such/program"] {
-            assert_eq!(shown(program, &Base::Host), None, "{program}");
+    fn an_interpreter_of_the_deployers_own_comes_along_and_nothing_else() {
+        let host = tempfile::tempdir().unwrap();
+        let host = host.path().canonicalize().unwrap();
+        let place = |path: &str| host.join(path);
+        for program in ["py/3.12/bin/python", "node/node", ".local/bin/tool", "data/bin/tool", "deep/data2/bin/tool"] {
+            std::fs::create_dir_all(place(program).parent().unwrap()).unwrap();
+            std::fs::write(place(program), "").unwrap();
         }
-        assert_eq!(shown(&own("bin/python"), &Base::Tree(PathBuf::from("/tree"))), None);
+        std::os::unix::fs::symlink(place("py/3.12/bin/python"), place(".local/bin/python")).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/env", place(".local/bin/usual")).unwrap();
+        let shown = |program: &Path, base: &Base| {
+            let guest =
+                Guest::new(&bundle(&[&text(program)]), BTreeMap::new(), base, &place("deep/data2/bin/innkeep"))?;
+            Ok::<_, TooMuch>((guest.argv[0].clone(), guest.mounts.get(2).map(|mount| mount.source.clone())))
+        };
+        let real = text(&place("py/3.12/bin/python"));
+        for link in ["py/3.12/bin/python", ".local/bin/python"] {
+            assert_eq!(shown(&place(link), &Base::Host), Ok((real.clone(), Some(place("py/3.12")))), "{link}");
+        }
+        assert_eq!(shown(&place("node/node"), &Base::Host).unwrap().1, Some(place("node")));
+        assert_eq!(shown(&place(".local/bin/usual"), &Base::Host), Ok(("/usr/bin/env".to_owned(), None)));
+        for program in [".local/bin/tool", "deep/data2/bin/tool"] {
+            shown(&place(program), &Base::Host).unwrap_err();
+        }
+        assert!(is_too_much(Path::new("/root"), &place("x")) && is_too_much(Path::new("/home/ann"), &place("x")));
+        for program in ["/usr/local/bin/node", "/bin/sh", "/data/bundles/ab/code/agent", "/node"] {
+            assert_eq!(shown(Path::new(program), &Base::Host).unwrap().1, None, "{program}");
+        }
+        assert_eq!(shown(&place("node/node"), &Base::Tree(PathBuf::from("/tree"))).unwrap().1, None);
     }
 }

@@ -22,6 +22,9 @@ use crate::link::{DialError, Link};
 /// The longest that a sidecar may take to end after its agent.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The longest that what is left of a sandbox may resist.
+const LAST_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The longest that a sidecar may leave a Stop untaken.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -90,7 +93,8 @@ impl<G: Ground> Follower<G> {
         if timeout(END_TIMEOUT, parts.sidecar.ended()).await.is_err() {
             warn!(sandbox.id = %id, "sidecar of sandbox {id} did not end by itself");
             parts.sidecar.kill();
-            parts.sidecar.ended().await;
+            // One that is frozen ends when its group is thawed, below.
+            let _ = timeout(END_TIMEOUT, parts.sidecar.ended()).await;
         }
         let told = matches!(&*state_tx.borrow(), AgentState::Exited(_));
         let untold = if told { None } else { ground.judge(id, read_exit(&parts.places.directory)) };
@@ -144,7 +148,10 @@ impl<G: Ground> Sandbox for LocalSandbox<G> {
         let gone = async { while state.changed().await.is_ok() {} };
         if timeout(grace.saturating_add(END_TIMEOUT), gone).await.is_err() {
             self.parts.sidecar.kill();
-            while state.changed().await.is_ok() {}
+            let gone = async { while state.changed().await.is_ok() {} };
+            if timeout(LAST_TIMEOUT, gone).await.is_err() {
+                warn!(sandbox.id = %self.parts.id, "sandbox {} resists its end", self.parts.id);
+            }
         }
         match &*self.state.borrow() {
             AgentState::Exited(facts) => Some(facts.clone()),

@@ -19,6 +19,8 @@ pub(super) struct Spares<G> {
     ground: Arc<G>,
     executable: Executable,
     kept: Mutex<Kept>,
+    /// Held by who makes some: one does it, and an end waits for it.
+    making: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +36,7 @@ struct Kept {
 
 impl<G: Ground> Spares<G> {
     pub(super) fn new(ground: Arc<G>, executable: Executable) -> Self {
-        Self { ground, executable, kept: Mutex::default() }
+        Self { ground, executable, kept: Mutex::default(), making: tokio::sync::Mutex::default() }
     }
 
     /// Returns the name of one that waits; a new name if there is none.
@@ -73,6 +75,8 @@ impl<G: Ground> Spares<G> {
 
     /// Makes as many as are missing, and removes what others left. One after the other: nobody waits for them.
     pub(super) async fn refill(&self) {
+        // Who makes some already sees what is missing now.
+        let Ok(_making) = self.making.try_lock() else { return };
         let ended = std::mem::take(&mut self.kept.lock().ended);
         for id in ended {
             self.ground.leave(&id).await;
@@ -104,7 +108,7 @@ impl<G: Ground> Spares<G> {
     /// Returns it if none is to be kept any more.
     fn keep(&self, id: &SandboxId, launcher: Launcher) -> Option<Launcher> {
         let mut kept = self.kept.lock();
-        if !kept.open {
+        if !kept.open || kept.waiting.len() >= self.ground.spares() {
             return Some(launcher);
         }
         kept.waiting.push((id.clone(), launcher));
@@ -113,6 +117,8 @@ impl<G: Ground> Spares<G> {
 
     /// Ends all that wait, and keeps none from now on.
     pub(super) async fn close(&self) {
+        self.kept.lock().open = false;
+        let _made = self.making.lock().await;
         let kept = std::mem::take(&mut *self.kept.lock());
         for (id, launcher) in kept.waiting.into_iter().chain(kept.named) {
             launcher.end().await;

@@ -54,14 +54,22 @@ pub(super) const GUARDS: &[Guard] = &[
         ],
         otherwise: Refuse(libc::EPERM),
     },
-    // The other families load modules that few have looked at. They are answered as by a kernel without them: libraries that try
+    // The other families, and the other protocols of the internet, load modules that few have looked at. They are answered as by a kernel without them: libraries that try
     // vsock, packet or audit cope with that. Route is how C libraries learn the machine's addresses.
     Guard {
         call: call!(SYS_socket),
         cases: &[
             (&[is(0, AF_UNIX)], Allow),
-            (&[is(0, AF_INET)], Allow),
-            (&[is(0, AF_INET6)], Allow),
+            (&[is(0, AF_INET), is(2, 0)], Allow),
+            (&[is(0, AF_INET), is(2, TCP)], Allow),
+            (&[is(0, AF_INET), is(2, UDP)], Allow),
+            (&[is(0, AF_INET), is(2, ICMP)], Allow),
+            (&[is(0, AF_INET), is(2, MPTCP)], Allow),
+            (&[is(0, AF_INET6), is(2, 0)], Allow),
+            (&[is(0, AF_INET6), is(2, TCP)], Allow),
+            (&[is(0, AF_INET6), is(2, UDP)], Allow),
+            (&[is(0, AF_INET6), is(2, ICMPV6)], Allow),
+            (&[is(0, AF_INET6), is(2, MPTCP)], Allow),
             (&[is(0, AF_NETLINK), is(2, NETLINK_ROUTE)], Allow),
         ],
         otherwise: Refuse(libc::EAFNOSUPPORT),
@@ -94,6 +102,13 @@ pub(super) const AF_INET: u32 = 2;
 pub(super) const AF_INET6: u32 = 10;
 pub(super) const AF_NETLINK: u32 = 16;
 pub(super) const NETLINK_ROUTE: u32 = 0;
+
+/// Source: IANA, protocol numbers; 262 is the kernel's own for MPTCP.
+const TCP: u32 = 6;
+const UDP: u32 = 17;
+const ICMP: u32 = 1;
+const ICMPV6: u32 = 58;
+const MPTCP: u32 = 262;
 pub(super) const S_IFMT: u32 = libc::S_IFMT;
 pub(super) const S_IFREG: u32 = libc::S_IFREG;
 pub(super) const S_IFIFO: u32 = libc::S_IFIFO;

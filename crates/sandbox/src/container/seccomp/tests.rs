@@ -158,6 +158,13 @@ fn sockets_are_local_internet_or_route() {
         let pair = family == arguments::AF_UNIX;
         check(libc::SYS_socketpair, &[family, STREAM, 0], if pair { ALLOW } else { EAFNOSUPPORT });
     }
+    for (family, icmp) in [(arguments::AF_INET, 1), (arguments::AF_INET6, 58)] {
+        for protocol in 0..300 {
+            // SCTP (132), DCCP (33) and L2TP (115) are modules too.
+            let usual = [0, 6, 17, icmp, 262].contains(&protocol);
+            check(libc::SYS_socket, &[family, STREAM, protocol], if usual { ALLOW } else { EAFNOSUPPORT });
+        }
+    }
     for protocol in 0..32 {
         let route = protocol == arguments::NETLINK_ROUTE;
         check(libc::SYS_socket, &[arguments::AF_NETLINK, 3, protocol], if route { ALLOW } else { EAFNOSUPPORT });
