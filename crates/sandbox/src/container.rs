@@ -110,7 +110,7 @@ impl Walled {
         let Some(ids) = &self.ids else { return Ok(None) };
         let first = ids.take().ok_or_else(|| io::Error::other("all blocks of user ids are taken"))?;
         for directory in [Some(plan.directory.as_path()), plan.log_file.parent()].into_iter().flatten() {
-            Ids::own(directory, first)?;
+            Ids::own(directory, first).inspect_err(|_| ids.put_back(first))?;
         }
         Ok(Some(first))
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use innkeep_protocol::link::{ExitFacts, LOG_FILE, LaunchPlan, PROTOCOL, STATE_FILE, SandboxFacts};
 use innkeep_types::{SandboxId, limits};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
@@ -42,6 +43,9 @@ pub(crate) use handle::reap;
 
 /// Where programs are looked for by an agent whose environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The longest that a start may take, up to its sidecar's Hello. It takes milliseconds; on a host that is overloaded, seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What one driver of this machine does in its own way.
 #[async_trait]
@@ -223,7 +227,10 @@ impl<G: Ground> Driver for Local<G> {
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
         let plan = self.plan(&spec);
         let (id, directory) = (plan.sandbox.clone(), plan.directory.clone());
-        let launched = self.start(&spec, plan).await;
+        let started = timeout(START_TIMEOUT, self.start(&spec, plan)).await;
+        let launched = started.unwrap_or_else(|elapsed| {
+            Err(Error::Host { sandbox: id.clone(), what: "start it in time", source: elapsed.into() })
+        });
         if launched.is_err() {
             // A sidecar that was too late to be known ends itself when its directory is gone.
             self.clear(&id, &directory).await;

@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 /// The first id of the first block. Source: beyond what systemd gives to containers (524288 to 1879048191) and to users.
 const FIRST: u32 = 0x7000_0000;
 
-/// How many blocks there are, up to the largest id that every program takes for positive.
-const BLOCKS: u32 = 0x1000_0000 / IDS;
+/// How many blocks there are, up to what systemd keeps for foreign file systems (2147352576), which is just below the largest id that
+/// every program takes for positive.
+const BLOCKS: u32 = (0x7FFE_0000 - FIRST) / IDS;
 
 /// The blocks that are in use.
 #[derive(Debug, Default)]
@@ -42,6 +43,11 @@ impl Ids {
     /// Takes note of the block that a sandbox's directory belongs to.
     pub(super) fn note(&self, directory: &Path) {
         self.taken.lock().extend(owner(directory));
+    }
+
+    /// Gives the block back that begins with `first`.
+    pub(super) fn put_back(&self, first: u32) {
+        self.taken.lock().remove(&first);
     }
 
     /// Gives the block back that a sandbox's directory belongs to.
