@@ -209,6 +209,25 @@ fn rules_that_somebody_flushed_are_back_before_the_next_sandbox() {
 }
 
 #[test]
+fn the_next_server_knows_that_forwarding_was_switched_on_for_sandboxes() {
+    in_a_new_host(async |world: World| {
+        let before = network(world.locks());
+        let adopted = open(&before).await;
+        drop(before);
+
+        let network = network(world.locks());
+        let one = open(&network).await;
+        nft("flush ruleset");
+        let other = open(&network).await;
+        assert!(nft("list chain inet innkeep only_ours").contains("drop"));
+        [adopted, one, other].into_iter().for_each(Attachment::release);
+        wait_for("the links' end", Duration::from_secs(10), || world::our_links().is_empty()).await;
+        network.shutdown().await;
+        assert_eq!(world::forwarding(), "0");
+    });
+}
+
+#[test]
 #[expect(clippy::print_stdout, reason = "a measurement")]
 fn a_network_is_ready_before_its_sandbox_could_be() {
     in_a_new_host(async |world: World| {
