@@ -94,13 +94,15 @@ impl Networks {
     /// Leaves nothing of a sandbox's network.
     pub(super) async fn close(&self, sandbox: &SandboxId, directory: &Path) {
         let attachment = self.open.lock().remove(sandbox);
-        if let Some(attachment) = attachment {
-            attachment.release();
-        }
-        if let Way::Program(_) = self.way
-            && let Err(error) = Pasta::end(directory).await
-        {
-            warn!(sandbox.id = %sandbox, "the network of sandbox {sandbox} could not be taken down: {error}");
+        match (attachment, &self.way) {
+            (Some(attachment), _) => attachment.release(),
+            (None, Way::Links(network)) => network.release_older(sandbox),
+            (None, Way::Program(_)) => {
+                if let Err(error) = Pasta::end(directory).await {
+                    warn!(sandbox.id = %sandbox, "the network of sandbox {sandbox} could not be taken down: {error}");
+                }
+            }
+            (None, Way::Nowhere(_)) => {}
         }
     }
 

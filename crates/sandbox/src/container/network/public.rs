@@ -1,5 +1,6 @@
 //! `public` as root: a namespace with a pair of links for each sandbox, behind the host's own address.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
@@ -12,7 +13,7 @@ use innkeep_types::SandboxId;
 use parking_lot::Mutex;
 
 use super::attachment::{Attachment, Leaving};
-use super::link::{SLOTS, Slot};
+use super::link::{self, SLOTS, Slot};
 use super::namespace::{Namespace, disable_ipv6};
 use super::netlink::Netlink;
 use super::wall::{self, Host, Wall};
@@ -40,6 +41,8 @@ struct Shared {
     /// Raised when the first sandbox needs it: a server whose sandboxes have no network leaves the host as it is.
     wall: Mutex<Option<Wall>>,
     turn: AtomicU16,
+    /// The names of the links that were there before this server, by their aliases.
+    older: Mutex<BTreeMap<String, String>>,
     leaving: Leaving,
     caveats: Vec<String>,
 }
@@ -71,6 +74,7 @@ impl PublicNetwork {
         };
         let caveats = host.obstacles().map_err(|error| refused("the packet filter cannot be used", &error))?;
         host.lower(None).map_err(|error| refused("an old packet filter could not be removed", &error))?;
+        let older = older().map_err(|error| refused("the links of sandboxes cannot be listed", &error))?;
         Namespace::new().map_err(|error| refused("no network namespace can be made", &error))?;
         // Servers side by side begin at different places, and so meet less.
         let turn = u16::try_from(std::process::id() % u32::from(SLOTS)).unwrap_or_default();
@@ -79,6 +83,7 @@ impl PublicNetwork {
             host,
             wall: Mutex::new(None),
             turn: AtomicU16::new(turn),
+            older: Mutex::new(older),
             leaving: Leaving::default(),
             caveats,
         };
@@ -101,6 +106,14 @@ impl PublicNetwork {
         let (shared, sandbox) = (self.shared.clone(), sandbox.clone());
         let opened = tokio::task::spawn_blocking(move || shared.open(&sandbox)).await;
         opened.map_err(|error| Error::Wall { what: "wait for the thread", source: error.into() }).flatten()
+    }
+
+    /// Gives up the network of a sandbox that has ended and that a server before this one started, if it had one. Those of this
+    /// server are [`Attachment::release`]d.
+    pub(crate) fn release_older(&self, sandbox: &SandboxId) {
+        if let Some(name) = self.shared.older.lock().remove(&link::alias_of(sandbox)) {
+            self.shared.leaving.lock().insert(name);
+        }
     }
 
     /// Takes down what no server and no sandbox needs any more: the packet filter, and the forwarding that was switched on for it.
@@ -138,7 +151,7 @@ impl Shared {
         let slot = self.take_slot(&mut host, &namespace, sandbox)?;
         disable_ipv6(&format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", slot.name()))
             .map_err(refused("switch off IPv6"))?;
-        host.carry_out(slot.ready_host(&format!("innkeep {sandbox}"))).map_err(refused("ready the host's link"))?;
+        host.carry_out(slot.ready_host(sandbox)).map_err(refused("ready the host's link"))?;
         namespace
             .netlink
             .carry_out(slot.ready_inside(&self.nameservers))
@@ -166,6 +179,7 @@ impl Shared {
             match host.carry_out(slot.create(namespace.file.as_fd())) {
                 Ok(()) => {
                     self.leaving.lock().remove(&slot.name());
+                    self.older.lock().retain(|_, name| *name != slot.name());
                     return Ok(slot);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -176,4 +190,16 @@ impl Shared {
         }
         Err(Error::Full)
     }
+}
+
+/// Returns the names of all sandboxes' links that there are, by their aliases.
+fn older() -> io::Result<BTreeMap<String, String>> {
+    let mut host = Netlink::open()?;
+    let mut found = BTreeMap::new();
+    for name in wall::links()? {
+        // One that is gone by now, or cannot be read, is not waited for in the end.
+        let alias = host.ask(link::by_name(&name)).ok().and_then(link::alias);
+        found.extend(alias.map(|alias| (alias, name)));
+    }
+    Ok(found)
 }
