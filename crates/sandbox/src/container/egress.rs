@@ -67,10 +67,7 @@ impl Networks {
     pub(super) fn caveats(&self) -> Vec<String> {
         match &self.way {
             Way::Links(network) => network.caveats().to_vec(),
-            Way::Program(_) => vec![
-                "Rootless network: routes inside are its only wall, and there is no packet filter behind them."
-                    .to_owned(),
-            ],
+            Way::Program(pasta) => pasta.caveats(),
             Way::Nowhere(Unavailable { why, fix }) => {
                 vec![format!("Runtimes with egress `public` cannot start: {why}; {fix}.")]
             }

@@ -27,6 +27,15 @@ const PID_FILE: &str = "pasta.pid";
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 6);
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 7);
 
+/// What no nameserver may be: all of its ports are open to sandboxes, and here they are what gives away the host's credentials.
+/// Source: see [`REFUSED`].
+const NO_NAMESERVERS: [Range; 4] = [
+    (Ipv4Addr::new(100, 100, 100, 200), 32),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+];
+
 /// How long a killed process may take to be gone. Source: our choice.
 const DEATH: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -56,8 +65,23 @@ impl Pasta {
                 format!("as root, `modprobe tun` and `chmod 0666 {TUN}`, which is what distributions ship"),
             )
         })?;
-        let nameservers = if dns.is_empty() { dns::check_host()? } else { dns::nameservers(dns)? };
+        let nameservers = if dns.is_empty() { dns::check_host()? } else { dns::nameservers(dns).and_then(harmless)? };
         Ok(Self { program, nameservers })
+    }
+
+    /// Returns what is weaker than it may seem, one sentence each.
+    pub(crate) fn caveats(&self) -> Vec<String> {
+        let mut caveats = vec![
+            "Rootless network: routes inside are its only wall, and there is no packet filter behind them.".to_owned(),
+        ];
+        let private: Vec<_> = self.nameservers.iter().filter(|nameserver| is_refused(**nameserver)).collect();
+        if !private.is_empty() {
+            caveats.push(format!(
+                "Rootless network: sandboxes reach every port of the private addresses {private:?}, because the setting `dns` \
+                 names them."
+            ));
+        }
+        caveats
     }
 
     /// Returns how a sandbox with this directory gets its network, and its `/etc/resolv.conf`. Whoever carries it out must see to
@@ -101,6 +125,25 @@ impl Pasta {
     }
 }
 
+/// Returns the nameservers, unless sandboxes must not reach one.
+fn harmless(nameservers: Vec<Ipv4Addr>) -> Result<Vec<Ipv4Addr>, Unavailable> {
+    let harmful = |address: &&Ipv4Addr| NO_NAMESERVERS.iter().any(|range| contains(*range, **address));
+    match nameservers.iter().find(harmful) {
+        None => Ok(nameservers),
+        Some(address) => Err(Unavailable::new(
+            format!(
+                "{address} in the settings' `dns` is a link-local or metadata address, and without root a sandbox would \
+                 reach all of its ports"
+            ),
+            "other name servers in the settings, `dns = [\"1.1.1.1\"]`, or none for the host's own, or a server run as root",
+        )),
+    }
+}
+
+fn is_refused(address: Ipv4Addr) -> bool {
+    REFUSED.iter().any(|range| contains(*range, address))
+}
+
 fn pid_file(directory: &Path) -> String {
     directory.join(PID_FILE).display().to_string()
 }
@@ -140,7 +183,7 @@ fn kill(pid: Pid, pid_file: &str) -> io::Result<()> {
 /// Returns the host's own addresses that are not refused anyway. Source: the kernel's routes to itself, fib_trie.
 fn own_addresses() -> io::Result<BTreeSet<Ipv4Addr>> {
     let own = local(&fs::read_to_string("/proc/thread-self/net/fib_trie")?);
-    Ok(own.into_iter().filter(|address| !REFUSED.iter().any(|range| contains(*range, *address))).collect())
+    Ok(own.into_iter().filter(|address| !is_refused(*address)).collect())
 }
 
 /// An address stands in a line of its own, `|-- 192.0.2.1`, and what it is for in the next ones, `/32 host LOCAL`.
@@ -203,8 +246,26 @@ mod tests {
     }
 
     #[test]
+    fn nameservers_that_would_open_metadata_services_are_refused() {
+        for address in ["169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192"] {
+            let refused = harmless(vec![Ipv4Addr::new(1, 1, 1, 1), address.parse().unwrap()]).unwrap_err();
+            assert!(refused.why.contains(address), "{refused:?}");
+        }
+        for address in ["1.1.1.1", "10.0.0.2", "100.100.2.136", "192.168.1.1"] {
+            harmless(vec![address.parse().unwrap()]).unwrap();
+        }
+    }
+
+    #[test]
+    fn private_nameservers_are_told_of() {
+        let caveats = |nameserver| Pasta { program: PathBuf::new(), nameservers: vec![nameserver] }.caveats();
+        assert_eq!(caveats(Ipv4Addr::new(1, 1, 1, 1)).len(), 1);
+        assert!(caveats(Ipv4Addr::new(10, 0, 0, 2))[1].contains("10.0.0.2"));
+    }
+
+    #[test]
     fn ranges_contain_their_ends_and_no_more() {
-        let contained = |address: &str| REFUSED.iter().any(|range| contains(*range, address.parse().unwrap()));
+        let contained = |address: &str| is_refused(address.parse().unwrap());
         for address in
             ["10.255.255.255", "100.64.0.0", "100.127.255.255", "172.16.0.1", "172.31.255.255", "255.255.255.255"]
         {
