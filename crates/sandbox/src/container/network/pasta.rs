@@ -21,6 +21,9 @@ const TUN: &str = "/dev/net/tun";
 /// Where the program's process is written down, in the directory of a sandbox.
 const PID_FILE: &str = "pasta.pid";
 
+/// What comes before the path of that file in the program's arguments. Nobody who looks at the file has both.
+const PID_ARGUMENT: &str = "--pid";
+
 /// The two addresses of every sandbox's link: its own, and the one that stands for the gateway and for the host's nameserver. They
 /// are alone on it (31 bits), and from a block that no network routes, so that no neighbour of the host is reached by them: pasta
 /// passes what is for the gateway on like anything else. Source: RFC 7335.
@@ -107,7 +110,7 @@ impl Pasta {
         argv.extend(["--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"].map(String::from));
         // No ports between the two loopbacks, in neither direction: by default there are.
         argv.extend(["-t", "none", "-u", "none", "-T", "none", "-U", "none"].map(String::from));
-        argv.extend(["--pid".into(), pid_file(directory), "{pid}".into()]);
+        argv.extend([PID_ARGUMENT.into(), pid_file(directory), "{pid}".into()]);
         let refused =
             self.nameservers.iter().fold(REFUSED.to_vec(), |ranges, nameserver| without(&ranges, *nameserver));
         let own = own_addresses()?.into_iter().map(|address| (address, 32));
@@ -149,35 +152,63 @@ fn pid_file(directory: &Path) -> String {
 }
 
 fn end(pid_file: &str) -> io::Result<()> {
-    let pid = match fs::read_to_string(pid_file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        read => read?.trim().parse().ok().and_then(Pid::from_raw),
+    let written = match fs::read_to_string(pid_file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
     };
-    if let Some(pid) = pid {
-        kill(pid, pid_file)?;
+    match written.as_deref().and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw) {
+        Some(pid) => {
+            kill(pid, pid_file)?;
+        }
+        // Whoever started it may have been killed before it wrote the file. What it forks meanwhile has the same arguments; it
+        // does so once.
+        None => {
+            let _ = kill_any(pid_file)? && kill_any(pid_file)?;
+        }
     }
-    fs::remove_file(pid_file)
+    if written.is_some() { fs::remove_file(pid_file) } else { Ok(()) }
 }
 
-/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now.
-fn kill(pid: Pid, pid_file: &str) -> io::Result<()> {
+/// Kills every program that was told to write that file, and tells whether there was one.
+fn kill_any(pid_file: &str) -> io::Result<bool> {
+    let mut was_there = false;
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && writes(pid, pid_file)
+        {
+            was_there |= kill(pid, pid_file)?;
+        }
+    }
+    Ok(was_there)
+}
+
+/// Tells whether `pid` is a program that was told to write that file.
+fn writes(pid: Pid, pid_file: &str) -> bool {
+    let arguments = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let arguments: Vec<_> = arguments.split(|byte| *byte == 0).collect();
+    arguments.windows(2).any(|pair| pair == [PID_ARGUMENT.as_bytes(), pid_file.as_bytes()])
+}
+
+/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now. Tells whether it was.
+fn kill(pid: Pid, pid_file: &str) -> io::Result<bool> {
     let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        // The second, if it goes at this moment.
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(false),
         opened => opened?,
     };
     // Read after the process is held, so that both are of the same one. A dead one has no arguments.
-    let arguments = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    if !arguments.split(|byte| *byte == 0).any(|argument| argument == pid_file.as_bytes()) {
-        return Ok(());
+    if !writes(pid, pid_file) {
+        return Ok(false);
     }
     match rustix::process::pidfd_send_signal(&process, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
         sent => sent?,
     }
     poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&DEATH))?;
     // It is this process's child where this one takes orphans in. Else its parent is told.
     let _ = rustix::process::waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the host's own addresses that are not refused anyway. Source: the kernel's routes to itself, fib_trie.
