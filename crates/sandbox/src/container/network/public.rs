@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use innkeep_types::SandboxId;
@@ -28,6 +30,10 @@ const DEPARTURE: Duration = Duration::from_secs(5);
 /// The kernel can tell of it only through a queue that may overflow, and this is asked once in a server's life.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How often the packet filter is looked for while it should stand: another program may have removed it with all rules of the host.
+/// Source: our choice; a look takes microseconds.
+const WATCH: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+
 /// Makes the networks of sandboxes in the network namespace that this process runs in.
 #[derive(Debug, Clone)]
 pub(crate) struct PublicNetwork {
@@ -39,12 +45,20 @@ struct Shared {
     nameservers: Vec<Ipv4Addr>,
     host: Host,
     /// Raised when the first sandbox needs it: a server whose sandboxes have no network leaves the host as it is.
-    wall: Mutex<Option<Wall>>,
+    wall: Mutex<Option<Watched>>,
     turn: AtomicU16,
     /// The names of the links that were there before this server, by their aliases.
     older: Mutex<BTreeMap<String, String>>,
     leaving: Leaving,
     caveats: Vec<String>,
+}
+
+/// A packet filter that a thread looks after until this is dropped.
+#[derive(Debug)]
+struct Watched {
+    wall: Wall,
+    /// Nothing is ever sent.
+    _watch: SyncSender<()>,
 }
 
 impl PublicNetwork {
@@ -121,7 +135,7 @@ impl PublicNetwork {
     pub(crate) async fn shutdown(&self) {
         self.shared.departure().await;
         let shared = self.shared.clone();
-        let lowered = tokio::task::spawn_blocking(move || shared.host.lower(shared.wall.lock().take())).await;
+        let lowered = tokio::task::spawn_blocking(move || shared.lower()).await;
         let lowered = lowered.map_err(io::Error::other).and_then(|lowered| lowered.map_err(io::Error::other));
         if let Err(error) = lowered {
             tracing::warn!(error = ?error, "the packet filter of sandboxes stays: {error}");
@@ -143,7 +157,7 @@ impl Shared {
         }
     }
 
-    fn open(&self, sandbox: &SandboxId) -> Result<Attachment, Error> {
+    fn open(self: &Arc<Self>, sandbox: &SandboxId) -> Result<Attachment, Error> {
         let refused = |what| move |source| Error::Kernel { sandbox: sandbox.clone(), what, source };
         self.stand()?;
         let mut namespace = Namespace::new().map_err(refused("make a namespace"))?;
@@ -161,15 +175,37 @@ impl Shared {
     }
 
     /// Makes sure that the packet filter stands before there is a link that it is for.
-    fn stand(&self) -> Result<(), Error> {
-        let mut wall = self.wall.lock();
-        match &*wall {
-            Some(wall) => self.host.keep_up(wall),
-            None => {
-                *wall = Some(self.host.raise()?);
-                Ok(())
-            }
+    fn stand(self: &Arc<Self>) -> Result<(), Error> {
+        let mut standing = self.wall.lock();
+        if let Some(standing) = &*standing {
+            return self.host.keep_up(&standing.wall);
         }
+        let wall = self.host.raise()?;
+        let watch = self.watch().map_err(|source| Error::Wall { what: "watch the packet filter", source })?;
+        *standing = Some(Watched { wall, _watch: watch });
+        Ok(())
+    }
+
+    /// Has a thread look after the packet filter until what is returned is dropped. It is on the host that this thread is on.
+    fn watch(self: &Arc<Self>) -> io::Result<SyncSender<()>> {
+        let shared = Arc::downgrade(self);
+        let (watch_tx, watch_rx) = mpsc::sync_channel(1);
+        thread::Builder::new().name("packet filter".into()).spawn(move || {
+            while watch_rx.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
+                let Some(shared) = shared.upgrade() else { return };
+                if let Some(standing) = &*shared.wall.lock()
+                    && let Err(error) = shared.host.keep_up(&standing.wall)
+                {
+                    tracing::error!(error = ?error, "running sandboxes have no packet filter: {error}");
+                }
+            }
+        })?;
+        Ok(watch_tx)
+    }
+
+    fn lower(&self) -> Result<(), Error> {
+        let mut standing = self.wall.lock();
+        self.host.lower(standing.take().map(|standing| standing.wall))
     }
 
     /// Makes the links of the next slot that nobody has: neither this server nor another one.
