@@ -67,10 +67,7 @@ impl Networks {
     pub(super) fn caveats(&self) -> Vec<String> {
         match &self.way {
             Way::Links(network) => network.caveats().to_vec(),
-            Way::Program(_) => vec![
-                "Rootless network: routes inside are its only wall, and there is no packet filter behind them."
-                    .to_owned(),
-            ],
+            Way::Program(pasta) => pasta.caveats(),
             Way::Nowhere(Unavailable { why, fix }) => {
                 vec![format!("Runtimes with egress `public` cannot start: {why}; {fix}.")]
             }
@@ -94,13 +91,15 @@ impl Networks {
     /// Leaves nothing of a sandbox's network.
     pub(super) async fn close(&self, sandbox: &SandboxId, directory: &Path) {
         let attachment = self.open.lock().remove(sandbox);
-        if let Some(attachment) = attachment {
-            attachment.release();
-        }
-        if let Way::Program(_) = self.way
-            && let Err(error) = Pasta::end(directory).await
-        {
-            warn!(sandbox.id = %sandbox, "the network of sandbox {sandbox} could not be taken down: {error}");
+        match (attachment, &self.way) {
+            (Some(attachment), _) => attachment.release(),
+            (None, Way::Links(network)) => network.release_older(sandbox),
+            (None, Way::Program(_)) => {
+                if let Err(error) = Pasta::end(directory).await {
+                    warn!(sandbox.id = %sandbox, "the network of sandbox {sandbox} could not be taken down: {error}");
+                }
+            }
+            (None, Way::Nowhere(_)) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use innkeep_types::SandboxId;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
@@ -83,10 +84,10 @@ impl Slot {
         vec![new(RouteNetlinkMessage::NewLink(pair))]
     }
 
-    /// Readies the host's end, and calls it after its owner for those who list links.
-    pub(super) fn ready_host(self, owner: &str) -> Vec<Request> {
+    /// Readies the host's end, and calls it after its sandbox for those who list links, such as a later server.
+    pub(super) fn ready_host(self, sandbox: &SandboxId) -> Vec<Request> {
         let mut alias = link(self.index());
-        alias.attributes = vec![LinkAttribute::IfAlias(owner.into())];
+        alias.attributes = vec![LinkAttribute::IfAlias(alias_of(sandbox))];
         vec![address(self.index(), self.host()), set(alias), up(self.index())]
     }
 
@@ -102,6 +103,27 @@ impl Slot {
     fn index(self) -> u32 {
         HOST_INDEX + u32::from(self.0)
     }
+}
+
+/// Returns what the link of a sandbox is called besides its name.
+pub(super) fn alias_of(sandbox: &SandboxId) -> String {
+    format!("innkeep {sandbox}")
+}
+
+/// Asks about the link with that name.
+pub(super) fn by_name(name: &str) -> RouteNetlinkMessage {
+    let mut message = link(0);
+    message.attributes = vec![LinkAttribute::IfName(name.into())];
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// Returns the alias of the link that was asked about.
+pub(super) fn alias(answer: RouteNetlinkMessage) -> Option<String> {
+    let RouteNetlinkMessage::NewLink(link) = answer else { return None };
+    link.attributes.into_iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfAlias(alias) => Some(alias),
+        _ => None,
+    })
 }
 
 fn new(message: RouteNetlinkMessage) -> Request {

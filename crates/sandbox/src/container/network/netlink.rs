@@ -50,6 +50,23 @@ impl Netlink {
         self.answer(self.sequence)
     }
 
+    /// Asks for one thing, which the answer describes.
+    pub(super) fn ask(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut question = Vec::new();
+        append(&mut question, Request { message, flags: 0 }, 0, self.sequence);
+        rustix::net::send(&self.socket, &question, SendFlags::empty())?;
+        let mut buffer = [0; ANSWER_BYTES];
+        let n = rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT)?.0;
+        let answer = buffer.get(..n).unwrap_or_default();
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer).map_err(io::Error::other)?;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(message) => Ok(message),
+            NetlinkPayload::Error(error) => Err(error.to_io()),
+            other => Err(io::Error::other(format!("an answer of another kind: {other:?}"))),
+        }
+    }
+
     /// Reads answers up to that of request `last`. They are there when `send` returns, so nothing here waits.
     fn answer(&self, last: u32) -> io::Result<()> {
         let mut buffer = [0; ANSWER_BYTES];

@@ -21,11 +21,23 @@ const TUN: &str = "/dev/net/tun";
 /// Where the program's process is written down, in the directory of a sandbox.
 const PID_FILE: &str = "pasta.pid";
 
+/// What comes before the path of that file in the program's arguments. Nobody who looks at the file has both.
+const PID_ARGUMENT: &str = "--pid";
+
 /// The two addresses of every sandbox's link: its own, and the one that stands for the gateway and for the host's nameserver. They
 /// are alone on it (31 bits), and from a block that no network routes, so that no neighbour of the host is reached by them: pasta
 /// passes what is for the gateway on like anything else. Source: RFC 7335.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 6);
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 7);
+
+/// What no nameserver may be: all of its ports are open to sandboxes, and here they are what gives away the host's credentials.
+/// Source: see [`REFUSED`].
+const NO_NAMESERVERS: [Range; 4] = [
+    (Ipv4Addr::new(100, 100, 100, 200), 32),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+];
 
 /// How long a killed process may take to be gone. Source: our choice.
 const DEATH: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -56,8 +68,23 @@ impl Pasta {
                 format!("as root, `modprobe tun` and `chmod 0666 {TUN}`, which is what distributions ship"),
             )
         })?;
-        let nameservers = if dns.is_empty() { dns::check_host()? } else { dns::nameservers(dns)? };
+        let nameservers = if dns.is_empty() { dns::check_host()? } else { dns::nameservers(dns).and_then(harmless)? };
         Ok(Self { program, nameservers })
+    }
+
+    /// Returns what is weaker than it may seem, one sentence each.
+    pub(crate) fn caveats(&self) -> Vec<String> {
+        let mut caveats = vec![
+            "Rootless network: routes inside are its only wall, and there is no packet filter behind them.".to_owned(),
+        ];
+        let private: Vec<_> = self.nameservers.iter().filter(|nameserver| is_refused(**nameserver)).collect();
+        if !private.is_empty() {
+            caveats.push(format!(
+                "Rootless network: sandboxes reach every port of the private addresses {private:?}, because the setting `dns` \
+                 names them."
+            ));
+        }
+        caveats
     }
 
     /// Returns how a sandbox with this directory gets its network, and its `/etc/resolv.conf`. Whoever carries it out must see to
@@ -83,7 +110,7 @@ impl Pasta {
         argv.extend(["--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"].map(String::from));
         // No ports between the two loopbacks, in neither direction: by default there are.
         argv.extend(["-t", "none", "-u", "none", "-T", "none", "-U", "none"].map(String::from));
-        argv.extend(["--pid".into(), pid_file(directory), "{pid}".into()]);
+        argv.extend([PID_ARGUMENT.into(), pid_file(directory), "{pid}".into()]);
         let refused =
             self.nameservers.iter().fold(REFUSED.to_vec(), |ranges, nameserver| without(&ranges, *nameserver));
         let own = own_addresses()?.into_iter().map(|address| (address, 32));
@@ -101,46 +128,93 @@ impl Pasta {
     }
 }
 
+/// Returns the nameservers, unless sandboxes must not reach one.
+fn harmless(nameservers: Vec<Ipv4Addr>) -> Result<Vec<Ipv4Addr>, Unavailable> {
+    let harmful = |address: &&Ipv4Addr| NO_NAMESERVERS.iter().any(|range| contains(*range, **address));
+    match nameservers.iter().find(harmful) {
+        None => Ok(nameservers),
+        Some(address) => Err(Unavailable::new(
+            format!(
+                "{address} in the settings' `dns` is a link-local or metadata address, and without root a sandbox would \
+                 reach all of its ports"
+            ),
+            "other name servers in the settings, `dns = [\"1.1.1.1\"]`, or none for the host's own, or a server run as root",
+        )),
+    }
+}
+
+fn is_refused(address: Ipv4Addr) -> bool {
+    REFUSED.iter().any(|range| contains(*range, address))
+}
+
 fn pid_file(directory: &Path) -> String {
     directory.join(PID_FILE).display().to_string()
 }
 
 fn end(pid_file: &str) -> io::Result<()> {
-    let pid = match fs::read_to_string(pid_file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        read => read?.trim().parse().ok().and_then(Pid::from_raw),
+    let written = match fs::read_to_string(pid_file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
     };
-    if let Some(pid) = pid {
-        kill(pid, pid_file)?;
+    match written.as_deref().and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw) {
+        Some(pid) => {
+            kill(pid, pid_file)?;
+        }
+        // Whoever started it may have been killed before it wrote the file. What it forks meanwhile has the same arguments; it
+        // does so once.
+        None => {
+            let _ = kill_any(pid_file)? && kill_any(pid_file)?;
+        }
     }
-    fs::remove_file(pid_file)
+    if written.is_some() { fs::remove_file(pid_file) } else { Ok(()) }
 }
 
-/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now.
-fn kill(pid: Pid, pid_file: &str) -> io::Result<()> {
+/// Kills every program that was told to write that file, and tells whether there was one.
+fn kill_any(pid_file: &str) -> io::Result<bool> {
+    let mut was_there = false;
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && writes(pid, pid_file)
+        {
+            was_there |= kill(pid, pid_file)?;
+        }
+    }
+    Ok(was_there)
+}
+
+/// Tells whether `pid` is a program that was told to write that file.
+fn writes(pid: Pid, pid_file: &str) -> bool {
+    let arguments = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let arguments: Vec<_> = arguments.split(|byte| *byte == 0).collect();
+    arguments.windows(2).any(|pair| pair == [PID_ARGUMENT.as_bytes(), pid_file.as_bytes()])
+}
+
+/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now. Tells whether it was.
+fn kill(pid: Pid, pid_file: &str) -> io::Result<bool> {
     let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        // The second, if it goes at this moment.
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(false),
         opened => opened?,
     };
     // Read after the process is held, so that both are of the same one. A dead one has no arguments.
-    let arguments = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    if !arguments.split(|byte| *byte == 0).any(|argument| argument == pid_file.as_bytes()) {
-        return Ok(());
+    if !writes(pid, pid_file) {
+        return Ok(false);
     }
     match rustix::process::pidfd_send_signal(&process, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
         sent => sent?,
     }
     poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&DEATH))?;
     // It is this process's child where this one takes orphans in. Else its parent is told.
     let _ = rustix::process::waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the host's own addresses that are not refused anyway. Source: the kernel's routes to itself, fib_trie.
 fn own_addresses() -> io::Result<BTreeSet<Ipv4Addr>> {
     let own = local(&fs::read_to_string("/proc/thread-self/net/fib_trie")?);
-    Ok(own.into_iter().filter(|address| !REFUSED.iter().any(|range| contains(*range, *address))).collect())
+    Ok(own.into_iter().filter(|address| !is_refused(*address)).collect())
 }
 
 /// An address stands in a line of its own, `|-- 192.0.2.1`, and what it is for in the next ones, `/32 host LOCAL`.
@@ -203,8 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn nameservers_that_would_open_metadata_services_are_refused() {
+        for address in ["169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192"] {
+            let refused = harmless(vec![Ipv4Addr::new(1, 1, 1, 1), address.parse().unwrap()]).unwrap_err();
+            assert!(refused.why.contains(address), "{refused:?}");
+        }
+        for address in ["1.1.1.1", "10.0.0.2", "100.100.2.136", "192.168.1.1"] {
+            harmless(vec![address.parse().unwrap()]).unwrap();
+        }
+    }
+
+    #[test]
+    fn private_nameservers_are_told_of() {
+        let caveats = |nameserver| Pasta { program: PathBuf::new(), nameservers: vec![nameserver] }.caveats();
+        assert_eq!(caveats(Ipv4Addr::new(1, 1, 1, 1)).len(), 1);
+        assert!(caveats(Ipv4Addr::new(10, 0, 0, 2))[1].contains("10.0.0.2"));
+    }
+
+    #[test]
     fn ranges_contain_their_ends_and_no_more() {
-        let contained = |address: &str| REFUSED.iter().any(|range| contains(*range, address.parse().unwrap()));
+        let contained = |address: &str| is_refused(address.parse().unwrap());
         for address in
             ["10.255.255.255", "100.64.0.0", "100.127.255.255", "172.16.0.1", "172.31.255.255", "255.255.255.255"]
         {

@@ -1,18 +1,21 @@
 //! `public` as root: a namespace with a pair of links for each sandbox, behind the host's own address.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use innkeep_types::SandboxId;
 use parking_lot::Mutex;
 
 use super::attachment::{Attachment, Leaving};
-use super::link::{SLOTS, Slot};
+use super::link::{self, SLOTS, Slot};
 use super::namespace::{Namespace, disable_ipv6};
 use super::netlink::Netlink;
 use super::wall::{self, Host, Wall};
@@ -27,6 +30,10 @@ const DEPARTURE: Duration = Duration::from_secs(5);
 /// The kernel can tell of it only through a queue that may overflow, and this is asked once in a server's life.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How often the packet filter is looked for while it should stand: another program may have removed it with all rules of the host.
+/// Source: our choice; a look takes microseconds.
+const WATCH: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+
 /// Makes the networks of sandboxes in the network namespace that this process runs in.
 #[derive(Debug, Clone)]
 pub(crate) struct PublicNetwork {
@@ -38,10 +45,20 @@ struct Shared {
     nameservers: Vec<Ipv4Addr>,
     host: Host,
     /// Raised when the first sandbox needs it: a server whose sandboxes have no network leaves the host as it is.
-    wall: Mutex<Option<Wall>>,
+    wall: Mutex<Option<Watched>>,
     turn: AtomicU16,
+    /// The names of the links that were there before this server, by their aliases.
+    older: Mutex<BTreeMap<String, String>>,
     leaving: Leaving,
     caveats: Vec<String>,
+}
+
+/// A packet filter that a thread looks after until this is dropped.
+#[derive(Debug)]
+struct Watched {
+    wall: Wall,
+    /// Nothing is ever sent.
+    _watch: SyncSender<()>,
 }
 
 impl PublicNetwork {
@@ -71,6 +88,7 @@ impl PublicNetwork {
         };
         let caveats = host.obstacles().map_err(|error| refused("the packet filter cannot be used", &error))?;
         host.lower(None).map_err(|error| refused("an old packet filter could not be removed", &error))?;
+        let older = older().map_err(|error| refused("the links of sandboxes cannot be listed", &error))?;
         Namespace::new().map_err(|error| refused("no network namespace can be made", &error))?;
         // Servers side by side begin at different places, and so meet less.
         let turn = u16::try_from(std::process::id() % u32::from(SLOTS)).unwrap_or_default();
@@ -79,6 +97,7 @@ impl PublicNetwork {
             host,
             wall: Mutex::new(None),
             turn: AtomicU16::new(turn),
+            older: Mutex::new(older),
             leaving: Leaving::default(),
             caveats,
         };
@@ -103,12 +122,20 @@ impl PublicNetwork {
         opened.map_err(|error| Error::Wall { what: "wait for the thread", source: error.into() }).flatten()
     }
 
+    /// Gives up the network of a sandbox that has ended and that a server before this one started, if it had one. Those of this
+    /// server are [`Attachment::release`]d.
+    pub(crate) fn release_older(&self, sandbox: &SandboxId) {
+        if let Some(name) = self.shared.older.lock().remove(&link::alias_of(sandbox)) {
+            self.shared.leaving.lock().insert(name);
+        }
+    }
+
     /// Takes down what no server and no sandbox needs any more: the packet filter, and the forwarding that was switched on for it.
     /// Networks that are released after this leave the packet filter behind, for the next server.
     pub(crate) async fn shutdown(&self) {
         self.shared.departure().await;
         let shared = self.shared.clone();
-        let lowered = tokio::task::spawn_blocking(move || shared.host.lower(shared.wall.lock().take())).await;
+        let lowered = tokio::task::spawn_blocking(move || shared.lower()).await;
         let lowered = lowered.map_err(io::Error::other).and_then(|lowered| lowered.map_err(io::Error::other));
         if let Err(error) = lowered {
             tracing::warn!(error = ?error, "the packet filter of sandboxes stays: {error}");
@@ -130,7 +157,7 @@ impl Shared {
         }
     }
 
-    fn open(&self, sandbox: &SandboxId) -> Result<Attachment, Error> {
+    fn open(self: &Arc<Self>, sandbox: &SandboxId) -> Result<Attachment, Error> {
         let refused = |what| move |source| Error::Kernel { sandbox: sandbox.clone(), what, source };
         self.stand()?;
         let mut namespace = Namespace::new().map_err(refused("make a namespace"))?;
@@ -138,7 +165,7 @@ impl Shared {
         let slot = self.take_slot(&mut host, &namespace, sandbox)?;
         disable_ipv6(&format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", slot.name()))
             .map_err(refused("switch off IPv6"))?;
-        host.carry_out(slot.ready_host(&format!("innkeep {sandbox}"))).map_err(refused("ready the host's link"))?;
+        host.carry_out(slot.ready_host(sandbox)).map_err(refused("ready the host's link"))?;
         namespace
             .netlink
             .carry_out(slot.ready_inside(&self.nameservers))
@@ -148,15 +175,37 @@ impl Shared {
     }
 
     /// Makes sure that the packet filter stands before there is a link that it is for.
-    fn stand(&self) -> Result<(), Error> {
-        let mut wall = self.wall.lock();
-        match &*wall {
-            Some(wall) => self.host.keep_up(wall),
-            None => {
-                *wall = Some(self.host.raise()?);
-                Ok(())
-            }
+    fn stand(self: &Arc<Self>) -> Result<(), Error> {
+        let mut standing = self.wall.lock();
+        if let Some(standing) = &*standing {
+            return self.host.keep_up(&standing.wall);
         }
+        let wall = self.host.raise()?;
+        let watch = self.watch().map_err(|source| Error::Wall { what: "watch the packet filter", source })?;
+        *standing = Some(Watched { wall, _watch: watch });
+        Ok(())
+    }
+
+    /// Has a thread look after the packet filter until what is returned is dropped. It is on the host that this thread is on.
+    fn watch(self: &Arc<Self>) -> io::Result<SyncSender<()>> {
+        let shared = Arc::downgrade(self);
+        let (watch_tx, watch_rx) = mpsc::sync_channel(1);
+        thread::Builder::new().name("packet filter".into()).spawn(move || {
+            while watch_rx.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
+                let Some(shared) = shared.upgrade() else { return };
+                if let Some(standing) = &*shared.wall.lock()
+                    && let Err(error) = shared.host.keep_up(&standing.wall)
+                {
+                    tracing::error!(error = ?error, "running sandboxes have no packet filter: {error}");
+                }
+            }
+        })?;
+        Ok(watch_tx)
+    }
+
+    fn lower(&self) -> Result<(), Error> {
+        let mut standing = self.wall.lock();
+        self.host.lower(standing.take().map(|standing| standing.wall))
     }
 
     /// Makes the links of the next slot that nobody has: neither this server nor another one.
@@ -166,6 +215,7 @@ impl Shared {
             match host.carry_out(slot.create(namespace.file.as_fd())) {
                 Ok(()) => {
                     self.leaving.lock().remove(&slot.name());
+                    self.older.lock().retain(|_, name| *name != slot.name());
                     return Ok(slot);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -176,4 +226,16 @@ impl Shared {
         }
         Err(Error::Full)
     }
+}
+
+/// Returns the names of all sandboxes' links that there are, by their aliases.
+fn older() -> io::Result<BTreeMap<String, String>> {
+    let mut host = Netlink::open()?;
+    let mut found = BTreeMap::new();
+    for name in wall::links()? {
+        // One that is gone by now, or cannot be read, is not waited for in the end.
+        let alias = host.ask(link::by_name(&name)).ok().and_then(link::alias);
+        found.extend(alias.map(|alias| (alias, name)));
+    }
+    Ok(found)
 }

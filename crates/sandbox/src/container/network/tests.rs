@@ -209,6 +209,42 @@ fn rules_that_somebody_flushed_are_back_before_the_next_sandbox() {
 }
 
 #[test]
+fn rules_that_somebody_flushed_are_soon_back_for_running_sandboxes() {
+    in_a_new_host(async |world: World| {
+        let network = network(world.locks());
+        let one = open(&network).await;
+        nft("flush ruleset");
+        let is_back = || nft("list tables").contains("inet innkeep");
+        wait_for("the packet filter", Duration::from_secs(5), is_back).await;
+        assert_refused(&one.path(), web(HOST)).await;
+        one.release();
+        network.shutdown().await;
+        assert_eq!(nft("list tables"), "");
+    });
+}
+
+#[test]
+fn the_next_server_waits_for_older_links_and_switches_off_forwarding() {
+    in_a_new_host(async |world: World| {
+        let before = network(world.locks());
+        let sandbox = SandboxId::generate();
+        let adopted = before.open(&sandbox).await.unwrap();
+        drop(before);
+
+        let network = network(world.locks());
+        let one = open(&network).await;
+        nft("flush ruleset");
+        let other = open(&network).await;
+        assert!(nft("list chain inet innkeep only_ours").contains("drop"));
+        [one, other].into_iter().for_each(Attachment::release);
+        drop(adopted);
+        network.release_older(&sandbox);
+        network.shutdown().await;
+        assert_eq!(world::forwarding(), "0");
+    });
+}
+
+#[test]
 #[expect(clippy::print_stdout, reason = "a measurement")]
 fn a_network_is_ready_before_its_sandbox_could_be() {
     in_a_new_host(async |world: World| {

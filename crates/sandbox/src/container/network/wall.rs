@@ -35,7 +35,7 @@ pub(super) struct Host {
 pub(super) struct Wall {
     /// Locked for as long as it is open.
     _users: File,
-    /// Whether it was this server that made the host forward packets.
+    /// Whether it was for sandboxes that the host was made to forward packets, by this server or another one.
     keeps_others_in: bool,
 }
 
@@ -53,7 +53,9 @@ impl Host {
         let _turn = self.lock("turn", File::lock).map_err(failed("take the lock of the packet filter"))?;
         // Nobody holds it alone without having `turn`.
         let users = self.lock("users", File::lock_shared).map_err(failed("take the lock of the packet filter"))?;
-        let keeps_others_in = !is_forwarding().map_err(failed("find out whether the host forwards packets"))?;
+        let is_forwarding = is_forwarding().map_err(failed("find out whether the host forwards packets"))?;
+        // A server before this one, or beside it, may have switched it on.
+        let keeps_others_in = !is_forwarding || self.has_record()?;
         self.load(keeps_others_in)?;
         if keeps_others_in {
             fs::write(FORWARDING, "1").map_err(failed("have the host forward packets"))?;
@@ -88,7 +90,7 @@ impl Host {
             return Ok(());
         }
         // Forwarding ends first, or the host would pass on anybody's packets for a moment.
-        if program::run(&self.nft, &rules::LIST_RECORD, "").is_ok() {
+        if self.has_record()? {
             fs::write(FORWARDING, "0").map_err(failed("stop the host from forwarding packets"))?;
         }
         program::run(&self.nft, &["-f", "-"], rules::REMOVE).map_err(failed("remove the packet filter"))?;
@@ -116,6 +118,14 @@ impl Host {
             );
         }
         Ok(obstacles)
+    }
+
+    /// Tells whether forwarding is to be switched off again.
+    fn has_record(&self) -> Result<bool, Error> {
+        match program::run(&self.nft, &rules::LIST_RECORD, "") {
+            Err(slow) if slow.kind() == io::ErrorKind::TimedOut => Err(failed("list the packet filter")(slow)),
+            listed => Ok(listed.is_ok()),
+        }
     }
 
     fn load(&self, keep_others_in: bool) -> Result<(), Error> {

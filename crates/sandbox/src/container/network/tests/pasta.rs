@@ -87,6 +87,30 @@ async fn another_process_with_the_number_is_left_alone() {
     assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
 }
 
+#[tokio::test]
+async fn a_helper_that_wrote_no_number_yet_is_found() {
+    for written in [None, Some("")] {
+        let directory = tempfile::tempdir().unwrap();
+        let pid_file = directory.path().join("pasta.pid");
+        let start = |arguments: &[&str]| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "read end", "sh"]).args(arguments).arg(&pid_file).stdin(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let (mut helper, mut reader) = (start(&["--pid"]), start(&[]));
+        if let Some(written) = written {
+            fs::write(&pid_file, written).unwrap();
+        }
+        Pasta::end(directory.path()).await.unwrap();
+        // It is waited for already, where it is a child of this process.
+        assert!(helper.try_wait().is_err(), "it is dead");
+        assert!(reader.try_wait().unwrap().is_none(), "who looks at the file is left alone");
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        assert!(!pid_file.exists());
+    }
+}
+
 /// A process in user and network namespaces of its own.
 struct Sandbox(Child);
 
