@@ -1,4 +1,5 @@
-//! `innkeep doctor`: what this host can do, each gap with what closes it. Asks no server and changes nothing.
+//! `innkeep doctor`: what this host can do, each gap with what closes it. Asks no server. Changes what the start of a server would:
+//! control groups are prepared, and as root the packet filter of a server that is dead may be removed.
 
 mod host;
 

@@ -101,8 +101,8 @@ fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> io::Result<u
     let mut removed = 0;
     for entry in std::fs::read_dir(logs)? {
         let entry = entry?;
-        // A sandbox that never said anything has a directory only.
-        let last = std::fs::metadata(entry.path().join(LOG_FILE)).or_else(|_| entry.metadata())?;
+        // A sandbox that never said anything has a directory only. The sandbox's ids own it: no link in it is followed.
+        let last = std::fs::symlink_metadata(entry.path().join(LOG_FILE)).or_else(|_| entry.metadata())?;
         let written = last.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         let written = UnixMillis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
         if now.since(written) > retention && std::fs::remove_dir_all(entry.path()).is_ok() {
@@ -132,6 +132,20 @@ mod tests {
         }
         assert_eq!(remove_old(dir.path(), day * 7, now).unwrap(), 1);
         assert!(dir.path().join("new").exists() && !dir.path().join("old").exists());
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_log_keeps_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, young) = (dir.path().join("logs"), dir.path().join("young"));
+        std::fs::create_dir_all(logs.join("linked")).unwrap();
+        std::os::unix::fs::symlink(&young, logs.join("linked").join(LOG_FILE)).unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = SystemClock.now().plus(day * 8);
+        let at = UNIX_EPOCH + Duration::from_millis(now.0.unsigned_abs());
+        std::fs::File::create(&young).unwrap().set_modified(at).unwrap();
+        assert_eq!(remove_old(&logs, day * 7, now).unwrap(), 1);
+        assert!(young.exists() && !logs.join("linked").exists());
     }
 
     /// A clock that is ahead of the time that files get.

@@ -124,11 +124,11 @@ impl Cgroups {
         }
     }
 
-    /// Makes the groups of a sandbox, with its limits. A group that is already there is used: ids are not given twice. Takes
+    /// Makes the groups of a sandbox, without limits: [`Cgroup::limit`] sets them. A group that is already there is used: ids are not given twice. Takes
     /// 0.2 ms (v1, five hierarchies), now and then 10 ms: the kernel waits for other processors.
     ///
     /// # Errors
-    /// When a group cannot be made, or a limit not set that is not in [`Self::missing`].
+    /// When a group cannot be made.
     pub(crate) fn create(&self, sandbox: &SandboxId) -> Result<Cgroup, Error> {
         let cgroup = self.at_parents(sandbox);
         if let Err(error) = self.make(&cgroup) {

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_protocol::link::{LOG_FILE, LogLine, LogStream};
+use innkeep_protocol::link::{LOG_FILE, LOG_FILE_BYTES, LOG_LINE_BYTES, LogLine, LogStream};
 use innkeep_protocol::operator::LogEntry;
 use innkeep_store::{SandboxFilter, SandboxRecord, Store};
 use innkeep_types::{Clock, SandboxId, UnixMillis};
@@ -28,6 +28,12 @@ const MAX_PAST_BYTES: usize = 32 << 20;
 
 /// What is read at most of one file before what was found is sent, when following. Bytes.
 const READ_AT_ONCE: u64 = 1 << 20;
+
+/// The longest line as JSON, every byte of it escaped, bytes. The sandbox's ids own the file: nothing says that it has lines at all.
+const MAX_LINE_BYTES: u64 = 6 * LOG_LINE_BYTES as u64 + 256;
+
+/// What is read of one file, however long it is, bytes.
+const MAX_FILE_BYTES: u64 = LOG_FILE_BYTES + MAX_LINE_BYTES;
 
 /// For how long the log of a sandbox that has ended is looked at when following: its end is recorded after its last line.
 const AFTERGLOW: Duration = Duration::from_secs(60);
@@ -168,7 +174,7 @@ fn read_file(mut file: File, from: u64, most: u64, take: &mut impl FnMut(LogLine
     if file.metadata().is_ok_and(|m| m.len() <= from) || file.seek(SeekFrom::Start(from)).is_err() {
         return (offset, false);
     }
-    let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+    let (mut reader, mut line) = (BufReader::new(file.take(MAX_FILE_BYTES.saturating_sub(from))), Vec::new());
     // A line without its end is still being written; the next call reads it whole.
     while read_line(&mut reader, &mut line).is_ok_and(|whole| whole) {
         offset += u64::try_from(line.len()).unwrap_or(0);
@@ -182,10 +188,11 @@ fn read_file(mut file: File, from: u64, most: u64, take: &mut impl FnMut(LogLine
     (offset, false)
 }
 
+/// Returns whether the line is whole, or no sidecar wrote it: of one that is too long comes a piece at a time, which is no JSON.
 fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    reader.read_until(b'\n', line)?;
-    Ok(line.ends_with(b"\n"))
+    let n_read = reader.take(MAX_LINE_BYTES).read_until(b'\n', line)?;
+    Ok(line.ends_with(b"\n") || u64::try_from(n_read).is_ok_and(|n| n == MAX_LINE_BYTES))
 }
 
 fn entry(sandbox: &SandboxRecord, line: LogLine) -> LogEntry {
@@ -279,6 +286,28 @@ mod tests {
         log.expect(14..15);
         log.write(1);
         log.expect(15..16);
+    }
+
+    #[test]
+    fn the_longest_line_is_read_and_a_longer_one_skipped() {
+        let mut log = Log::new();
+        let longest = LogLine { t: UnixMillis(i64::MIN), s: LogStream::Stdout, m: "\u{1}".repeat(LOG_LINE_BYTES) };
+        log.append(&format!("{}\n", serde_json::to_string(&longest).unwrap()));
+        assert_eq!(log.read(u64::MAX), (vec![longest.m], false));
+        log.append(&format!("{{\"t\":5,\"s\":\"o\",\"m\":\"{}\"}}\n", "x".repeat(7 * LOG_LINE_BYTES)));
+        log.write(1);
+        log.expect(0..1);
+    }
+
+    #[test]
+    fn of_a_file_that_no_sidecar_wrote_only_what_a_log_may_be_is_read() {
+        let mut log = Log::new();
+        log.write(1);
+        File::options().write(true).open(log.path()).unwrap().set_len(1 << 40).unwrap();
+        log.write(1);
+        log.expect(0..1);
+        log.expect(1..1);
+        assert!(log.place.is_some_and(|place| place.offset <= MAX_FILE_BYTES));
     }
 
     #[test]
