@@ -40,6 +40,7 @@ use remove::remove;
 use spares::Spares;
 
 pub(crate) use handle::reap;
+pub use remove::remove_tree;
 
 /// Where programs are looked for by an agent whose environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

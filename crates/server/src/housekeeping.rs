@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use innkeep_artifacts::Artifacts;
 use innkeep_protocol::link::LOG_FILE;
+use innkeep_sandbox::remove_tree;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::Store;
 use innkeep_types::{Clock, UnixMillis};
@@ -105,7 +106,7 @@ fn remove_old(logs: &Path, retention: Duration, now: UnixMillis) -> io::Result<u
         let last = std::fs::symlink_metadata(entry.path().join(LOG_FILE)).or_else(|_| entry.metadata())?;
         let written = last.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         let written = UnixMillis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
-        if now.since(written) > retention && std::fs::remove_dir_all(entry.path()).is_ok() {
+        if now.since(written) > retention && remove_tree(&entry.path()).is_ok() {
             removed += 1;
         }
     }

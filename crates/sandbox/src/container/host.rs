@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::options::chain;
 use super::{ContainerDriver, Unusable};
 use crate::driver::{Driver, Error, LaunchSpec};
+use crate::local::remove_tree;
 
 /// The longest that the trial may take. It takes milliseconds.
 const TRIAL: Duration = Duration::from_secs(20);
@@ -35,7 +36,7 @@ pub(super) async fn try_out(driver: &ContainerDriver) -> Result<(), Unusable> {
     let facts = sandbox.kill(Duration::ZERO).await;
     if let Some(logs) = log_file.parent() {
         // It said nothing that anybody wants to keep.
-        let _ = fs::remove_dir_all(logs);
+        let _ = remove_tree(logs);
     }
     if ended {
         return Ok(());

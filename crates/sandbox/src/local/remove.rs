@@ -24,7 +24,8 @@ pub(super) async fn remove(directory: &Path) {
     }
 }
 
-fn remove_tree(directory: &Path) -> io::Result<()> {
+/// Removes a directory with all that is in it, however deep it is and whatever its modes; fine if it is not there. Blocks.
+pub fn remove_tree(directory: &Path) -> io::Result<()> {
     for _ in 0..MAX_TRIES {
         match remove_once(directory) {
             // A sidecar of a server that crashed may be making itself at home just now. Once its directory is gone, it cannot.
