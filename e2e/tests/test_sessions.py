@@ -39,6 +39,8 @@ def test_a_caller_who_leaves_does_not_cancel_a_start(probe):
     )
     connection = http.client.HTTPConnection(urlsplit(probe.server.url).netloc)
     connection.request("POST", probe.path, body, headers)
+    # A request that nobody has read yet may be forgotten.
+    wait_for("the start to begin", lambda: probe.view(session))
     connection.close()
     wait_for("the start to go on", lambda: len(started(probe)) == before + 1)
     answer = probe.ask({"do": "facts"}, session)
