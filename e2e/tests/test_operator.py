@@ -240,6 +240,7 @@ def test_kill_ends_an_agent_that_does_not_mind_sigterm(mine):
     assert time.monotonic() - started < 12, "the grace of 15 s was not cut short"
 
 
+@pytest.mark.host
 def test_kill_ends_a_session_that_is_starting_and_who_waits_for_it_is_told(mine, tmp_path):
     hold, session = tmp_path / "hold", new_session()
     agent = mine.server.deploy(AGENTS / "probe", environmentVariables={"PROBE_HOLD": str(hold)})
