@@ -36,6 +36,7 @@ pub(crate) async fn an_agent_and_all_that_it_started_die_with_their_sidecar(mut 
         assert!(!world.directory(&sandbox).exists());
         assert_eq!(sandbox.kill(SOON).await, None, "nobody saw how it ended");
     }
+    world.driver.close().await;
 }
 
 /// The sandbox of a server that never comes back. (Through the API the shortest life is a minute.)
@@ -54,6 +55,7 @@ pub(crate) async fn without_a_server_a_sandbox_ends_at_its_deadline_and_leaves_t
     let [(id, Some(facts))] = adopted.dead.as_slice() else { panic!("{:?}", adopted.dead) };
     assert_eq!((id, facts.cause), (sandbox.id(), ExitCause::Deadline));
     assert!(!directory.exists());
+    world.driver.close().await;
 }
 
 pub(crate) async fn a_later_driver_adopts_what_lives_and_removes_what_does_not(mut world: World) {
@@ -77,6 +79,7 @@ pub(crate) async fn a_later_driver_adopts_what_lives_and_removes_what_does_not(m
     adopted.living[0].kill(Duration::ZERO).await;
     assert_eq!(world.processes(), 0);
     assert!(world.driver.adopt().await.unwrap().living.is_empty());
+    world.driver.close().await;
 }
 
 const KILL_STEP: Duration = Duration::from_micros(250);
@@ -97,6 +100,7 @@ pub(crate) async fn a_start_that_a_server_leaves_in_the_lurch_leaves_nothing(mut
         assert_gone(&world, &id).await;
     }
     assert!(n_adopted > 0, "the sweep did not reach the end of a start");
+    world.driver.close().await;
 }
 
 /// Sweeps 10 ms in steps of 0.25 ms, from the moment the launcher has the sandbox's directory.
