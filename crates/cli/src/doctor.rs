@@ -36,8 +36,7 @@ async fn try_out(config: &Config) -> Result<(Vec<Finding>, Result<(), Failure>),
     scratch.prefix(".dr");
     let scratch = scratch.tempdir_in(&config.data_dir).or_else(|_| scratch.tempdir());
     let scratch = scratch.map_err(|error| Failure::io("cannot make a directory to try things in", &error))?;
-    let findings = Box::pin(innkeep_server::examine(config, scratch.path())).await;
-    let usable = Box::pin(innkeep_server::try_container(config, scratch.path())).await;
+    let (findings, usable) = Box::pin(innkeep_server::examine(config, scratch.path())).await;
     let usable = usable.map_err(|unusable| {
         let message = format!("sessions cannot be isolated on this host: {}", unusable.why);
         Failure::new(Code::Failed, message).with_fix(unusable.fix)

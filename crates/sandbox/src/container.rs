@@ -28,18 +28,14 @@ use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 use cgroup::{Cgroups, Controller};
 use egress::Networks;
 pub use examine::{Finding, FindingState, examine};
 use guest::Guest;
 use ids::Ids;
-use network::Unavailable;
-pub use options::{ContainerOptions, Unusable};
-
-/// [`Finding::what`] of whether agents can reach the public network.
-pub const PUBLIC_NETWORK: &str = "public network";
+pub use options::ContainerOptions;
 
 /// Makes sandboxes of kernel namespaces. Dropping it lets go of its sandboxes; they live on.
 #[derive(Debug)]
@@ -138,7 +134,7 @@ impl Ground for Walled {
             self.cgroups.missing().iter().map(|missing| format!("No limit of {}: {}.", missing.what, missing.why));
         let caveats =
             rootless.into_iter().chain(landlock).chain(limits).chain(base).chain(self.networks.caveats()).collect();
-        Capabilities { tier: Tier::Container, unusable: None, caveats }
+        Capabilities { tier: Tier::Container, no_network: self.networks.way().err().cloned(), caveats }
     }
 
     fn spares(&self) -> usize {
@@ -238,7 +234,7 @@ impl Ground for Walled {
 
 fn no_network(sandbox: &SandboxId, error: egress::Error) -> Error {
     match error {
-        egress::Error::Nowhere(Unavailable { why, fix }) => Error::NoNetwork { why, fix },
+        egress::Error::Nowhere(Unusable { why, fix }) => Error::NoNetwork { why, fix },
         error => {
             Error::Host { sandbox: sandbox.clone(), what: "connect it to the network", source: io::Error::other(error) }
         }

@@ -19,10 +19,26 @@ use crate::dial::DialStream;
 pub struct Capabilities {
     /// The isolation its sandboxes have.
     pub tier: Tier,
-    /// Why the driver cannot be used here; none if it can.
-    pub unusable: Option<String>,
+    /// Why agents cannot reach the public network; none if they can.
+    pub no_network: Option<Unusable>,
     /// What is weaker than users may expect, one sentence each.
     pub caveats: Vec<String>,
+}
+
+/// Why a driver, or a part of one, cannot be used on this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unusable {
+    /// What is missing, one sentence without a dot.
+    pub why: String,
+    /// What closes the gap, one sentence without a dot.
+    pub fix: String,
+}
+
+impl Unusable {
+    pub(crate) fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { why: why.into(), fix: fix.into() }
+    }
 }
 
 /// One start of one sandbox, without any session's identity.

@@ -53,7 +53,7 @@ impl Ground for Host {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             tier: Tier::Process,
-            unusable: None,
+            no_network: None,
             caveats: vec![
                 "Agents run without isolation: as the server's user, with its files, its network and each other's processes \
                  within reach."

@@ -28,7 +28,7 @@ use innkeep_auth::sigv4::{Credentials, SigningKeys};
 use innkeep_control::{Control, ControlConfig, LocalMaker};
 use innkeep_gateway::{Gateway, GatewayConfig};
 use innkeep_protocol::operator::ServerFile;
-use innkeep_sandbox::container::Unusable;
+use innkeep_sandbox::driver::Unusable;
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Limits, Registry};
 use innkeep_store::Store;
@@ -43,7 +43,7 @@ pub use data_dir::Error as DataDirError;
 pub use innkeep_sandbox::container::{Finding, FindingState};
 pub use logging::init as init_logging;
 pub use restore::restore;
-pub use tier::{examine, try_container};
+pub use tier::examine;
 
 use authenticate::Authenticator;
 use data_dir::DataDir;

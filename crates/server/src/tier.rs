@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use innkeep_sandbox::ProcessDriver;
-use innkeep_sandbox::container::{self, ContainerDriver, ContainerOptions, Finding, FindingState, Unusable};
-use innkeep_sandbox::driver::Driver;
+use innkeep_sandbox::container::{self, ContainerDriver, ContainerOptions, Finding};
+use innkeep_sandbox::driver::{Driver, Unusable};
 use innkeep_types::{Egress, Tier};
 use tracing::{info, warn};
 
@@ -39,24 +39,13 @@ pub(crate) async fn choose(config: &Config, data_dir: &Path) -> Result<Chosen, E
             Tier::Container => info!(driver.tier = tier.as_str(), "{caveat}"),
         }
     }
-    if let Some(why) = capabilities.unusable {
-        return Err(Error::Driver(why));
-    }
-    let egress = match capabilities.tier {
-        Tier::Container if settles_for_less(config) => egress(config, &examine(config, data_dir).await),
-        _ => config.egress,
-    };
+    let egress = if settles_for_less(config) { egress(config, capabilities.no_network) } else { config.egress };
     Ok(Chosen { driver, egress })
 }
 
 /// Returns what this host can and cannot do for containers, as these settings ask for them. Uses `data_dir` for what it tries out.
-pub async fn examine(config: &Config, data_dir: &Path) -> Vec<Finding> {
+pub async fn examine(config: &Config, data_dir: &Path) -> (Vec<Finding>, Result<(), Unusable>) {
     container::examine(data_dir, &options(config)).await
-}
-
-/// Tells whether containers can be made with these settings, by making one in `data_dir`.
-pub async fn try_container(config: &Config, data_dir: &Path) -> Result<(), Unusable> {
-    ContainerDriver::new(data_dir, options(config)).await.map(drop)
 }
 
 /// The one rule about who may get less than was meant: `innkeep dev`, where nobody else reaches the agent.
@@ -78,12 +67,10 @@ fn fall_back(config: &Config, unusable: Unusable) -> Result<(), Error> {
 }
 
 /// No network instead of the public one is stricter, hence safe to go on with.
-fn egress(config: &Config, findings: &[Finding]) -> Egress {
-    let public = findings.iter().find(|finding| finding.what == container::PUBLIC_NETWORK);
-    match public {
-        Some(Finding { state: FindingState::Missing, detail, fix, .. }) if config.egress == Egress::Public => {
-            let fix = fix.as_ref().map(|fix| format!("; to have it: {fix}")).unwrap_or_default();
-            warn!("the agent reaches NO NETWORK, because the public one cannot be had here: {detail}{fix}");
+fn egress(config: &Config, no_network: Option<Unusable>) -> Egress {
+    match no_network {
+        Some(Unusable { why, fix }) if config.egress == Egress::Public => {
+            warn!("the agent reaches NO NETWORK, because the public one cannot be had here: {why}; to have it: {fix}");
             Egress::None
         }
         _ => config.egress,
@@ -132,12 +119,10 @@ mod tests {
 
     #[test]
     fn the_public_network_is_gone_without_only_where_it_was_meant_and_is_missing() {
-        let finding =
-            |state| vec![Finding { what: container::PUBLIC_NETWORK, state, detail: "no nft".to_owned(), fix: None }];
         let develop = config(Isolation::Auto, Purpose::Develop, "127.0.0.1:0");
-        assert_eq!(egress(&develop, &finding(FindingState::Missing)), Egress::None);
-        assert_eq!(egress(&develop, &finding(FindingState::Weak)), Egress::Public);
-        assert_eq!(egress(&develop, &[]), Egress::Public);
+        let missing = Unusable { why: "no nft".to_owned(), fix: "install it".to_owned() };
+        assert_eq!(egress(&develop, Some(missing)), Egress::None);
+        assert_eq!(egress(&develop, None), Egress::Public);
     }
 
     #[tokio::test]

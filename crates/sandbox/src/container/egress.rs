@@ -9,10 +9,11 @@ use innkeep_types::SandboxId;
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::network;
 use super::network::attachment::Attachment;
 use super::network::pasta::Pasta;
 use super::network::public::PublicNetwork;
-use super::network::{self, Unavailable};
+use crate::driver::Unusable;
 
 /// Where programs of the system are.
 const PROGRAMS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin"];
@@ -29,14 +30,14 @@ pub(super) struct Networks {
 enum Way {
     Links(PublicNetwork),
     Program(Pasta),
-    Nowhere(Unavailable),
+    Nowhere(Unusable),
 }
 
 /// Why a sandbox got no network.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("the public network is not to be had on this host: {}", .0.why)]
-    Nowhere(Unavailable),
+    Nowhere(Unusable),
     #[error(transparent)]
     Links(#[from] network::Error),
     #[error("pasta cannot be used")]
@@ -55,7 +56,7 @@ impl Networks {
     }
 
     /// Returns which way it is, or why there is none.
-    pub(super) fn way(&self) -> Result<&'static str, &Unavailable> {
+    pub(super) fn way(&self) -> Result<&'static str, &Unusable> {
         match &self.way {
             Way::Links(_) => Ok("links and a packet filter"),
             Way::Program(_) => Ok("pasta"),
@@ -68,7 +69,7 @@ impl Networks {
         match &self.way {
             Way::Links(network) => network.caveats().to_vec(),
             Way::Program(pasta) => pasta.caveats(),
-            Way::Nowhere(Unavailable { why, fix }) => {
+            Way::Nowhere(Unusable { why, fix }) => {
                 vec![format!("Runtimes with egress `public` cannot start: {why}; {fix}.")]
             }
         }

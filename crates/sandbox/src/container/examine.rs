@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::cgroup::{Cgroups, Controller};
 use super::egress::Networks;
-use super::{ContainerDriver, ContainerOptions, PUBLIC_NETWORK};
+use super::{ContainerDriver, ContainerOptions};
+use crate::driver::Unusable;
 use crate::sys;
 
 /// One thing that this host can or cannot do.
@@ -42,13 +43,15 @@ impl Finding {
     }
 }
 
-/// Looks at everything on this host that the driver needs; starts a sandbox in `data_dir`, and ends it.
-pub async fn examine(data_dir: &Path, options: &ContainerOptions) -> Vec<Finding> {
+/// Looks at everything on this host that the driver needs; starts a sandbox in `data_dir`, and ends it. Also returns whether that went
+/// well, which is what decides.
+pub async fn examine(data_dir: &Path, options: &ContainerOptions) -> (Vec<Finding>, Result<(), Unusable>) {
     let mut findings = vec![user(), user_namespaces(), overlay()];
     findings.extend(control_groups(data_dir, options.allow_missing_limits));
     findings.extend([filters(), landlock(), network(options)]);
-    findings.push(sandbox(data_dir, options).await);
-    findings
+    let tried = ContainerDriver::new(data_dir, options.clone()).await.map(drop);
+    findings.push(sandbox(&tried));
+    (findings, tried)
 }
 
 fn user() -> Finding {
@@ -152,16 +155,17 @@ fn landlock() -> Finding {
 }
 
 fn network(options: &ContainerOptions) -> Finding {
+    let what = "public network";
     match Networks::find(&options.dns).way() {
-        Ok(way) => Finding::good(PUBLIC_NETWORK, format!("by {way}")),
-        Err(missing) => Finding::gap(PUBLIC_NETWORK, FindingState::Missing, missing.why.clone(), missing.fix.clone()),
+        Ok(way) => Finding::good(what, format!("by {way}")),
+        Err(missing) => Finding::gap(what, FindingState::Missing, missing.why.clone(), missing.fix.clone()),
     }
 }
 
-async fn sandbox(data_dir: &Path, options: &ContainerOptions) -> Finding {
+fn sandbox(tried: &Result<(), Unusable>) -> Finding {
     let what = "a sandbox";
-    match ContainerDriver::new(data_dir, options.clone()).await {
-        Ok(_) => Finding::good(what, "started and ended"),
-        Err(unusable) => Finding::gap(what, FindingState::Missing, unusable.why, unusable.fix),
+    match tried {
+        Ok(()) => Finding::good(what, "started and ended"),
+        Err(Unusable { why, fix }) => Finding::gap(what, FindingState::Missing, why.clone(), fix.clone()),
     }
 }

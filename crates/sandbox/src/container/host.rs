@@ -13,9 +13,9 @@ use innkeep_types::{
 };
 use tokio::time::timeout;
 
+use super::ContainerDriver;
 use super::options::chain;
-use super::{ContainerDriver, Unusable};
-use crate::driver::{Driver, Error, LaunchSpec};
+use crate::driver::{Driver, Error, LaunchSpec, Unusable};
 use crate::local::remove_tree;
 
 /// The longest that the trial may take. It takes milliseconds.

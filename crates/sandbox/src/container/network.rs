@@ -49,21 +49,6 @@ const REFUSED: [Range; 12] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Why a kind of network is not to be had on this host, and what would change that.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unavailable {
-    /// What is missing, one sentence without a dot.
-    pub why: String,
-    /// What to do about it, one sentence without a dot.
-    pub fix: String,
-}
-
-impl Unavailable {
-    fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
-    }
-}
-
 /// Why a sandbox got no network. No variant leaves anything behind.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

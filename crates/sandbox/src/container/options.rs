@@ -7,6 +7,7 @@ use std::path::Path;
 use innkeep_protocol::walls::Base;
 
 use super::cgroup::{self, Missing};
+use crate::driver::Unusable;
 
 /// How containers are made on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +18,6 @@ pub struct ContainerOptions {
     pub allow_missing_limits: bool,
     /// Whom agents ask for names; the host's servers if empty.
     pub dns: Vec<IpAddr>,
-}
-
-/// Why the driver cannot be used on this host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Unusable {
-    /// What is missing.
-    pub why: String,
-    /// What closes the gap.
-    pub fix: String,
 }
 
 impl Unusable {

@@ -339,7 +339,7 @@ struct BrokenDriver;
 #[async_trait::async_trait]
 impl Driver for BrokenDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tier: Tier::Process, unusable: None, caveats: Vec::new() }
+        Capabilities { tier: Tier::Process, no_network: None, caveats: Vec::new() }
     }
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, driver::Error> {
         let source = std::io::ErrorKind::StorageFull.into();

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 
-use super::Unavailable;
+use crate::driver::Unusable;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -17,23 +17,23 @@ const MOST: usize = 3;
 const FIX: &str = "name servers that sandboxes can reach in the settings, `dns = [\"1.1.1.1\"]`";
 
 /// Returns the nameservers to use: those of the settings, or else the host's own as far as a sandbox can reach them.
-pub(super) fn nameservers(configured: &[IpAddr]) -> Result<Vec<Ipv4Addr>, Unavailable> {
+pub(super) fn nameservers(configured: &[IpAddr]) -> Result<Vec<Ipv4Addr>, Unusable> {
     if !configured.is_empty() {
-        return reachable(configured).map_err(|why| Unavailable::new(format!("of the settings' `dns` {why}"), FIX));
+        return reachable(configured).map_err(|why| Unusable::new(format!("of the settings' `dns` {why}"), FIX));
     }
     let first = listed(Path::new(RESOLV_CONF));
     reachable(&first)
         .or_else(|why| reachable(&listed(Path::new(BEHIND_THE_STUB))).map_err(|_| why))
-        .map_err(|why| Unavailable::new(format!("of the nameservers in {RESOLV_CONF} {why}"), FIX))
+        .map_err(|why| Unusable::new(format!("of the nameservers in {RESOLV_CONF} {why}"), FIX))
 }
 
 /// Makes sure that the host itself has a nameserver that can be asked on behalf of sandboxes, by something that runs on the host.
 /// Returns no address: whichever it is, it is asked.
-pub(super) fn check_host() -> Result<Vec<Ipv4Addr>, Unavailable> {
+pub(super) fn check_host() -> Result<Vec<Ipv4Addr>, Unusable> {
     if listed(Path::new(RESOLV_CONF)).iter().any(IpAddr::is_ipv4) {
         return Ok(Vec::new());
     }
-    Err(Unavailable::new(format!("of the nameservers in {RESOLV_CONF} none has an IPv4 address"), FIX))
+    Err(Unusable::new(format!("of the nameservers in {RESOLV_CONF} none has an IPv4 address"), FIX))
 }
 
 /// Returns a `resolv.conf` with these.

@@ -14,7 +14,8 @@ use innkeep_protocol::walls::Network;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
-use super::{REFUSED, Range, Unavailable, dns, program, written};
+use super::{REFUSED, Range, dns, program, written};
+use crate::driver::Unusable;
 
 const TUN: &str = "/dev/net/tun";
 
@@ -56,14 +57,14 @@ impl Pasta {
     ///
     /// # Errors
     /// What is missing, and what to do about it.
-    pub(crate) fn find(directories: &[PathBuf], dns: &[IpAddr]) -> Result<Self, Unavailable> {
+    pub(crate) fn find(directories: &[PathBuf], dns: &[IpAddr]) -> Result<Self, Unusable> {
         let program = program::find("pasta", directories)
-            .ok_or_else(|| Unavailable::new("the program `pasta` is not on this host", "install the package passt"))?;
+            .ok_or_else(|| Unusable::new("the program `pasta` is not on this host", "install the package passt"))?;
         program::run(&program, &["--version"], "").map_err(|error| {
-            Unavailable::new(format!("`pasta` does not run here: {error}"), "reinstall the package passt")
+            Unusable::new(format!("`pasta` does not run here: {error}"), "reinstall the package passt")
         })?;
         OpenOptions::new().read(true).write(true).open(TUN).map_err(|error| {
-            Unavailable::new(
+            Unusable::new(
                 format!("{TUN} cannot be opened by this user: {error}"),
                 format!("as root, `modprobe tun` and `chmod 0666 {TUN}`, which is what distributions ship"),
             )
@@ -129,11 +130,11 @@ impl Pasta {
 }
 
 /// Returns the nameservers, unless sandboxes must not reach one.
-fn harmless(nameservers: Vec<Ipv4Addr>) -> Result<Vec<Ipv4Addr>, Unavailable> {
+fn harmless(nameservers: Vec<Ipv4Addr>) -> Result<Vec<Ipv4Addr>, Unusable> {
     let harmful = |address: &&Ipv4Addr| NO_NAMESERVERS.iter().any(|range| contains(*range, **address));
     match nameservers.iter().find(harmful) {
         None => Ok(nameservers),
-        Some(address) => Err(Unavailable::new(
+        Some(address) => Err(Unusable::new(
             format!(
                 "{address} in the settings' `dns` is a link-local or metadata address, and without root a sandbox would \
                  reach all of its ports"

@@ -19,7 +19,8 @@ use super::link::{self, SLOTS, Slot};
 use super::namespace::{Namespace, disable_ipv6};
 use super::netlink::Netlink;
 use super::wall::{self, Host, Wall};
-use super::{Error, Unavailable, dns};
+use super::{Error, dns};
+use crate::driver::Unusable;
 
 /// Where servers of one host keep each other's locks.
 const LOCKS: &str = "/run/innkeep";
@@ -67,21 +68,18 @@ impl PublicNetwork {
     ///
     /// # Errors
     /// What is missing, and what to do about it.
-    pub(crate) fn new(dns: &[IpAddr]) -> Result<Self, Unavailable> {
+    pub(crate) fn new(dns: &[IpAddr]) -> Result<Self, Unusable> {
         Self::with_locks(dns, Path::new(LOCKS))
     }
 
-    pub(super) fn with_locks(dns: &[IpAddr], locks: &Path) -> Result<Self, Unavailable> {
+    pub(super) fn with_locks(dns: &[IpAddr], locks: &Path) -> Result<Self, Unusable> {
         if !rustix::process::geteuid().is_root() {
-            return Err(Unavailable::new(
-                "links to sandboxes are root's to make",
-                "run the server as root, or use pasta",
-            ));
+            return Err(Unusable::new("links to sandboxes are root's to make", "run the server as root, or use pasta"));
         }
         let nameservers = dns::nameservers(dns)?;
         let host = Host::find(locks, nameservers.clone())?;
         let refused = |what: &str, error: &dyn std::error::Error| {
-            Unavailable::new(
+            Unusable::new(
                 format!("{what}: {error}"),
                 "run the server with CAP_NET_ADMIN and CAP_SYS_ADMIN on a kernel with nf_tables and veth",
             )

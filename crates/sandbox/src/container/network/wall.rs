@@ -17,7 +17,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Unavailable, link, program};
+use super::{Error, link, program};
+use crate::driver::Unusable;
 
 /// Whether this host passes on packets between its links; of the network namespace of the thread that asks.
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -41,9 +42,9 @@ pub(super) struct Wall {
 
 impl Host {
     /// Finds what is needed. `locks` is a directory of root's that is empty after a reboot.
-    pub(super) fn find(locks: &Path, nameservers: Vec<Ipv4Addr>) -> Result<Self, Unavailable> {
+    pub(super) fn find(locks: &Path, nameservers: Vec<Ipv4Addr>) -> Result<Self, Unusable> {
         let nft = program::find("nft", &program::SYSTEM).ok_or_else(|| {
-            Unavailable::new("the packet filter program `nft` is not on this host", "install the package nftables")
+            Unusable::new("the packet filter program `nft` is not on this host", "install the package nftables")
         })?;
         Ok(Self { nft, locks: locks.to_owned(), nameservers })
     }

@@ -10,8 +10,8 @@ use innkeep_artifacts::Bundle;
 use innkeep_protocol::link::{AgentState, STATE_FILE, SandboxFacts};
 use innkeep_protocol::walls::Base;
 use innkeep_sandbox::ProcessDriver;
-use innkeep_sandbox::container::{ContainerDriver, ContainerOptions, Unusable};
-use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox};
+use innkeep_sandbox::container::{ContainerDriver, ContainerOptions};
+use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox, Unusable};
 use innkeep_types::{ArtifactDigest, Egress, HealthCheck, Resources, SandboxId, Settings, UnixMillis};
 
 use super::ordinary::{self, Turn};
