@@ -36,9 +36,9 @@ pub struct Walls {
     pub processes: Option<u64>,
     /// How the agent reaches the world.
     pub network: Network,
-    /// Seccomp filters, installed in this order right before the agent's program; each a sequence of `sock_filter`, packed as
+    /// The seccomp filter, installed right before the agent's program: a sequence of `sock_filter`, packed as
     /// `code << 48 | jt << 40 | jf << 32 | k`.
-    pub seccomp: Vec<Vec<u64>>,
+    pub seccomp: Vec<u64>,
 }
 
 /// What a root file system is made of.

@@ -85,7 +85,7 @@ struct Walled {
     cgroups: Cgroups,
     networks: Networks,
     /// Compiled once.
-    filters: Vec<Vec<u64>>,
+    filter: Vec<u64>,
 }
 
 impl Walled {
@@ -98,7 +98,7 @@ impl Walled {
         let networks = Networks::find(&options.dns);
         let is_root = rustix::process::geteuid().is_root();
         let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-        Ok(Self { data_dir, options, ids: is_root.then(Ids::default), cgroups, networks, filters: seccomp::filters() })
+        Ok(Self { data_dir, options, ids: is_root.then(Ids::default), cgroups, networks, filter: seccomp::filter() })
     }
 
     /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
@@ -174,7 +174,7 @@ impl Ground for Walled {
             open_files: spec.resources.open_files,
             processes: self.lacks(Controller::Processes).then_some(spec.resources.processes.into()),
             network,
-            seccomp: self.filters.clone(),
+            seccomp: self.filter.clone(),
         };
         Ok(LaunchPlan {
             argv: guest.argv,

@@ -26,7 +26,7 @@ pub mod upstream;
 pub use counts::{Counts, START_BUCKETS, StartResult};
 pub use deployment::Deployment;
 pub use journal::Journal;
-pub use local::remove_tree;
+pub use local::{open_own, remove_tree};
 pub use process::ProcessDriver;
 pub use registry::error::Error;
 pub use registry::{Limits, Registry};

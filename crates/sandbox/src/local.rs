@@ -39,7 +39,8 @@ use handle::Process;
 use remove::remove;
 use spares::Spares;
 
-pub(crate) use handle::reap;
+pub use facts::open_own;
+pub(crate) use handle::{reap, status};
 pub use remove::remove_tree;
 
 /// Where programs are looked for by an agent whose environment does not say.

@@ -102,7 +102,7 @@ fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, 
 }
 
 /// Files that an agent may have open unless it asks for more. Source: the kernel's own default.
-const OPEN_FILES: u64 = 1024;
+pub(crate) const OPEN_FILES: u64 = 1024;
 
 fn command(plan: &LaunchPlan, program: &Path) -> Command {
     let mut command = Command::new(program);

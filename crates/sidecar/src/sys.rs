@@ -132,12 +132,17 @@ pub(crate) fn unpack(packed: u64) -> libc::sock_filter {
 /// Filters every later system call of this process and its descendants.
 pub(crate) fn install_filter(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
+    set_filter(filter, 0).map(drop)
+}
+
+/// Returns what the call does: a descriptor, where the flags ask for one.
+fn set_filter(filter: &mut [libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let len = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
     // SAFETY: `program` points to `len` instructions that outlive the call; the kernel copies and checks them.
-    // JUSTIFICATION: the filters come compiled; a crate that installs them would bring its compiler along.
-    let set = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
-    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    // JUSTIFICATION: the filters come compiled; a crate that installs them would bring its compiler along, and has none with a listener.
+    let set = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(set) }
 }
 
 /// Closes every descriptor but 0, 1 and 2. Call it before anything is opened.
@@ -203,24 +208,16 @@ pub(crate) fn notify_binds() -> io::Result<OwnedFd> {
         step(RET, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
         step(RET, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
-    let program = libc::sock_fprog { len: 6, filter: filter.as_mut_ptr() };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: `program` points to six valid instructions that outlive the call; the kernel copies and checks them.
-        // JUSTIFICATION: no safe crate installs a filter that has a listener.
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
-    };
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // Without this flag (kernel 5.19) a signal such as Go's preemption restarts a bind that was already done for it.
-    let mut fd = install(listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-    if fd < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
-        fd = install(listener);
-    }
-    match RawFd::try_from(fd) {
-        // SAFETY: the kernel just made this descriptor for us.
-        // JUSTIFICATION: it comes from a raw system call.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let set = match set_filter(&mut filter, listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => set_filter(&mut filter, listener)?,
+        set => set?,
+    };
+    let descriptor = RawFd::try_from(set).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    // JUSTIFICATION: it comes from a raw system call.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// A bind(2) that waits for its answer.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::ContainerDriver;
 use super::options::chain;
 use crate::driver::{Driver, Error, LaunchSpec, Unusable};
-use crate::local::remove_tree;
+use crate::local::{remove_tree, status};
 
 /// The longest that the trial may take. It takes milliseconds.
 const TRIAL: Duration = Duration::from_secs(20);
@@ -83,9 +83,6 @@ fn unusable(error: &Error) -> Unusable {
 pub(super) fn child_called(parent: i32, inside: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     let mut pids = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
-    pids.find(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let names = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-        names.and_then(|names| names.split_ascii_whitespace().next_back()?.parse().ok()) == Some(inside)
-    })
+    let name = |pid| status(pid, "NSpid:")?.split_ascii_whitespace().next_back()?.parse().ok();
+    pids.find(|pid| name(*pid) == Some(inside))
 }

@@ -53,7 +53,7 @@ impl Ids {
     /// Gives the block back that a sandbox's directory belongs to.
     pub(super) fn give_back(&self, directory: &Path) {
         if let Some(first) = owner(directory) {
-            self.taken.lock().remove(&first);
+            self.put_back(first);
         }
     }
 }

@@ -35,10 +35,10 @@ enum Rule {
 /// The rule of a call that no table has. Also of a call of x32, whose numbers lie far above all others.
 const UNLISTED: Rule = Rule::Always(Verdict::Refuse(libc::ENOSYS));
 
-/// Returns the filters of an agent, packed as `Walls::seccomp` wants them, in the order of installing.
+/// Returns the filter of an agent, packed as `Walls::seccomp` wants it.
 /// Takes some microseconds and is always the same: whoever launches often keeps it.
-pub(crate) fn filters() -> Vec<Vec<u64>> {
-    vec![program::compile(&rules()).into_iter().map(program::Instruction::pack).collect()]
+pub(crate) fn filter() -> Vec<u64> {
+    program::compile(&rules()).into_iter().map(program::Instruction::pack).collect()
 }
 
 /// Returns the rules by number of call, all others being [`UNLISTED`].

@@ -12,18 +12,19 @@ use serde::de::DeserializeOwned;
 /// The most that is read of one file, bytes. An exit with its log lines is 20 KiB, six times that in the worst spelling.
 const MAX_FACTS: u64 = 256 << 10;
 
-/// Returns what is written in `name`; none if there is nothing. Follows no link and waits for nobody.
+/// Opens a file in a directory that is a sandbox's own: follows no link, waits for nobody, and takes nothing but a file.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// Returns what is written in `name`; none if there is nothing.
 pub(super) fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-    let file = match File::options().read(true).custom_flags(flags).open(directory.join(name)) {
-        Ok(file) => file,
+    let file = match open_own(&directory.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        opened => opened?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
     let mut json = Vec::new();
     file.take(MAX_FACTS).read_to_end(&mut json)?;
     Ok(Some(serde_json::from_slice(&json)?))

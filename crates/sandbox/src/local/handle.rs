@@ -71,8 +71,13 @@ pub(crate) fn reap(process: BorrowedFd<'_>) -> bool {
 
 /// Returns the real user id of a process.
 fn user(pid: i32) -> Option<u32> {
+    status(pid, "Uid:")?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Returns what `/proc/PID/status` says behind `field`, `Uid:`. None if the process is gone.
+pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+    status.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned)
 }
 
 /// Returns field 22 of `/proc/PID/stat`: clock ticks from boot to the start of the process. None if it has ended, even if nobody has

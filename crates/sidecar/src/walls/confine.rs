@@ -11,6 +11,7 @@ use landlock::{
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
+use crate::agent::OPEN_FILES;
 use crate::sys;
 
 /// The newest landlock that the rules are written for; an older kernel enforces what it knows of them.
@@ -18,10 +19,6 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// Out of memory, the kernel chooses the agent, and never the sidecar. Source: our choice, of 0 to 1000.
 const OOM_SCORE: &str = "500";
-
-/// Files that an agent may have open unless it asks for more: programs that use select() break above it. Source: the kernel's own
-/// default.
-const USUAL_OPEN_FILES: u64 = 1024;
 
 /// Signals and timers that may wait at one time, in one process namespace. Source: our choice; programs use a handful.
 const SIGNALS: u64 = 1024;
@@ -39,7 +36,7 @@ pub(crate) struct Confinement {
     open_files: u64,
     processes: Option<u64>,
     landlock: Option<RulesetCreated>,
-    filters: Vec<Vec<libc::sock_filter>>,
+    filter: Vec<libc::sock_filter>,
 }
 
 impl Confinement {
@@ -50,7 +47,7 @@ impl Confinement {
             open_files: walls.open_files,
             processes: walls.processes,
             landlock: Some(ruleset(&walls.base)?),
-            filters: walls.seccomp.iter().map(|filter| filter.iter().copied().map(sys::unpack).collect()).collect(),
+            filter: walls.seccomp.iter().copied().map(sys::unpack).collect(),
         })
     }
 
@@ -59,7 +56,7 @@ impl Confinement {
         // A process that is not dumpable may not write its own score. It is ours still, and nobody is here who could trace it.
         rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
         fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
-        limit(Resource::Nofile, USUAL_OPEN_FILES, self.open_files)?;
+        limit(Resource::Nofile, OPEN_FILES, self.open_files)?;
         limit(Resource::Core, 0, 0)?;
         // Counted for whoever made the namespace, so for all sandboxes of a server together.
         limit(Resource::Sigpending, SIGNALS, SIGNALS)?;
@@ -78,7 +75,7 @@ impl Confinement {
         if let Some(landlock) = self.landlock.take() {
             landlock.restrict_self().map_err(io::Error::other)?;
         }
-        self.filters.iter_mut().try_for_each(|filter| sys::install_filter(filter))
+        sys::install_filter(&mut self.filter)
     }
 }
 

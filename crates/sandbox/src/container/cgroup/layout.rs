@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use innkeep_types::Resources;
 use parking_lot::Mutex;
 
 use super::{Missing, v2};
@@ -46,6 +47,17 @@ pub(super) struct Limit {
     pub(super) value: String,
     /// Whether a kernel may lack the file without the limit being void.
     pub(super) is_optional: bool,
+}
+
+/// The time of which a sandbox gets its share, microseconds. Source: the kernel's default.
+pub(super) const CPU_PERIOD_US: u64 = 100_000;
+
+/// The least share that the kernel takes, microseconds.
+const CPU_MIN_QUOTA_US: u64 = 1_000;
+
+/// Returns the processor time of a sandbox in each period, microseconds.
+pub(super) fn quota_us(resources: &Resources) -> u64 {
+    (u64::from(resources.cpu_millis) * CPU_PERIOD_US / 1000).max(CPU_MIN_QUOTA_US)
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@ use innkeep_types::Resources;
 
 use super::files::{read_field, read_number};
 use super::host::Host;
-use super::layout::{Found, Limit, Tree};
+use super::layout::{CPU_PERIOD_US, Found, Limit, Tree, quota_us};
 use super::{Cgroup, Controller, Missing};
 use crate::driver::Usage;
 
@@ -17,10 +17,6 @@ const CONTROLLERS: [(&str, Option<Controller>); 5] = [
     ("cpuacct", None),
     ("freezer", None),
 ];
-
-const CPU_PERIOD_US: u64 = 100_000;
-/// What the kernel takes at least.
-pub(super) const CPU_MIN_QUOTA_US: u64 = 1_000;
 
 pub(super) fn find(host: &Host, name: &str) -> Found {
     let mut found = Found::default();
@@ -39,14 +35,13 @@ pub(super) fn find(host: &Host, name: &str) -> Found {
 
 pub(super) fn limits(resources: &Resources) -> Vec<Limit> {
     let limit = |controller, file, value: u64| Limit { controller, file, value: value.to_string(), is_optional: false };
-    let quota_us = (u64::from(resources.cpu_millis) * CPU_PERIOD_US / 1000).max(CPU_MIN_QUOTA_US);
     vec![
         limit("memory", "memory.limit_in_bytes", resources.memory_bytes),
         // Of memory and swap together, so that swap is no way out; the kernel wants it in this order, and may not count swap at all.
         Limit { is_optional: true, ..limit("memory", "memory.memsw.limit_in_bytes", resources.memory_bytes) },
         limit("pids", "pids.max", resources.processes.into()),
         limit("cpu", "cpu.cfs_period_us", CPU_PERIOD_US),
-        limit("cpu", "cpu.cfs_quota_us", quota_us),
+        limit("cpu", "cpu.cfs_quota_us", quota_us(resources)),
     ]
 }
 

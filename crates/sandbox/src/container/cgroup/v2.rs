@@ -8,15 +8,12 @@ use innkeep_types::Resources;
 
 use super::files::{make_directory, read_field, read_number, write};
 use super::host::Host;
-use super::layout::{Found, Limit, Tree};
-use super::v1::CPU_MIN_QUOTA_US;
+use super::layout::{CPU_PERIOD_US, Found, Limit, Tree, quota_us};
 use super::{Cgroup, Controller, Error, Missing};
 use crate::driver::Usage;
 
 const CONTROLLERS: [(&str, Controller); 3] =
     [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Processes)];
-
-const CPU_PERIOD_US: u64 = 100_000;
 
 /// The group below a delegated one in which the server itself is; also what to give systemd's `DelegateSubgroup=`.
 const SERVER: &str = "server";
@@ -79,13 +76,12 @@ pub(super) fn enable(group: &Path, controllers: &[&str]) -> Result<(), Error> {
 
 pub(super) fn limits(resources: &Resources) -> Vec<Limit> {
     let limit = |controller, file, value: String| Limit { controller, file, value, is_optional: false };
-    let quota_us = (u64::from(resources.cpu_millis) * CPU_PERIOD_US / 1000).max(CPU_MIN_QUOTA_US);
     vec![
         limit("memory", "memory.max", resources.memory_bytes.to_string()),
         // Swap is no way out. Kernels that do not count it lack the file.
         Limit { is_optional: true, ..limit("memory", "memory.swap.max", "0".to_owned()) },
         limit("pids", "pids.max", resources.processes.to_string()),
-        limit("cpu", "cpu.max", format!("{quota_us} {CPU_PERIOD_US}")),
+        limit("cpu", "cpu.max", format!("{} {CPU_PERIOD_US}", quota_us(resources))),
     ]
 }
 

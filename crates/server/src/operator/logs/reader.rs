@@ -4,18 +4,18 @@
 //! inode, so that one that was renamed meanwhile is read on under its new name.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_protocol::link::{LOG_FILE, LOG_FILE_BYTES, LOG_LINE_BYTES, LogLine, LogStream};
 use innkeep_protocol::operator::LogEntry;
+use innkeep_sandbox::open_own;
 use innkeep_store::{SandboxFilter, SandboxRecord, Store};
 use innkeep_types::{Clock, SandboxId, UnixMillis};
-use rustix::fs::OFlags;
 
 use crate::respond::Refused;
 
@@ -161,11 +161,9 @@ fn read_on(path: &Path, place: &mut Option<Place>, most: u64, take: &mut impl Fn
 }
 
 fn open(path: &Path) -> Option<(File, u64)> {
-    // Its directory is the sandbox's own: no link is followed, and nothing waited for.
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
-    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
-    let found = file.metadata().ok().filter(Metadata::is_file)?;
-    Some((file, found.ino()))
+    let file = open_own(path).ok()?;
+    let inode = file.metadata().ok()?.ino();
+    Some((file, inode))
 }
 
 /// Returns how far the file was read, and whether there is more.

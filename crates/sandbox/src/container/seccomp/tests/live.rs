@@ -1,4 +1,4 @@
-//! The filters in a real kernel: a thread puts itself under them, and what it starts inherits them.
+//! The filter in a real kernel: a thread puts itself under it, and what it starts inherits it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,22 +6,20 @@ use std::process::{Command, Output};
 use std::thread;
 
 use super::super::calls::{REFUSED, REFUSED_HERE};
-use super::super::filters;
+use super::super::filter;
 
 /// Makes calls that must fail, and prints what each returned.
 const PROBE: &str = include_str!("probe.py");
 /// Uses what agents use.
 const PROGRAM: &str = include_str!("program.py");
 
-/// Runs a program under the filters; none, with a printed reason, when this host lacks it.
+/// Runs a program under the filter; none, with a printed reason, when this host lacks it.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 fn confined(program: &str, arguments: &[&str], directory: &Path) -> Option<Output> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("HOME", directory).env("GIT_CONFIG_NOSYSTEM", "1");
     let thread = thread::spawn(move || {
-        for filter in filters() {
-            seccompiler::apply_filter(&filter.into_iter().map(unpack).collect::<Vec<_>>()).unwrap();
-        }
+        seccompiler::apply_filter(&filter().into_iter().map(unpack).collect::<Vec<_>>()).unwrap();
         command.output()
     });
     match thread.join().unwrap() {
