@@ -14,7 +14,7 @@ use crate::host::is_executable;
 use crate::launch::Runner;
 use crate::project::settings;
 use crate::store::{Manifest, Store, blocking};
-use crate::{Bundle, Error, archive, digest, layer};
+use crate::{Bundle, Content, Error, archive, digest, layer};
 
 /// What makes two bundles different; its digest names the bundle.
 #[derive(Serialize)]
@@ -70,8 +70,7 @@ pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle
     }
     let bundle = Bundle {
         digest,
-        code: place,
-        layers,
+        content: Content::Code { code: place.clone(), layers },
         argv: launch.argv,
         environment: launch.environment,
         settings: agent.settings,
@@ -79,7 +78,7 @@ pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle
     let home = store.home.clone();
     blocking("keep a bundle", move || {
         if !is_unpacked {
-            place_tree(&code, &bundle.code).map_err(io)?;
+            place_tree(&code, &place).map_err(io)?;
         }
         drop(scratch);
         write(&home, &dir, &bundle)?;
@@ -93,7 +92,11 @@ pub(crate) fn load(dir: &Path) -> Option<Bundle> {
     let json = fs::read(record(dir)).ok()?;
     let bundle: Bundle = serde_json::from_slice(&json).ok()?;
     let program = bundle.argv.first().map(Path::new)?;
-    (bundle.code == dir.join("code") && is_executable(program)).then_some(bundle)
+    let fits = match &bundle.content {
+        Content::Code { code, .. } => *code == dir.join("code") && is_executable(program),
+        Content::Image { image } => image.layers.iter().all(|layer| layer.is_dir()),
+    };
+    fits.then_some(bundle)
 }
 
 fn write(home: &Home, dir: &Path, bundle: &Bundle) -> Result<(), Error> {

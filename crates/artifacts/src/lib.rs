@@ -47,16 +47,107 @@ pub use project::Error as ProjectError;
 pub struct Bundle {
     /// Names it; the directory under `bundles/`.
     pub digest: ArtifactDigest,
-    /// The unpacked code, read-only: the agent's working directory is this one.
-    pub code: PathBuf,
-    /// Folders of packages that it uses, read-only; `environment` names them.
-    pub layers: Vec<PathBuf>,
-    /// Program (absolute) and arguments.
+    /// Its files.
+    #[serde(flatten)]
+    pub content: Content,
+    /// Program and arguments: an absolute path; of an image also a name that is looked for along its `PATH`.
     pub argv: Vec<String>,
     /// What the bundle adds to the environment (`PYTHONPATH`, `PATH`, `PYTHONUNBUFFERED`, …).
     pub environment: BTreeMap<String, String>,
     /// `[agent]` of the `innkeep.toml` in the code, if any.
     pub settings: Settings,
+}
+
+impl Bundle {
+    /// Returns the unpacked code; none of an image.
+    pub fn code(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Code { code, .. } => Some(code),
+            Content::Image { .. } => None,
+        }
+    }
+}
+
+/// The files of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Content {
+    /// Code that runs upon the root file system that the host gives.
+    Code {
+        /// The unpacked code, read-only: the agent's working directory is this one.
+        code: PathBuf,
+        /// Folders of packages that it uses, read-only; the bundle's `environment` names them.
+        layers: Vec<PathBuf>,
+    },
+    /// A root file system of its own.
+    Image {
+        /// What it is made of, and who runs in it.
+        image: Image,
+    },
+}
+
+/// An OCI image, unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its layers, each unpacked in a directory of its own, the topmost first; read-only, in overlayfs's form: a removed file is a
+    /// character device 0:0, and a directory that hides those below it has the attribute `user.overlay.opaque` = `y`. As root
+    /// their files belong to the ids that the image names; as an ordinary user all belong to that user.
+    pub layers: Vec<PathBuf>,
+    /// The user that its program runs as, inside.
+    pub user: u32,
+    /// That user's group, inside.
+    pub group: u32,
+    /// The user's further groups, inside.
+    pub groups: Vec<u32>,
+    /// Where the program starts, inside; absolute. It need not exist.
+    pub working_directory: PathBuf,
+}
+
+/// Where artifacts come from, besides uploads, and what runs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Registries of OCI images, by host and port as references name them.
+    pub registries: BTreeMap<String, RegistryOptions>,
+    /// A Docker configuration file with credentials for registries.
+    pub docker_config: Option<PathBuf>,
+    /// The S3-compatible object store behind every bucket that is not the built-in one.
+    pub s3: Option<S3Options>,
+    /// Programs for words of `runtime` (`PYTHON_3_13`, `NODE_22`), before those that are found.
+    pub interpreters: BTreeMap<String, PathBuf>,
+}
+
+/// How one registry is spoken to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistryOptions {
+    /// User and password; before those of the Docker configuration file.
+    pub credentials: Option<(String, Secret)>,
+    /// Whether it may be spoken to without TLS. On loopback it may always.
+    pub allow_plain_http: bool,
+}
+
+/// An S3-compatible object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Options {
+    /// Its base URL.
+    pub endpoint: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub secret_access_key: Secret,
+    /// Whether the bucket is the first segment of the path (most self-hosted stores), or part of the host's name.
+    pub path_style: bool,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// What an upload became; see `protocol::operator::UploadedArtifact`.

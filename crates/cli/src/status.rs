@@ -91,7 +91,7 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
 
 /// Returns which version each endpoint serves: `DEFAULT v3`.
 fn endpoints(runtime: &RuntimeView) -> String {
-    let each = |EndpointView { name, live_version, status }: &EndpointView| match live_version {
+    let each = |EndpointView { name, live_version, status, .. }: &EndpointView| match live_version {
         Some(version) => format!("{name} v{version}"),
         None => format!("{name} {}", status.as_str()),
     };

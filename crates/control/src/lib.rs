@@ -16,9 +16,13 @@ mod list_agent_runtime_versions;
 mod list_agent_runtimes;
 mod local_maker;
 mod maker;
+#[expect(dead_code, reason = "the operations come to use them one by one")]
+mod model;
 mod page;
 mod request;
 mod route;
+#[cfg_attr(not(test), expect(dead_code, reason = "the operations come to use it one by one"))]
+mod shape;
 mod update_agent_runtime;
 mod validate;
 mod wire;

@@ -6,7 +6,7 @@ use innkeep_protocol::control::{
     ProtocolConfiguration, ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
 };
 use innkeep_store::{EndpointRecord, VersionRecord};
-use innkeep_types::{Artifact, Lifecycle, NetworkMode, Protocol, RuntimeArn, ServerProtocol};
+use innkeep_types::{Artifact, Lifecycle, Protocol, RuntimeArn, ServerProtocol};
 
 use crate::validate::PLATFORM_VERSION;
 
@@ -40,7 +40,7 @@ pub(crate) fn agent_runtime(arn: &RuntimeArn, record: VersionRecord) -> GetAgent
         description: config.description,
         workload_identity_details: Some(workload_identity(arn)),
         agent_runtime_artifact: Some(artifact(config.artifact)),
-        network_configuration: Some(network(config.network_mode)),
+        network_configuration: Some(network()),
         protocol_configuration: protocol(config.protocol),
         environment_variables: config.environment,
         metadata_configuration: Some(RuntimeMetadataConfiguration { require_mmds_v2: Some(true) }),
@@ -113,8 +113,7 @@ fn lifecycle(lifecycle: Lifecycle) -> LifecycleConfiguration {
     }
 }
 
-fn network(mode: NetworkMode) -> NetworkConfiguration {
-    let NetworkMode::Public = mode;
+fn network() -> NetworkConfiguration {
     NetworkConfiguration { network_mode: Some("PUBLIC".to_owned()), network_mode_config: None }
 }
 

@@ -1,5 +1,7 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
+use std::collections::BTreeMap;
+
 use innkeep_types::{
     AgentExit, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, SessionId, Settings,
     StopReason, Tier,
@@ -21,6 +23,62 @@ pub struct UploadedArtifact {
     pub entry_point: Vec<String>,
     /// What was found and decided, for people: one sentence each.
     pub notes: Vec<String>,
+}
+
+/// Answer to `POST /innkeep/v1/artifacts?kind=image[&name=NAME]` (body: an archive of `docker save`, or an OCI layout as tar): what
+/// to put in `containerConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadedImage {
+    /// `containerUri`: a reference by digest.
+    pub container_uri: String,
+    /// What was found and decided, for people: one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Body of `PUT /innkeep/v1/runtimes/{runtimeId}/endpoints/{endpoint}/split`: which versions serve an endpoint's new sessions, in
+/// which proportion. A session stays with its version. Answered with the [`EndpointView`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitEndpoint {
+    /// Weights, 0 to 1000, by version; in sum above 0. With one version the endpoint is not split any more.
+    pub weights: BTreeMap<RuntimeVersion, u32>,
+}
+
+/// Answer to `GET /innkeep/v1/artifacts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactList {
+    /// Last used first.
+    pub artifacts: Vec<ArtifactView>,
+}
+
+/// One thing in the artifact store. `DELETE /innkeep/v1/artifacts/{digest}` removes it, unless a version needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactView {
+    /// Names it: a code artifact's prefix, or the digest of an image's manifest, hexadecimal.
+    pub digest: String,
+    /// `code` or `image`.
+    pub kind: String,
+    /// Images: the reference that it came by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What it takes on disk, bytes; parts that it shares with others count for each.
+    pub bytes: u64,
+    /// The versions that need it.
+    pub used_by: Vec<ArtifactUse>,
+    /// When somebody last used it.
+    pub last_used_at: String,
+}
+
+/// A version that needs an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactUse {
+    /// Its runtime's name.
+    pub runtime: RuntimeName,
+    /// The version.
+    pub version: RuntimeVersion,
 }
 
 /// What [`SessionView::state`] can be.
@@ -108,6 +166,9 @@ pub struct RuntimeView {
     /// Why the newest version failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// Members of the newest version's configuration that are stored and shown, and that nothing acts on.
+    #[serde(default)]
+    pub ignored: Vec<String>,
     /// The newest version's settings, as they were given.
     #[serde(default)]
     pub settings: Settings,
@@ -127,6 +188,11 @@ pub struct EndpointView {
     pub name: EndpointName,
     /// The version that serves.
     pub live_version: Option<RuntimeVersion>,
+    /// The version that it is to serve.
+    pub target_version: RuntimeVersion,
+    /// The versions that share its new sessions, and their weights; empty: all go to the live one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub split: BTreeMap<RuntimeVersion, u32>,
     /// Where it stands.
     pub status: RuntimeStatus,
 }

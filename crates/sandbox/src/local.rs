@@ -126,7 +126,7 @@ impl<G: Ground> Local<G> {
             log_file: self.log_file(&spec.sandbox),
             argv: spec.bundle.argv.clone(),
             environment,
-            working_directory: spec.bundle.code.clone(),
+            working_directory: spec.bundle.code().unwrap_or_else(|| Path::new("/")).to_owned(),
             port: spec.port,
             health: spec.health,
             start_timeout_ms: millis(spec.start_timeout),

@@ -24,6 +24,6 @@ pub use ids::{
 };
 pub use resources::{Egress, Resources};
 pub use runtime::{
-    Artifact, HealthCheck, Lifecycle, NetworkMode, Protocol, RuntimeStatus, ServerProtocol, Settings, VersionConfig,
+    Artifact, HealthCheck, Lifecycle, Protocol, RuntimeStatus, ServerProtocol, Settings, VersionConfig, Warmup,
 };
 pub use session::{AgentExit, SessionKey, StopReason, Tier};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Egress, Resources, Tier, limits};
 
@@ -49,8 +50,6 @@ pub struct VersionConfig {
     pub role_arn: String,
     /// People's words about it.
     pub description: Option<String>,
-    /// How the agent reaches the world.
-    pub network_mode: NetworkMode,
     /// How it is spoken to.
     pub protocol: Protocol,
     /// When its sessions end.
@@ -62,6 +61,25 @@ pub struct VersionConfig {
     /// `resourceConfigurations[0].minimumMemoryInMiB`: what a sandbox has of memory at least.
     #[serde(default)]
     pub minimum_memory_mib: Option<u32>,
+    /// `hooksConfiguration.build.warmup`: asked once, while the version is made.
+    #[serde(default)]
+    pub warmup: Option<Warmup>,
+    /// `requestHeaderAllowlist`: what of a caller's headers the agent sees besides; lower-case.
+    #[serde(default)]
+    pub request_headers: Vec<String>,
+    /// Members of the request that are shown as they were sent, by name: those that nothing acts on, and those of which the fields
+    /// above are only a part. No secrets.
+    #[serde(default)]
+    pub kept: BTreeMap<String, Value>,
+}
+
+/// One request that an agent answers before its version is READY.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmup {
+    /// The path that is posted to.
+    pub path: String,
+    /// The agent's port for it; none: the one that it serves on.
+    pub port: Option<u16>,
 }
 
 /// What the user deploys.
@@ -90,14 +108,6 @@ pub enum Artifact {
 impl Artifact {
     /// The bucket name under which the built-in artifact store appears in `code.s3`.
     pub const BUILT_IN_BUCKET: &'static str = "innkeep";
-}
-
-/// `networkMode` of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NetworkMode {
-    /// The agent reaches the network as the driver allows.
-    #[serde(rename = "PUBLIC")]
-    Public,
 }
 
 /// `serverProtocol` of the contract.

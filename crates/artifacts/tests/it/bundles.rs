@@ -24,12 +24,12 @@ async fn a_python_project_becomes_a_process() {
     assert!(uploaded.notes[0].starts_with(&format!("main.py is run by Python 3.{minor}.")), "{:?}", uploaded.notes);
 
     let bundle = store.artifacts.prepare(&artifact(&uploaded)).await.unwrap();
-    assert_eq!(run(&bundle), format!("42 {} {minor} True\n", bundle.code.display()));
+    assert_eq!(run(&bundle), format!("42 {} {minor} True\n", bundle.code().unwrap().display()));
     assert_eq!(bundle.settings.health, Some(HealthCheck::Tcp));
     assert_eq!(bundle.settings.start_timeout_secs, Some(7));
     assert!(!bundle.argv[0].contains("shims"), "{:?}", bundle.argv);
     assert_eq!(bundle.environment["PYTHONUNBUFFERED"], "1");
-    let compiled = fs::read_dir(bundle.code.join("pkg/__pycache__")).unwrap().next().unwrap().unwrap();
+    let compiled = fs::read_dir(bundle.code().unwrap().join("pkg/__pycache__")).unwrap().next().unwrap().unwrap();
     assert_eq!(fs::read(compiled.path()).unwrap()[4], 1, "compiled files are trusted by hash, unchecked");
 }
 
@@ -45,7 +45,8 @@ async fn modes_and_times_are_made_uniform_and_inward_links_kept() {
     });
     let uploaded = store.add(&code, PROJECT).await.unwrap();
     assert_eq!((uploaded.runtime.as_str(), uploaded.entry_point.as_slice()), ("PROVIDED", &["agent".to_owned()][..]));
-    let code = store.artifacts.prepare(&artifact(&uploaded)).await.unwrap().code;
+    let bundle = store.artifacts.prepare(&artifact(&uploaded)).await.unwrap();
+    let code = bundle.code().unwrap();
     for (path, mode) in [("", 0o40555), ("lib", 0o40555), ("lib/agent.sh", 0o100_555), ("lib/data", 0o100_444)] {
         let metadata = fs::metadata(code.join(path)).unwrap();
         assert_eq!(metadata.permissions().mode(), mode, "{path}");
@@ -128,7 +129,7 @@ async fn the_same_upload_is_the_same_artifact_and_is_made_ready_once() {
     assert_eq!(reopened.prepare(&artifact).await.unwrap(), bundle);
 
     // A bundle whose interpreter is gone is not handed out, but made again.
-    let record = bundle.code.with_file_name("bundle.json");
+    let record = bundle.code().unwrap().with_file_name("bundle.json");
     let json = fs::read_to_string(&record).unwrap().replace(&bundle.argv[0], "/nowhere/python3");
     fs::write(&record, json).unwrap();
     assert!(matches!(reopened.bundle(&bundle.digest), Err(Error::NoBundle(_))));

@@ -87,7 +87,7 @@ pub(crate) fn run(bundle: &innkeep_artifacts::Bundle) -> String {
     let [program, arguments @ ..] = bundle.argv.as_slice() else { panic!("no program") };
     assert!(Path::new(program).is_absolute());
     let mut command = std::process::Command::new(program);
-    command.args(arguments).env_clear().envs(&bundle.environment).current_dir(&bundle.code);
+    command.args(arguments).env_clear().envs(&bundle.environment).current_dir(bundle.code().unwrap());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

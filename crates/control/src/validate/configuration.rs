@@ -1,7 +1,9 @@
 //! The configuration that Create and Update share.
 
+use std::collections::BTreeMap;
+
 use innkeep_protocol::control::{AgentRuntimeRequest, NetworkConfiguration};
-use innkeep_types::{NetworkMode, VersionConfig};
+use innkeep_types::VersionConfig;
 use serde_json::Value;
 
 use crate::validate::{Violations, artifact, environment, lifecycle, protocol, resources};
@@ -23,7 +25,7 @@ pub(crate) fn configuration(request: &AgentRuntimeRequest, found: &mut Violation
     if let Some(description) = &request.description {
         found.length("description", description, 1..=4096);
     }
-    let network_mode = network(request.network_configuration.as_ref(), found);
+    network(request.network_configuration.as_ref(), found);
     let protocol = protocol::protocol(request.protocol_configuration.as_ref(), found);
     let lifecycle = lifecycle::lifecycle(request.lifecycle_configuration.as_ref(), found);
     let environment = environment::environment(request.environment_variables.as_ref(), found);
@@ -34,12 +36,14 @@ pub(crate) fn configuration(request: &AgentRuntimeRequest, found: &mut Violation
         artifact: artifact?,
         role_arn: role_arn?,
         description: request.description.clone(),
-        network_mode: network_mode?,
         protocol: protocol?,
         lifecycle: lifecycle?,
         environment,
         platform_version: request.platform_version.clone(),
         minimum_memory_mib: minimum_memory?,
+        warmup: None,
+        request_headers: Vec::new(),
+        kept: BTreeMap::new(),
     })
 }
 
@@ -55,17 +59,17 @@ fn is_role_arn(text: &str) -> bool {
     parse().unwrap_or(false)
 }
 
-fn network(configuration: Option<&NetworkConfiguration>, found: &mut Violations) -> Option<NetworkMode> {
-    let Some(configuration) = configuration else { return Some(NetworkMode::Public) };
+fn network(configuration: Option<&NetworkConfiguration>, found: &mut Violations) {
+    let Some(configuration) = configuration else { return };
     let at = "networkConfiguration.networkMode";
-    let mode = found.required(at, configuration.network_mode.as_deref())?;
-    match found.one_of(at, mode, &["PUBLIC", "VPC"])? {
-        "VPC" => found.unsupported(at, "networkMode VPC"),
-        _ if configuration.network_mode_config.is_some() => {
+    let Some(mode) = found.required(at, configuration.network_mode.as_deref()) else { return };
+    match found.one_of(at, mode, &["PUBLIC", "VPC"]) {
+        Some("VPC") => found.unsupported::<()>(at, "networkMode VPC"),
+        Some(_) if configuration.network_mode_config.is_some() => {
             found.unsupported("networkConfiguration.networkModeConfig", "networkModeConfig")
         }
-        _ => Some(NetworkMode::Public),
-    }
+        _ => None,
+    };
 }
 
 fn platform_version(version: Option<&str>, found: &mut Violations) {

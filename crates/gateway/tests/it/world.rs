@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use innkeep_artifacts::Bundle;
+use innkeep_artifacts::{Bundle, Content};
 use innkeep_auth::sigv4::SigningKeys;
 use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Limits, StreamError};
 use innkeep_sandbox::driver::Driver;
@@ -19,8 +19,8 @@ use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::{AccessKey, NewRuntime, Outcome, Store};
 use innkeep_testkit::{FakeDriver, MemoryJournal};
 use innkeep_types::{
-    AccountId, Artifact, ArtifactDigest, Egress, Lifecycle, NetworkMode, Protocol, Region, RequestId, RuntimeArn,
-    RuntimeId, RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
+    AccountId, Artifact, ArtifactDigest, Egress, Lifecycle, Protocol, Region, RequestId, RuntimeArn, RuntimeId,
+    RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
 };
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -137,9 +137,8 @@ fn digest() -> ArtifactDigest {
 fn bundle() -> Bundle {
     Bundle {
         digest: digest(),
-        code: PathBuf::from("/nonexistent"),
+        content: Content::Code { code: PathBuf::from("/nonexistent"), layers: Vec::new() },
         argv: vec!["/nonexistent/agent".to_owned()],
-        layers: Vec::new(),
         environment: BTreeMap::new(),
         settings: Settings::default(),
     }
@@ -151,12 +150,14 @@ async fn deploy(store: &Store) {
         artifact: Artifact::Container { uri: "hello".to_owned() },
         role_arn: "arn:aws:iam::000000000000:role/agent".to_owned(),
         description: None,
-        network_mode: NetworkMode::Public,
         protocol: Protocol::default(),
         lifecycle: Lifecycle::default(),
         environment: BTreeMap::new(),
         platform_version: None,
         minimum_memory_mib: None,
+        warmup: None,
+        request_headers: Vec::new(),
+        kept: BTreeMap::new(),
     };
     let new = NewRuntime {
         id: id.clone(),

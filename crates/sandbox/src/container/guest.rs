@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use innkeep_artifacts::Bundle;
+use innkeep_artifacts::{Bundle, Content};
 use innkeep_protocol::walls::{AGENT_ID, Base, Mount};
 
 /// Where the code is seen. Source: AgentCore developer guide, code deployments.
@@ -50,8 +50,12 @@ impl Guest {
         base: &Base,
         private: &Path,
     ) -> Result<Self, TooMuch> {
-        let mut mounts = vec![Mount { source: bundle.code.clone(), target: PathBuf::from(CODE), private_layer: true }];
-        for (n, layer) in bundle.layers.iter().enumerate() {
+        let (code, layers) = match &bundle.content {
+            Content::Code { code, layers } => (code, layers.as_slice()),
+            Content::Image { .. } => unreachable!("no image is made yet"),
+        };
+        let mut mounts = vec![Mount { source: code.clone(), target: PathBuf::from(CODE), private_layer: true }];
+        for (n, layer) in layers.iter().enumerate() {
             let target = Path::new(LAYERS).join(n.to_string());
             mounts.push(Mount { source: layer.clone(), target, private_layer: false });
         }
@@ -152,8 +156,10 @@ mod tests {
     fn bundle(argv: &[&str]) -> Bundle {
         Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            code: PathBuf::from("/data/bundles/ab/code"),
-            layers: vec![PathBuf::from("/data/layers/cd")],
+            content: Content::Code {
+                code: PathBuf::from("/data/bundles/ab/code"),
+                layers: vec![PathBuf::from("/data/layers/cd")],
+            },
             argv: argv.iter().map(|&word| word.to_owned()).collect(),
             environment: BTreeMap::new(),
             settings: Settings::default(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::Bundle;
+use innkeep_artifacts::{Bundle, Content};
 use innkeep_protocol::link::AgentState;
 use innkeep_types::{
     AgentExit, ArtifactDigest, Clock, Egress, HealthCheck, Resources, SandboxId, Settings, SystemClock,
@@ -55,8 +55,7 @@ fn trial() -> LaunchSpec {
     let bundle = Bundle {
         digest: ArtifactDigest::parse("0".repeat(64)).expect("64 hexadecimal digits"),
         // Something that is there, and need not be hidden.
-        code: PathBuf::from("/usr/lib"),
-        layers: Vec::new(),
+        content: Content::Code { code: PathBuf::from("/usr/lib"), layers: Vec::new() },
         argv: vec!["/usr/bin/true".to_owned()],
         environment: BTreeMap::new(),
         settings: Settings::default(),

@@ -30,7 +30,7 @@ async fn where_binds_cannot_be_answered_the_agent_is_told_its_port_and_two_colli
     let world = World::enter(Kind::Process, "").await.unwrap();
     // Below the ports that the kernel gives out: those of the other tests' agents.
     let port = 20_000 + std::process::id() % 10_000;
-    let code = world.spec("").bundle.code.clone();
+    let code = world.spec("").bundle.code().unwrap().to_owned();
     let plan = serde_json::json!({
         "protocol": 1, "sandbox": "nested00", "directory": code, "log_file": code.join("log"),
         "argv": ["/usr/bin/python3", "-c", "import os, socket, time\ns = socket.create_server(('', int(os.environ['PORT'])))\ntime.sleep(60)"],

@@ -1,5 +1,7 @@
 //! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure`.
 
+use std::collections::BTreeMap;
+
 use http::Response;
 use innkeep_protocol::operator::{EndpointView, RuntimeList, RuntimeView};
 use innkeep_store::VersionRecord;
@@ -64,10 +66,17 @@ impl Operator {
             status: version.status,
             latest_version: version.version,
             failure_reason: version.failure_reason,
+            ignored: Vec::new(),
             settings: version.settings,
             endpoints: endpoints
                 .into_iter()
-                .map(|e| EndpointView { name: e.name, live_version: e.live, status: e.status })
+                .map(|e| EndpointView {
+                    name: e.name,
+                    live_version: e.live,
+                    target_version: e.target,
+                    split: BTreeMap::new(),
+                    status: e.status,
+                })
                 .collect(),
             live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
             last_updated_at: version.updated_at.to_string(),

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use innkeep_store::{ClientToken, NewRuntime, Outcome, Store};
+use std::collections::BTreeMap;
+
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, Lifecycle, NetworkMode, Protocol, RequestId, RuntimeId, RuntimeName,
-    RuntimeVersion, SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, EndpointName, Lifecycle, Protocol, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
+    SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
 };
 
 pub(crate) struct Fixture {
@@ -90,12 +92,14 @@ pub(crate) fn config() -> VersionConfig {
         artifact: Artifact::Container { uri: "localhost:5000/x:y".to_owned() },
         role_arn: "arn:aws:iam::000000000000:role/x".to_owned(),
         description: Some("says hello".to_owned()),
-        network_mode: NetworkMode::Public,
         protocol: Protocol::default(),
         lifecycle: Lifecycle::default(),
         environment: [("API_KEY".to_owned(), "hunter2-hunter2".to_owned())].into(),
         platform_version: None,
         minimum_memory_mib: None,
+        warmup: None,
+        request_headers: Vec::new(),
+        kept: BTreeMap::new(),
     }
 }
 

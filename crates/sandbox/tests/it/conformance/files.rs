@@ -72,7 +72,7 @@ result = [attempt(use, directory) for directory in ('/tmp', '/var/tmp', '/var/ta
 
 pub(crate) async fn the_code_on_the_host_is_not_what_the_agent_changes(world: World) {
     let spec = world.spec(&obedient_script());
-    let code = spec.bundle.code.clone();
+    let code = spec.bundle.code().unwrap().to_owned();
     fs::create_dir(code.join("data")).unwrap();
     fs::write(code.join("data/old"), "old").unwrap();
     fs::set_permissions(code.join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
+use innkeep_artifacts::Content;
 use innkeep_protocol::link::{AgentState, ExitCause, LogLine};
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{Error, Sandbox};
@@ -130,7 +131,7 @@ pub(crate) async fn an_agent_inherits_its_environment_three_descriptors_and_noth
     // Before anything else opens something. The fourth is the listing itself.
     let script = ["import os\nfds = sorted(os.listdir('/proc/self/fd'), key=int)\n", &obedient_script()].concat();
     let spec = world.spec(&script);
-    let code = spec.bundle.code.canonicalize().unwrap();
+    let code = spec.bundle.code().unwrap().canonicalize().unwrap();
     let sandbox = world.launch_ready(spec).await;
     assert_eq!(run_words(&sandbox, "fds").await, ["0", "1", "2", "3"]);
     let mut expected = vec!["HOME", "MARK", "PATH", "TMPDIR"];
@@ -152,7 +153,8 @@ pub(crate) async fn what_cannot_be_started_is_refused_in_words_and_leaves_nothin
     let mut no_program = world.spec("");
     std::sync::Arc::make_mut(&mut no_program.bundle).argv = vec!["/no/such/program".to_owned()];
     let mut no_directory = world.spec("");
-    std::sync::Arc::make_mut(&mut no_directory.bundle).code = "/no/such/directory".into();
+    std::sync::Arc::make_mut(&mut no_directory.bundle).content =
+        Content::Code { code: "/no/such/directory".into(), layers: Vec::new() };
     for (spec, words) in
         [(no_program, "could not execute /no/such/program"), (no_directory, "/no/such/directory is no directory")]
     {

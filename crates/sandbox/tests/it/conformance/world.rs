@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::Bundle;
+use innkeep_artifacts::{Bundle, Content};
 use innkeep_protocol::link::{AgentState, STATE_FILE, SandboxFacts};
 use innkeep_protocol::walls::Base;
 use innkeep_sandbox::ProcessDriver;
@@ -99,9 +99,8 @@ impl World {
         fs::write(code.join("main.py"), script).unwrap();
         let bundle = Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            code,
+            content: Content::Code { code, layers: Vec::new() },
             argv: ["/usr/bin/python3", "-u", "-S", "main.py"].map(str::to_owned).to_vec(),
-            layers: Vec::new(),
             environment: BTreeMap::new(),
             settings: Settings::default(),
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::Bundle;
+use innkeep_artifacts::{Bundle, Content};
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
@@ -49,9 +49,8 @@ pub(super) fn deployment(version: u32) -> Arc<Deployment> {
         environment: [].into(),
         bundle: Arc::new(Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            code: PathBuf::from("/nonexistent"),
+            content: Content::Code { code: PathBuf::from("/nonexistent"), layers: Vec::new() },
             argv: vec!["/nonexistent".to_owned()],
-            layers: Vec::new(),
             environment: [].into(),
             settings: Settings::default(),
         }),

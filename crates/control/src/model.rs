@@ -1,0 +1,3 @@
+//! The shapes of requests, one table per resource. Source: service model.
+
+pub(crate) mod name;
