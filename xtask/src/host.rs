@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["git", "--version"], packages: &["git"] },
     Need { check: &["strace", "-V"], packages: &["strace"] },
     Need { check: &[PYTHON, "-c", "import ensurepip, venv"], packages: &["python3", "python3-venv"] },
+    Need { check: &["/bin/busybox", "true"], packages: &["busybox-static"] },
     Need { check: &["openssl", "version"], packages: &["openssl"] },
     Need { check: &["unshare", "--version"], packages: &["util-linux", "mount"] },
     Need { check: &["sh", "-c", "command -v setpriv"], packages: &["util-linux"] },

@@ -43,7 +43,7 @@ impl Maker for LocalMaker {
                 Err(MakeFailed::Failed { reason: message, log: log_tail })
             }
             // Nobody's defect, and what to do about it is the deployer's to know.
-            Err(error @ innkeep_sandbox::Error::TierTooWeak { .. }) => {
+            Err(error @ (innkeep_sandbox::Error::TierTooWeak { .. } | innkeep_sandbox::Error::HostLacks { .. })) => {
                 Err(MakeFailed::Failed { reason: error.to_string(), log: Vec::new() })
             }
             Err(error) => Err(failed(version, &error, error.kind())),

@@ -65,7 +65,7 @@ pub struct LaunchPlan {
     /// Where the agent's output goes, one [`LogLine`] as JSON per line. Outlives the directory. Its parent exists and is this
     /// sandbox's alone.
     pub log_file: PathBuf,
-    /// The agent's program and arguments; the program is an absolute path.
+    /// The agent's program and arguments; the program is an absolute path, of an image also a name that is looked for along `PATH`.
     pub argv: Vec<String>,
     /// The agent's whole environment; nothing is inherited.
     pub environment: BTreeMap<String, String>,

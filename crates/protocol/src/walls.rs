@@ -5,22 +5,31 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// The agent's user and group inside a sandbox.
+/// The agent's user and group inside a sandbox, unless an image names others.
 pub const AGENT_ID: u32 = 1000;
 
 /// How many user and group ids a sandbox has that was made by root.
 pub const IDS: u32 = 65536;
 
+/// The sidecar's user and group inside such a sandbox: nobody that an image may name. An agent may be 0, and must find no process of
+/// its own user that is not its own.
+pub const SIDECAR_ID: u32 = IDS - 1;
+
+/// The most layers of an image. Source: what container engines agree on.
+pub const MAX_LAYERS: usize = 127;
+
 /// The part of a [`crate::link::LaunchPlan`] that makes a sandbox of its own kernel namespaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walls {
-    /// The first of [`IDS`] host ids that are the sandbox's 0, 1, …; its directories belong to that one. None: the server's own
-    /// user is the sandbox's [`AGENT_ID`], and there is no other (rootless).
+    /// The first of [`IDS`] host ids that are the sandbox's 0, 1, …; its directories belong to [`SIDECAR_ID`] of them. None: the
+    /// server's own user is the agent's, and there is no other (rootless).
     pub first_id: Option<u32>,
+    /// Who the agent is.
+    pub agent: Identity,
     /// The name of the host inside.
     pub hostname: String,
     /// What the root file system is made of.
-    pub base: Base,
+    pub root: Root,
     /// What is seen besides.
     pub mounts: Vec<Mount>,
     /// Files that are written into the root, by path; world-readable, not the agent's to change.
@@ -41,7 +50,38 @@ pub struct Walls {
     pub seccomp: Vec<u64>,
 }
 
+/// A user of a sandbox, with the groups it is in; all below [`SIDECAR_ID`] where the sandbox has users of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user.
+    pub user: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its further groups. Without users of its own a sandbox has none.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// Who an agent is that runs upon a base.
+    pub const AGENT: Self = Self { user: AGENT_ID, group: AGENT_ID, groups: Vec::new() };
+}
+
 /// What a root file system is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Root {
+    /// Of the host's files, or the operator's, for code that runs upon them.
+    Base(Base),
+    /// Of an image's. The program may be a bare name, which is looked for along `PATH` inside; the working directory is made if it
+    /// is missing.
+    Image {
+        /// On the host, the topmost first; at most [`MAX_LAYERS`], read-only. Where the sandbox has users of its own, it sees the
+        /// files of 0, 1, … as those of its own 0, 1, ….
+        layers: Vec<PathBuf>,
+    },
+}
+
+/// What agents find of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Base {

@@ -21,9 +21,10 @@ mod seccomp;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use innkeep_artifacts::Content;
 use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
@@ -48,6 +49,10 @@ impl ContainerDriver {
         let local = Local::new(data_dir, ground).map_err(|error| Unusable::data_dir(data_dir, &error))?;
         let driver = Self(local);
         host::try_out(&driver).await?;
+        if let Err(missing) = host::try_image(&driver, data_dir).await {
+            // Nobody but us has set it: it says what this host is like.
+            let _ = driver.0.ground().no_images.set(missing);
+        }
         Ok(driver)
     }
 }
@@ -86,6 +91,8 @@ struct Walled {
     networks: Networks,
     /// Compiled once.
     filter: Vec<u64>,
+    /// Why images cannot be run, once that was tried.
+    no_images: OnceLock<Unusable>,
 }
 
 impl Walled {
@@ -98,7 +105,9 @@ impl Walled {
         let networks = Networks::find(&options.dns);
         let is_root = rustix::process::geteuid().is_root();
         let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-        Ok(Self { data_dir, options, ids: is_root.then(Ids::default), cgroups, networks, filter: seccomp::filter() })
+        let ids = is_root.then(Ids::default);
+        let (filter, no_images) = (seccomp::filter(), OnceLock::new());
+        Ok(Self { data_dir, options, ids, cgroups, networks, filter, no_images })
     }
 
     /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
@@ -132,9 +141,15 @@ impl Ground for Walled {
             .then(|| "No landlock on this kernel: the second wall around files is missing.".to_owned());
         let limits =
             self.cgroups.missing().iter().map(|missing| format!("No limit of {}: {}.", missing.what, missing.why));
-        let caveats =
-            rootless.into_iter().chain(landlock).chain(limits).chain(base).chain(self.networks.caveats()).collect();
-        Capabilities { tier: Tier::Container, no_network: self.networks.way().err().cloned(), caveats }
+        let no_images = self.no_images.get();
+        let images = no_images.map(|Unusable { why, fix }| format!("No images: {why}; {fix}."));
+        let caveats = rootless.into_iter().chain(landlock).chain(limits).chain(base).chain(images);
+        Capabilities {
+            tier: Tier::Container,
+            no_network: self.networks.way().err().cloned(),
+            no_images: no_images.cloned(),
+            caveats: caveats.chain(self.networks.caveats()).collect(),
+        }
     }
 
     fn spares(&self) -> usize {
@@ -150,6 +165,9 @@ impl Ground for Walled {
     }
 
     async fn prepare(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<LaunchPlan, Error> {
+        if let (Content::Image { .. }, Some(missing)) = (&spec.bundle.content, self.no_images.get()) {
+            return Err(Error::no_images(missing.clone()));
+        }
         let id = &spec.sandbox;
         let failed = |what| move |source| Error::Host { sandbox: id.clone(), what, source };
         let first_id = self.assign_ids(&plan).map_err(failed("give it users of its own"))?;
@@ -161,14 +179,15 @@ impl Ground for Walled {
             Egress::None => (Network::Loopback, String::new()),
             Egress::Public => self.networks.open(id, &plan.directory).await.map_err(|error| no_network(id, error))?,
         };
-        let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base, &self.data_dir)
-            .map_err(|too_much| Error::Agent { message: too_much.to_string() })?;
+        let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base, &self.data_dir, first_id.is_some())
+            .map_err(|refused| Error::Agent { message: refused.to_string() })?;
         let walls = Walls {
             first_id,
             hostname: id.to_string(),
-            base: self.options.base.clone(),
+            files: guest::files(&guest.root, id.as_str(), resolv_conf),
+            agent: guest.agent,
+            root: guest.root,
             mounts: guest.mounts,
-            files: guest::files(&self.options.base, id.as_str(), resolv_conf),
             disk_bytes: spec.resources.disk_bytes,
             disk_files: spec.resources.disk_files,
             open_files: spec.resources.open_files,
@@ -179,7 +198,7 @@ impl Ground for Walled {
         Ok(LaunchPlan {
             argv: guest.argv,
             environment: guest.environment,
-            working_directory: guest::CODE.into(),
+            working_directory: guest.working_directory,
             walls: Some(walls),
             ..plan
         })

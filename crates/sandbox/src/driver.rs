@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub tier: Tier,
     /// Why agents cannot reach the public network; none if they can.
     pub no_network: Option<Unusable>,
+    /// Why images cannot be run; none if they can.
+    pub no_images: Option<Unusable>,
     /// What is weaker than users may expect, one sentence each.
     pub caveats: Vec<String>,
 }
@@ -96,6 +98,14 @@ pub enum Error {
         /// What closes the gap.
         fix: String,
     },
+    /// The bundle is an image, and images cannot be run.
+    #[error("images cannot be run here: {why}")]
+    NoImages {
+        /// What is missing.
+        why: String,
+        /// What closes the gap.
+        fix: String,
+    },
     /// The agent's program could not be started at all.
     #[error("agent could not be started: {message}")]
     Agent {
@@ -119,11 +129,15 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn no_images(Unusable { why, fix }: Unusable) -> Self {
+        Self::NoImages { why, fix }
+    }
+
     /// Returns whose fault it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Host { .. } | Self::Launcher { .. } => ErrorKind::Internal,
-            Self::NoNetwork { .. } => ErrorKind::Unavailable,
+            Self::NoNetwork { .. } | Self::NoImages { .. } => ErrorKind::Unavailable,
             Self::Agent { .. } | Self::Refused { .. } | Self::Link { .. } => ErrorKind::Agent,
         }
     }

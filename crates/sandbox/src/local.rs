@@ -116,6 +116,11 @@ impl<G: Ground> Local<G> {
         Ok(Self { ground, sandboxes, logs, spares, tasks: Tasks::default() })
     }
 
+    /// Returns what this driver does in its own way.
+    pub(crate) fn ground(&self) -> &G {
+        &self.ground
+    }
+
     fn plan(&self, spec: &LaunchSpec) -> LaunchPlan {
         let mut environment = spec.environment.clone();
         environment.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use innkeep_artifacts::Content;
 use innkeep_protocol::link::{ExitFacts, LaunchPlan};
 use innkeep_types::{SandboxId, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 
 /// Starts agents as processes of the server's user. Dropping it lets go of its sandboxes; they live on.
@@ -54,6 +55,7 @@ impl Ground for Host {
         Capabilities {
             tier: Tier::Process,
             no_network: None,
+            no_images: Some(no_images()),
             caveats: vec![
                 "Agents run without isolation: as the server's user, with its files, its network and each other's processes \
                  within reach."
@@ -68,7 +70,10 @@ impl Ground for Host {
 
     async fn leave(&self, _: &SandboxId) {}
 
-    async fn prepare(&self, _: &LaunchSpec, mut plan: LaunchPlan) -> Result<LaunchPlan, Error> {
+    async fn prepare(&self, spec: &LaunchSpec, mut plan: LaunchPlan) -> Result<LaunchPlan, Error> {
+        if let Content::Image { .. } = spec.bundle.content {
+            return Err(Error::no_images(no_images()));
+        }
         let home = plan.directory.join("home");
         DirBuilder::new().mode(0o700).create(&home).map_err(|source| Error::Host {
             sandbox: plan.sandbox.clone(),
@@ -106,4 +111,8 @@ impl Ground for Host {
     fn found(&self) -> Vec<SandboxId> {
         Vec::new()
     }
+}
+
+fn no_images() -> Unusable {
+    Unusable::new("images run in containers", "start the server with --isolation container")
 }

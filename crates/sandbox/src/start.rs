@@ -30,6 +30,9 @@ impl Failure {
                 "The public network cannot be given to sandboxes on this host: {why}. Next: {fix}; or deploy an agent that needs \
                  none with `--set egress=none`."
             ),
+            driver::Error::NoImages { why, fix } => {
+                format!("Images cannot be run on this server: {why}. Next: {fix}.")
+            }
             _ => "The sandbox could not be started".to_owned(),
         };
         Self { message, exit: None, log_tail: Vec::new(), source: Some(Arc::new(error)) }

@@ -1,12 +1,14 @@
 //! Starts the agent: a session of its own, the plan's environment and nothing else, and, where the kernel lets us, a filter that
 //! hands its bind(2) calls to [`crate::bind`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use innkeep_protocol::link::LaunchPlan;
 use rustix::net::{
@@ -14,8 +16,9 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
+use crate::program::Program;
 use crate::sys;
-use crate::walls::Confinement;
+use crate::walls::{Confinement, Lodging};
 
 /// The agent's process, just started.
 pub(crate) struct Agent {
@@ -36,30 +39,34 @@ pub(crate) enum Error {
     Empty,
     #[error("working directory {} is no directory", .0.display())]
     NoDirectory(PathBuf),
-    #[error("could not execute {}: {source}{}", program.display(), hint(source))]
-    Exec { program: PathBuf, source: io::Error },
+    #[error("could not execute {program}: {source}{}", hint(program, source))]
+    Exec { program: String, source: io::Error },
     #[error("port {port} is in use on this host, and agents cannot be given other ports here ({caveat})")]
     PortTaken { port: u16, caveat: String },
 }
 
-/// Starts the agent of `plan`. The process must have one thread.
-pub(crate) fn start(plan: &LaunchPlan) -> Result<Agent, Error> {
-    let program = plan.argv.first().map(PathBuf::from).ok_or(Error::Empty)?;
-    if !plan.working_directory.is_dir() {
+/// Starts the agent of `plan`, in `lodging` if that is given. The process must have one thread.
+pub(crate) fn start(plan: &LaunchPlan, lodging: Option<Lodging>) -> Result<Agent, Error> {
+    let program = plan.argv.first().ok_or(Error::Empty)?;
+    if lodging.is_none() && !plan.working_directory.is_dir() {
         return Err(Error::NoDirectory(plan.working_directory.clone()));
     }
     let failed = |source| Error::Exec { program: program.clone(), source };
-    match with_own_port(plan, &program).map_err(failed)? {
+    let mut way = Way { plan, environment: plan.environment.clone(), working_directory: None };
+    if let Some(Lodging { working_directory, home }) = lodging {
+        way.environment.entry("HOME".to_owned()).or_insert(home);
+        way.working_directory = Some(Arc::new(working_directory));
+    }
+    match with_own_port(&way).map_err(failed)? {
         Ok(agent) => Ok(agent),
         Err(refused) => {
             let caveat = format!("this kernel does not let us answer bind calls: {refused}");
             if TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).is_err() {
                 return Err(Error::PortTaken { port: plan.port, caveat });
             }
-            let mut command = command(plan, &program);
-            command.env("PORT", plan.port.to_string());
-            let mut making = Making::new(plan).map_err(failed)?;
-            let child = sys::spawn(&mut command, move || {
+            way.environment.insert("PORT".to_owned(), plan.port.to_string());
+            let mut making = Making::new(&way).map_err(failed)?;
+            let child = sys::spawn(&mut way.command(), move || {
                 making.begin()?;
                 making.finish()
             });
@@ -69,13 +76,32 @@ pub(crate) fn start(plan: &LaunchPlan) -> Result<Agent, Error> {
     }
 }
 
+/// How an agent is started.
+struct Way<'a> {
+    plan: &'a LaunchPlan,
+    environment: BTreeMap<String, String>,
+    /// Where it starts, if that is held already.
+    working_directory: Option<Arc<OwnedFd>>,
+}
+
+impl Way<'_> {
+    /// Returns the command up to its last steps, which are [`Making`]'s, the program included.
+    fn command(&self) -> Command {
+        let mut command = Command::new("agent");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.working_directory.is_none() {
+            command.current_dir(&self.plan.working_directory);
+        }
+        command
+    }
+}
+
 /// Starts it under the filter. The inner error is the filter's: the agent may do without.
-fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, io::Error>> {
+fn with_own_port(way: &Way<'_>) -> io::Result<Result<Agent, io::Error>> {
     let (ours, theirs) = UnixDatagram::pair()?;
     ours.set_nonblocking(true)?;
-    let mut command = command(plan, program);
-    let mut making = Making::new(plan)?;
-    let spawned = sys::spawn(&mut command, move || {
+    let mut making = Making::new(way)?;
+    let spawned = sys::spawn(&mut way.command(), move || {
         making.begin()?;
         let binds = sys::notify_binds()?;
         let descriptors = [binds.as_fd()];
@@ -104,29 +130,22 @@ fn with_own_port(plan: &LaunchPlan, program: &Path) -> io::Result<Result<Agent, 
 /// Files that an agent may have open unless it asks for more. Source: the kernel's own default.
 pub(crate) const OPEN_FILES: u64 = 1024;
 
-fn command(plan: &LaunchPlan, program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(plan.argv.iter().skip(1))
-        .env_clear()
-        .envs(&plan.environment)
-        .current_dir(&plan.working_directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
 /// What the new process does to become the agent's.
 struct Making {
     sidecar: Pid,
     confinement: Option<Confinement>,
+    working_directory: Option<Arc<OwnedFd>>,
+    program: Program,
 }
 
 impl Making {
-    fn new(plan: &LaunchPlan) -> io::Result<Self> {
-        let confinement = plan.walls.as_ref().map(Confinement::new).transpose()?;
-        Ok(Self { sidecar: rustix::process::getpid(), confinement })
+    fn new(way: &Way<'_>) -> io::Result<Self> {
+        Ok(Self {
+            sidecar: rustix::process::getpid(),
+            confinement: way.plan.walls.as_ref().map(Confinement::new).transpose()?,
+            working_directory: way.working_directory.clone(),
+            program: Program::new(&way.plan.argv, &way.environment)?,
+        })
     }
 
     /// Cuts what ties it to us, but for our death.
@@ -135,6 +154,9 @@ impl Making {
         match &self.confinement {
             Some(confinement) => confinement.become_agent()?,
             None => usual_open_files()?,
+        }
+        if let Some(directory) = &self.working_directory {
+            rustix::process::fchdir(directory)?;
         }
         // After the change of user, which takes it back.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -146,9 +168,10 @@ impl Making {
         Ok(())
     }
 
-    /// The last thing before the program.
+    /// Becomes the program; returns only with an error.
     fn finish(&mut self) -> io::Result<()> {
-        self.confinement.as_mut().map_or(Ok(()), Confinement::restrict)
+        self.confinement.as_mut().map_or(Ok(()), Confinement::restrict)?;
+        Err(self.program.run())
     }
 }
 
@@ -191,10 +214,19 @@ fn may_look_into(child: &Child) -> io::Result<()> {
     }
 }
 
-fn hint(source: &io::Error) -> &'static str {
+fn hint(program: &str, source: &io::Error) -> String {
     match source.raw_os_error() {
-        Some(libc::ENOENT) => " (the program, or the interpreter that it names, is not there)",
-        Some(libc::EACCES) => " (is it executable?)",
-        _ => "",
+        Some(libc::ENOENT) if !program.contains('/') => {
+            " (it is in no directory of PATH, or the interpreter that it names is not there)".to_owned()
+        }
+        Some(libc::ENOENT) => " (the program, or the interpreter that it names, is not there)".to_owned(),
+        Some(libc::EACCES) => " (is it executable, and may the agent's user enter the working directory?)".to_owned(),
+        Some(libc::ENOEXEC) => {
+            let machine = std::env::consts::ARCH;
+            format!(
+                " (it is no program for this machine, {machine}, and no script whose first line names its interpreter)"
+            )
+        }
+        _ => String::new(),
     }
 }

@@ -21,6 +21,7 @@ use crate::agent::Agent;
 use crate::children::Children;
 use crate::logs::Logs;
 use crate::place::Place;
+use crate::walls::{Lodging, Prepared};
 use crate::{agent, link, supervise, sys, walls};
 
 /// The most of a plan that is read, bytes: an environment is 4 KiB by contract, a command line 128 KiB by the kernel, the filters
@@ -82,21 +83,19 @@ enum Forked {
 
 fn fork(plan: LaunchPlan) -> Result<Forked, Error> {
     let place = Place::open(&plan).map_err(to("open the sandbox directory"))?;
-    if let Some(walls) = &plan.walls {
-        walls::before_fork(walls)?;
-    }
+    let prepared = plan.walls.as_ref().map(walls::before_fork).transpose()?.unwrap_or_default();
     let (go_rx, go_tx) = io::pipe().map_err(to("make a pipe"))?;
     let (answer_rx, answer_tx) = io::pipe().map_err(to("make a pipe"))?;
     let namespaces = plan.walls.as_ref().map_or(0, walls::namespaces);
     match sys::fork_into(namespaces).map_err(to("make namespaces"))? {
         sys::Fork::Parent(child) => {
             drop((go_rx, answer_tx));
-            let answer = answer_of(&plan, &place, child, go_tx, answer_rx);
+            let answer = answer_of(&plan, &place, &prepared, child, go_tx, answer_rx);
             answer.map(Forked::Launcher).inspect_err(|_| kill(child))
         }
         sys::Fork::Child => {
             drop((go_tx, answer_rx));
-            Ok(Forked::Sidecar(sidecar(plan, place, go_rx, answer_tx)))
+            Ok(Forked::Sidecar(sidecar(plan, place, prepared, go_rx, answer_tx)))
         }
     }
 }
@@ -105,12 +104,13 @@ fn fork(plan: LaunchPlan) -> Result<Forked, Error> {
 fn answer_of(
     plan: &LaunchPlan,
     place: &Place,
+    prepared: &Prepared,
     child: Pid,
     mut go: PipeWriter,
     mut answer: PipeReader,
 ) -> Result<LaunchAnswer, Error> {
     if let Some(walls) = &plan.walls {
-        walls::after_fork(walls, child)?;
+        walls::after_fork(walls, prepared, child)?;
     }
     go.write_all(b"g").map_err(to("let the sidecar go"))?;
     let mut json = Vec::new();
@@ -130,18 +130,18 @@ fn kill(child: Pid) {
 }
 
 /// The child's whole life.
-fn sidecar(plan: LaunchPlan, place: Place, go: PipeReader, mut answer: PipeWriter) -> ExitCode {
+fn sidecar(plan: LaunchPlan, place: Place, prepared: Prepared, go: PipeReader, mut answer: PipeWriter) -> ExitCode {
     let place = Rc::new(place);
-    let ready = settle(&plan, &place, go).and_then(|listener| {
+    let ready = settle(&plan, &place, prepared, go).and_then(|settled| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok((listener, runtime.map_err(to("start the runtime"))?))
+        Ok((settled, runtime.map_err(to("start the runtime"))?))
     });
-    let (listener, runtime) = match ready {
+    let (settled, runtime) = match ready {
         Ok(ready) => ready,
         Err(error) => return refuse(error, &mut answer),
     };
     runtime.block_on(async {
-        let mut launched = match set_up(plan, place, listener) {
+        let mut launched = match set_up(plan, place, settled) {
             Ok(launched) => launched,
             Err(error) => return refuse(error, &mut answer),
         };
@@ -159,29 +159,40 @@ fn sidecar(plan: LaunchPlan, place: Place, go: PipeReader, mut answer: PipeWrite
     })
 }
 
-/// Cuts what ties the process to the server, waits for the launcher's word, raises the walls and returns the control socket.
-fn settle(plan: &LaunchPlan, place: &Place, mut go: PipeReader) -> Result<OwnedFd, Error> {
+/// What a sidecar has once the walls stand.
+struct Settled {
+    /// The control socket.
+    listener: OwnedFd,
+    /// Where the agent of an image lives.
+    lodging: Option<Lodging>,
+}
+
+/// Cuts what ties the process to the server, waits for the launcher's word, listens on the control socket and raises the walls.
+fn settle(plan: &LaunchPlan, place: &Place, prepared: Prepared, mut go: PipeReader) -> Result<Settled, Error> {
     silence().map_err(to("open /dev/null"))?;
     rustix::process::setsid().map_err(to("leave the server's session"))?;
     // Its end without a word is the launcher's.
     go.read_exact(&mut [0]).map_err(to("wait for the launcher"))?;
-    let sources = plan.walls.as_ref().map(walls::open_sources).transpose()?;
+    let walls = plan.walls.as_ref();
+    let sources = walls.map(|walls| walls::open_sources(walls, prepared)).transpose()?;
     // Every name of ours is relative from here on: socket paths are limited to 108 bytes.
     rustix::process::fchdir(&place.directory).map_err(to("enter the sandbox directory"))?;
     let listener = link::listen(Path::new(SOCKET_FILE)).map_err(to("listen on the control socket"))?;
-    if let (Some(walls), Some(sources)) = (&plan.walls, sources) {
-        walls::raise(walls, sources)?;
-    }
+    let lodging = match (walls, sources) {
+        (Some(walls), Some(sources)) => walls::raise(walls, sources, &plan.working_directory)?,
+        _ => None,
+    };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(to("become the subreaper"))?;
-    Ok(listener)
+    Ok(Settled { listener, lodging })
 }
 
-fn set_up(plan: LaunchPlan, place: Rc<Place>, listener: OwnedFd) -> Result<Launched, Error> {
+fn set_up(plan: LaunchPlan, place: Rc<Place>, settled: Settled) -> Result<Launched, Error> {
+    let Settled { listener, lodging } = settled;
     let logs = Logs::open(Rc::clone(&place)).map_err(to("open the log"))?;
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
     // Before there is anybody to look. What the agent's process is until its exec, it has from us; then it is its own.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
-    let agent = agent::start(&plan)?;
+    let agent = agent::start(&plan, lodging)?;
     let children = Children::new(agent.pid, child_ended);
     Ok(Launched { plan, place, listener, agent, logs, children })
 }

@@ -21,6 +21,7 @@ mod launch;
 mod link;
 mod logs;
 mod place;
+mod program;
 mod supervise;
 mod sys;
 mod walls;

@@ -99,28 +99,48 @@ fn internet(address: Ipv4Addr) -> libc::sockaddr {
 #[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
 const ADDRESS_FAMILY: libc::sa_family_t = libc::AF_INET as libc::sa_family_t;
 
+/// What a mount is that shows files and gives no power.
+const SHOWN: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+
 /// Makes the mount at `place`, and all below it, read-only, without devices and without programs that change users.
 pub(crate) fn make_read_only(place: &Path) -> io::Result<()> {
     let place = CString::new(place.as_os_str().as_bytes())?;
+    let attributes = libc::mount_attr { attr_set: SHOWN, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    set_attributes(libc::AT_FDCWD, &place, libc::AT_RECURSIVE, &attributes)
+}
+
+/// Makes a mount that is nowhere attached yet read-only as [`make_read_only`] does, lets nothing that is mounted on it reach
+/// another, and maps its files' owners as `users`, a user namespace, maps ids.
+pub(crate) fn map_owners(mount: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
+    let userns_fd = u64::try_from(users.as_raw_fd()).map_err(io::Error::other)?;
     let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        attr_set: SHOWN | libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd,
     };
+    set_attributes(mount.as_raw_fd(), c"", libc::AT_EMPTY_PATH, &attributes)
+}
+
+fn set_attributes(at: RawFd, place: &CStr, flags: libc::c_int, attributes: &libc::mount_attr) -> io::Result<()> {
+    let size = size_of_val(attributes);
     // SAFETY: `place` ends in a null byte, and `attributes` is a mount_attr of the size given.
-    // JUSTIFICATION: rustix has no mount_setattr, and remounting does not reach what is mounted below.
-    let set = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            place.as_ptr(),
-            libc::AT_RECURSIVE,
-            &raw const attributes,
-            size_of_val(&attributes),
-        )
-    };
+    // JUSTIFICATION: rustix has no mount_setattr; remounting does not reach what is mounted below, and maps no owners.
+    let set =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, at, place.as_ptr(), flags, &raw const *attributes, size) };
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Becomes the program at `path`; returns only if that fails, and why.
+pub(crate) fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: `path` and every word end in a null byte, both lists in a null pointer, and all outlive the call.
+    // JUSTIFICATION: std's way looks for names along no PATH of ours, and hands to a shell what the kernel refuses to run.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
 }
 
 /// Returns one instruction of a filter as [`innkeep_protocol::walls::Walls::seccomp`] packs it.

@@ -4,11 +4,13 @@
 //! ```text
 //! launcher   control groups ─► network joined ─► fork into namespaces ─► ids mapped ─► network connected ─► "go"
 //! sidecar    sources opened as the server's user ─► root of the namespace ─► root file system ─► pivot ─► loopback ─► powers dropped
-//! agent      limits ─► user 1000 ─► landlock ─► seccomp ─► its program
+//! agent      limits ─► its user ─► working directory ─► landlock ─► seccomp ─► its program
 //! ```
 
 mod confine;
 mod devices;
+mod layers;
+mod lodging;
 mod loopback;
 mod mounts;
 mod powers;
@@ -20,7 +22,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use innkeep_protocol::walls::{AGENT_ID, Base, IDS, Mount, Network, Walls};
+use innkeep_protocol::walls::{Base, IDS, Identity, Mount, Network, Root, Walls};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Pid, Uid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -30,11 +32,20 @@ use crate::launch::{Error, to};
 use crate::place::open_directory;
 
 pub(crate) use confine::Confinement;
+use layers::Layers;
+pub(crate) use lodging::Lodging;
+
+/// What the launcher made ready for its child.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    layers: Layers,
+}
 
 /// What is seen inside, held before our user may no longer reach it.
 #[derive(Debug)]
 pub(crate) struct Sources {
     base: Option<OwnedFd>,
+    layers: Layers,
     mounts: Vec<OwnedFd>,
 }
 
@@ -50,17 +61,21 @@ pub(crate) fn namespaces(walls: &Walls) -> u64 {
     u64::from((flags | network).cast_unsigned())
 }
 
-/// Enters the network that the fork shall be born into.
-pub(crate) fn before_fork(walls: &Walls) -> Result<(), Error> {
+/// Enters the network that the fork shall be born into, and opens what it could not map.
+pub(crate) fn before_fork(walls: &Walls) -> Result<Prepared, Error> {
     if let Network::Join(path) = &walls.network {
         let network = File::open(path).map_err(to("open the network"))?;
         move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(to("join the network"))?;
     }
-    Ok(())
+    let layers = match (&walls.root, walls.first_id) {
+        (Root::Image { layers }, Some(_)) => Layers::open(layers)?,
+        _ => Layers::default(),
+    };
+    Ok(Prepared { layers })
 }
 
 /// Does for the child what only somebody outside can do.
-pub(crate) fn after_fork(walls: &Walls, child: Pid) -> Result<(), Error> {
+pub(crate) fn after_fork(walls: &Walls, prepared: &Prepared, child: Pid) -> Result<(), Error> {
     let of_child = |name: &str| format!("/proc/{}/{name}", child.as_raw_pid());
     let (uids, gids) = match walls.first_id {
         Some(first) => (format!("0 {first} {IDS}"), format!("0 {first} {IDS}")),
@@ -68,11 +83,12 @@ pub(crate) fn after_fork(walls: &Walls, child: Pid) -> Result<(), Error> {
             // Without it an ordinary user may map no group.
             fs::write(of_child("setgroups"), "deny").map_err(to("give up groups"))?;
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            (format!("{AGENT_ID} {uid} 1"), format!("{AGENT_ID} {gid} 1"))
+            (format!("{} {uid} 1", walls.agent.user), format!("{} {gid} 1", walls.agent.group))
         }
     };
     fs::write(of_child("gid_map"), gids).map_err(to("map group ids"))?;
     fs::write(of_child("uid_map"), uids).map_err(to("map user ids"))?;
+    prepared.layers.map_owners(child)?;
     if let Network::Helper { argv, .. } = &walls.network {
         connect(argv, child)?;
     }
@@ -96,7 +112,7 @@ fn connect(argv: &[String], child: Pid) -> Result<(), Error> {
 
 /// Opens what the plan shows inside, as the server's user and in the new mount namespace; then becomes the namespace's own root,
 /// if it has one.
-pub(crate) fn open_sources(walls: &Walls) -> Result<Sources, Error> {
+pub(crate) fn open_sources(walls: &Walls, prepared: Prepared) -> Result<Sources, Error> {
     let open = |path: &Path| open_directory(path).map_err(to("open what is seen inside"));
     let open_mount = |mount: &Mount| match open_directory(&mount.source) {
         // The code, which is the deployer's to give.
@@ -105,27 +121,33 @@ pub(crate) fn open_sources(walls: &Walls) -> Result<Sources, Error> {
         }
         opened => opened.map_err(to("open what is seen inside")),
     };
-    let base = match &walls.base {
-        Base::Host => None,
-        Base::Tree(tree) => Some(open(tree)?),
+    let base = match &walls.root {
+        Root::Base(Base::Tree(tree)) => Some(open(tree)?),
+        Root::Base(Base::Host) | Root::Image { .. } => None,
+    };
+    let layers = match (&walls.root, walls.first_id) {
+        (Root::Image { layers }, None) => Layers::open(layers)?,
+        _ => prepared.layers,
     };
     let mounts = walls.mounts.iter().map(open_mount).collect::<Result<_, _>>()?;
     if walls.first_id.is_some() {
-        become_user(0).map_err(to("become the sandbox's root"))?;
+        let root = Identity { user: 0, group: 0, groups: Vec::new() };
+        become_user(&root).map_err(to("become the sandbox's root"))?;
     }
-    Ok(Sources { base, mounts })
+    Ok(Sources { base, layers, mounts })
 }
 
-/// Gives up every group and becomes user and group `id` of the namespace.
-fn become_user(id: u32) -> std::io::Result<()> {
-    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
-    rustix::thread::set_thread_groups(&[])?;
+/// Becomes a user of the namespace, with its groups and no others.
+fn become_user(identity: &Identity) -> std::io::Result<()> {
+    let (user, group) = (Uid::from_raw(identity.user), Gid::from_raw(identity.group));
+    let groups: Vec<_> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+    rustix::thread::set_thread_groups(&groups)?;
     rustix::thread::set_thread_res_gid(group, group, group)?;
     Ok(rustix::thread::set_thread_res_uid(user, user, user)?)
 }
 
-/// Raises the walls around this process.
-pub(crate) fn raise(walls: &Walls, sources: Sources) -> Result<(), Error> {
+/// Raises the walls around this process. Returns where the agent of an image lives.
+pub(crate) fn raise(walls: &Walls, sources: Sources, working_directory: &Path) -> Result<Option<Lodging>, Error> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     root::build(walls, sources)?;
     rustix::system::sethostname(walls.hostname.as_bytes()).map_err(to("set the host name"))?;
@@ -139,7 +161,12 @@ pub(crate) fn raise(walls: &Walls, sources: Sources) -> Result<(), Error> {
         }
         Network::Join(_) => {}
     }
-    powers::drop(walls.first_id.is_some()).map_err(to("drop powers"))
+    let lodging = match walls.root {
+        Root::Base(_) => None,
+        Root::Image { .. } => Some(Lodging::find(working_directory, walls.agent.user)?),
+    };
+    powers::drop(walls.first_id.is_some()).map_err(to("drop powers"))?;
+    Ok(lodging)
 }
 
 /// Makes an empty file.

@@ -85,7 +85,12 @@ impl FakeDriver {
 #[async_trait]
 impl Driver for FakeDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tier: self.tier.unwrap_or(Tier::Process), no_network: None, caveats: Vec::new() }
+        Capabilities {
+            tier: self.tier.unwrap_or(Tier::Process),
+            no_network: None,
+            no_images: None,
+            caveats: Vec::new(),
+        }
     }
 
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {

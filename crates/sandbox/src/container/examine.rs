@@ -6,7 +6,7 @@ use std::path::Path;
 use super::cgroup::{Cgroups, Controller};
 use super::egress::Networks;
 use super::{ContainerDriver, ContainerOptions};
-use crate::driver::Unusable;
+use crate::driver::{Driver, Unusable};
 use crate::sys;
 
 /// One thing that this host can or cannot do.
@@ -49,7 +49,9 @@ pub async fn examine(data_dir: &Path, options: &ContainerOptions) -> (Vec<Findin
     let mut findings = vec![user(), user_namespaces(), overlay()];
     findings.extend(control_groups(data_dir, options.allow_missing_limits));
     findings.extend([filters(), landlock(), network(options)]);
-    let tried = ContainerDriver::new(data_dir, options.clone()).await.map(drop);
+    let tried = ContainerDriver::new(data_dir, options.clone()).await;
+    findings.extend(tried.as_ref().ok().map(images));
+    let tried = tried.map(drop);
     findings.push(sandbox(&tried));
     (findings, tried)
 }
@@ -161,6 +163,17 @@ fn network(options: &ContainerOptions) -> Finding {
         Err(missing) => Finding::gap(what, FindingState::Missing, missing.why.clone(), missing.fix.clone()),
     }
 }
+
+fn images(driver: &ContainerDriver) -> Finding {
+    let what = "images";
+    match driver.capabilities().no_images {
+        None => Finding::good(what, "the sandbox of one was made and removed"),
+        Some(Unusable { why, .. }) => Finding::gap(what, FindingState::Missing, why, IMAGES),
+    }
+}
+
+/// What images take.
+const IMAGES: &str = "a kernel of 5.19 or newer, and a data directory on ext4, xfs or btrfs (--data-dir)";
 
 fn sandbox(tried: &Result<(), Unusable>) -> Finding {
     let what = "a sandbox";

@@ -1,13 +1,16 @@
-//! How a bundle looks from inside: which of the host's directories are shown where, and what everything is called there.
+//! How a bundle looks from inside: what its root is, which of the host's directories are shown where, what everything is called
+//! there, and who the agent is.
+
+mod image;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use innkeep_artifacts::{Bundle, Content};
-use innkeep_protocol::walls::{AGENT_ID, Base, Mount};
+use innkeep_protocol::walls::{AGENT_ID, Base, Identity, Mount, Root};
 
 /// Where the code is seen. Source: AgentCore developer guide, code deployments.
-pub(super) const CODE: &str = "/var/task";
+const CODE: &str = "/var/task";
 
 /// Where layers of packages are seen, by number.
 const LAYERS: &str = "/opt/layers";
@@ -21,38 +24,46 @@ const HOST_BASE: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64
 
 /// Why a bundle cannot be shown, in words for who deployed it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{} is outside of what agents see of this host, and {} cannot be shown to them, because that is more than a program's own \
-     directory; install it below /usr, or in a directory of its own such as /opt/NAME/bin", .program.display(), .root.display()
-)]
-pub(super) struct TooMuch {
-    program: PathBuf,
-    root: PathBuf,
+pub(super) enum Error {
+    #[error(
+        "{} is outside of what agents see of this host, and {} cannot be shown to them, because that is more than a program's own \
+         directory; install it below /usr, or in a directory of its own such as /opt/NAME/bin", .program.display(), .root.display()
+    )]
+    TooMuch { program: PathBuf, root: PathBuf },
+    #[error(transparent)]
+    Image(#[from] image::Error),
 }
 
-/// An agent's command, environment and directories, in the names of the inside.
+/// An agent's root, command, environment and directories, in the names of the inside.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Guest {
+    pub(super) root: Root,
+    pub(super) agent: Identity,
     pub(super) argv: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
+    pub(super) working_directory: PathBuf,
     pub(super) mounts: Vec<Mount>,
 }
 
 impl Guest {
-    /// Translates `bundle` and `environment`. A program outside of the development base comes with the directory that it is
-    /// installed in.
+    /// Translates `bundle` and `environment`. Code sees `base`; a program outside of the development base comes with the directory
+    /// that it is installed in. `has_users`: the sandbox has users of its own.
     ///
     /// # Errors
-    /// When that directory holds more than programs: somebody's home, or `private`, the server's own directory.
+    /// When that directory holds more than programs: somebody's home, or `private`, the server's own directory. When an image asks
+    /// for more than a sandbox has.
     pub(super) fn new(
         bundle: &Bundle,
         environment: BTreeMap<String, String>,
         base: &Base,
         private: &Path,
-    ) -> Result<Self, TooMuch> {
+        has_users: bool,
+    ) -> Result<Self, Error> {
         let (code, layers) = match &bundle.content {
             Content::Code { code, layers } => (code, layers.as_slice()),
-            Content::Image { .. } => unreachable!("no image is made yet"),
+            Content::Image { image } => {
+                return Ok(image::guest(image, bundle.argv.clone(), environment, has_users)?);
+            }
         };
         let mut mounts = vec![Mount { source: code.clone(), target: PathBuf::from(CODE), private_layer: true }];
         for (n, layer) in layers.iter().enumerate() {
@@ -74,7 +85,8 @@ impl Guest {
             *program = text(&found);
             mounts.extend(mount);
         }
-        Ok(Self { argv, environment, mounts })
+        let (root, agent, working_directory) = (Root::Base(base.clone()), Identity::AGENT, CODE.into());
+        Ok(Self { root, agent, argv, environment, working_directory, mounts })
     }
 }
 
@@ -94,7 +106,7 @@ fn renamed(word: &str, from: &str, to: &str) -> String {
 
 /// Returns where `program` really is, and the directory that it is installed in, if nothing shows it yet: an interpreter of the
 /// deployer's own. One that is not there is named when it shall run.
-fn installation(program: &Path, mounts: &[Mount], private: &Path) -> Result<Option<(PathBuf, Option<Mount>)>, TooMuch> {
+fn installation(program: &Path, mounts: &[Mount], private: &Path) -> Result<Option<(PathBuf, Option<Mount>)>, Error> {
     let is_shown = |path: &Path| {
         let places = HOST_BASE.iter().map(Path::new).chain(mounts.iter().map(|mount| mount.target.as_path()));
         places.into_iter().any(|place| path.starts_with(place))
@@ -110,7 +122,7 @@ fn installation(program: &Path, mounts: &[Mount], private: &Path) -> Result<Opti
     let Some(bin) = found.parent() else { return Ok(None) };
     let root = bin.parent().filter(|_| bin.file_name().is_some_and(|name| name == "bin")).unwrap_or(bin).to_owned();
     if is_too_much(&root, private) {
-        return Err(TooMuch { program: found, root });
+        return Err(Error::TooMuch { program: found, root });
     }
     let mount = Mount { source: root.clone(), target: root, private_layer: false };
     Ok(Some((found, Some(mount))))
@@ -124,15 +136,15 @@ fn is_too_much(root: &Path, private: &Path) -> bool {
 }
 
 /// Returns the files that the root has of its own.
-pub(super) fn files(base: &Base, hostname: &str, resolv_conf: String) -> BTreeMap<PathBuf, String> {
+pub(super) fn files(root: &Root, hostname: &str, resolv_conf: String) -> BTreeMap<PathBuf, String> {
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n");
     let mut files = BTreeMap::from([
         (PathBuf::from("/etc/hosts"), hosts),
         (PathBuf::from("/etc/hostname"), format!("{hostname}\n")),
         (PathBuf::from("/etc/resolv.conf"), resolv_conf),
     ]);
-    // A tree has its own.
-    if *base == Base::Host {
+    // A tree has its own, and so has an image.
+    if *root == Root::Base(Base::Host) {
         let users = format!(
             "root:x:0:0:root:/root:/bin/sh\nagent:x:{AGENT_ID}:{AGENT_ID}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
         );
@@ -172,7 +184,7 @@ mod tests {
             [("PYTHONPATH", "/data/bundles/ab/code:/data/layers/cd"), ("OTHER", "/data/layers/cdx"), ("HOME", "/x")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let bundle = bundle(&["/usr/bin/python3", "/data/layers/cd/bin/gunicorn", "/data/bundles/ab/code/main.py"]);
-        let guest = Guest::new(&bundle, environment, &Base::Host, Path::new("/data")).unwrap();
+        let guest = Guest::new(&bundle, environment, &Base::Host, Path::new("/data"), true).unwrap();
         assert_eq!(guest.argv, ["/usr/bin/python3", "/opt/layers/0/bin/gunicorn", "/var/task/main.py"]);
         let expected = [
             ("HOME", "/x"),
@@ -197,9 +209,9 @@ mod tests {
         std::os::unix::fs::symlink(place("py/3.12/bin/python"), place(".local/bin/python")).unwrap();
         std::os::unix::fs::symlink("/usr/bin/env", place(".local/bin/usual")).unwrap();
         let shown = |program: &Path, base: &Base| {
-            let guest =
-                Guest::new(&bundle(&[&text(program)]), BTreeMap::new(), base, &place("deep/data2/bin/innkeep"))?;
-            Ok::<_, TooMuch>((guest.argv[0].clone(), guest.mounts.get(2).map(|mount| mount.source.clone())))
+            let private = place("deep/data2/bin/innkeep");
+            let guest = Guest::new(&bundle(&[&text(program)]), BTreeMap::new(), base, &private, true)?;
+            Ok::<_, Error>((guest.argv[0].clone(), guest.mounts.get(2).map(|mount| mount.source.clone())))
         };
         let real = text(&place("py/3.12/bin/python"));
         for link in ["py/3.12/bin/python", ".local/bin/python"] {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::{Bundle, Content};
+use innkeep_artifacts::{Bundle, Content, Image};
 use innkeep_protocol::link::AgentState;
 use innkeep_types::{
     AgentExit, ArtifactDigest, Clock, Egress, HealthCheck, Resources, SandboxId, Settings, SystemClock,
@@ -23,7 +24,9 @@ const TRIAL: Duration = Duration::from_secs(20);
 
 /// Starts a sandbox with nothing in it, and ends it.
 pub(super) async fn try_out(driver: &ContainerDriver) -> Result<(), Unusable> {
-    let sandbox = match driver.launch(trial()).await {
+    // Something that is there, and need not be hidden.
+    let content = Content::Code { code: PathBuf::from("/usr/lib"), layers: Vec::new() };
+    let sandbox = match driver.launch(trial(content)).await {
         Ok(sandbox) => sandbox,
         // The walls stood: only the program is missing, in a tree that is made for agents that need no other.
         Err(Error::Agent { message }) if message.contains(NOT_THERE) => return Ok(()),
@@ -46,16 +49,46 @@ pub(super) async fn try_out(driver: &ContainerDriver) -> Result<(), Unusable> {
     Err(Unusable { why: format!("a program in a sandbox did not end well: {words}"), fix: DOCTOR.to_owned() })
 }
 
+/// Starts a sandbox of an image without a file, to see whether its walls stand: then nothing but the program is missing.
+pub(super) async fn try_image(driver: &ContainerDriver, data_dir: &Path) -> Result<(), Unusable> {
+    let layer = data_dir.join("trial");
+    let made = fs::create_dir(&layer).or_else(|error| match error.kind() {
+        // A server that was killed just here left it.
+        io::ErrorKind::AlreadyExists => Ok(()),
+        _ => Err(error),
+    });
+    made.map_err(|error| Unusable::data_dir(data_dir, &error))?;
+    let image = Image {
+        layers: vec![layer.clone()],
+        user: 0,
+        group: 0,
+        groups: Vec::new(),
+        working_directory: PathBuf::from("/"),
+    };
+    let spec = trial(Content::Image { image });
+    let logs = data_dir.join("logs").join(spec.sandbox.as_str());
+    let launched = driver.launch(spec).await;
+    // What is left is removed the next time.
+    let _ = (fs::remove_dir(&layer), remove_tree(&logs));
+    match launched {
+        Err(Error::Agent { message }) if message.contains(NOT_THERE) => Ok(()),
+        Err(error) => Err(unusable(&error)),
+        Ok(sandbox) => {
+            sandbox.kill(Duration::ZERO).await;
+            Err(Unusable::new("a program ran in a sandbox that has none", DOCTOR))
+        }
+    }
+}
+
 /// How the kernel says that a file does not exist (ENOENT), in the launcher's words.
 const NOT_THERE: &str = "os error 2";
 
 const DOCTOR: &str = "see what is missing: innkeep doctor";
 
-fn trial() -> LaunchSpec {
+fn trial(content: Content) -> LaunchSpec {
     let bundle = Bundle {
         digest: ArtifactDigest::parse("0".repeat(64)).expect("64 hexadecimal digits"),
-        // Something that is there, and need not be hidden.
-        content: Content::Code { code: PathBuf::from("/usr/lib"), layers: Vec::new() },
+        content,
         argv: vec!["/usr/bin/true".to_owned()],
         environment: BTreeMap::new(),
         settings: Settings::default(),

@@ -1,6 +1,6 @@
 //! Blocks of host user and group ids, one per sandbox: what breaks out of one is still nobody to all others.
 //!
-//! The record of what is taken is the sandbox's directory: it belongs to the first id of its block.
+//! The record of what is taken is the sandbox's directory: it belongs to the sidecar's id of its block.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
-use innkeep_protocol::walls::IDS;
+use innkeep_protocol::walls::{IDS, SIDECAR_ID};
 use parking_lot::Mutex;
 
 /// The first id of the first block. Source: beyond what systemd gives to containers (524288 to 1879048191) and to users.
@@ -35,14 +35,14 @@ impl Ids {
         blocks.find(|&first| taken.insert(first))
     }
 
-    /// Gives `path` to the block that begins with `first`.
+    /// Gives `path` to the sidecar of the block that begins with `first`.
     pub(super) fn own(path: &Path, first: u32) -> io::Result<()> {
-        chown(path, Some(first), Some(first))
+        chown(path, Some(first + SIDECAR_ID), Some(first + SIDECAR_ID))
     }
 
     /// Takes note of the block that a sandbox's directory belongs to.
     pub(super) fn note(&self, directory: &Path) {
-        self.taken.lock().extend(owner(directory));
+        self.taken.lock().extend(block(directory));
     }
 
     /// Gives the block back that begins with `first`.
@@ -52,14 +52,19 @@ impl Ids {
 
     /// Gives the block back that a sandbox's directory belongs to.
     pub(super) fn give_back(&self, directory: &Path) {
-        if let Some(first) = owner(directory) {
+        if let Some(first) = block(directory) {
             self.put_back(first);
         }
     }
 }
 
-fn owner(directory: &Path) -> Option<u32> {
-    directory.metadata().ok().map(|found| found.uid()).filter(|&uid| uid >= FIRST)
+/// Returns the first id of the block that a sandbox's directory belongs to.
+fn block(directory: &Path) -> Option<u32> {
+    directory.metadata().ok().and_then(|found| first_of(found.uid()))
+}
+
+fn first_of(id: u32) -> Option<u32> {
+    id.checked_sub(FIRST).map(|above| FIRST + above / IDS * IDS)
 }
 
 #[cfg(test)]
@@ -73,5 +78,14 @@ mod tests {
         assert_eq!(taken.len(), usize::try_from(BLOCKS).unwrap());
         assert!(taken.iter().all(|&first| first >= FIRST && first.checked_add(IDS).is_some()));
         assert!(taken.iter().all(|&first| i32::try_from(first + IDS - 1).is_ok()));
+    }
+
+    #[test]
+    fn every_id_of_a_block_names_it() {
+        for id in [FIRST, FIRST + 1, FIRST + SIDECAR_ID] {
+            assert_eq!(first_of(id), Some(FIRST));
+        }
+        assert_eq!(first_of(FIRST + IDS), Some(FIRST + IDS));
+        assert_eq!((first_of(0), first_of(FIRST - 1)), (None, None));
     }
 }

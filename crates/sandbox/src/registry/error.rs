@@ -47,6 +47,12 @@ pub enum Error {
         /// What the server's driver gives.
         given: Tier,
     },
+    /// The host, or the driver, lacks what the agent needs. Nobody's defect, and what to do about it is the deployer's to know.
+    #[error("{message}")]
+    HostLacks {
+        /// What, and what to do: whole sentences.
+        message: String,
+    },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -65,15 +71,20 @@ impl Error {
             Self::TooManySessions(_) => ErrorKind::Quota,
             Self::TooManyStarts => ErrorKind::Throttled,
             // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
-            Self::ShuttingDown | Self::TierTooWeak { .. } => ErrorKind::Unavailable,
+            Self::ShuttingDown | Self::TierTooWeak { .. } | Self::HostLacks { .. } => ErrorKind::Unavailable,
             Self::Driver(source) => source.kind(),
         }
     }
 
     pub(crate) fn from_failure(failure: Failure) -> Self {
         match failure.source {
+            Some(source) if is_lack(&source) => Self::HostLacks { message: failure.message },
             Some(source) if source.kind() != ErrorKind::Agent => Self::Driver(source),
             _ => Self::StartFailed { message: failure.message, exit: failure.exit, log_tail: failure.log_tail },
         }
     }
+}
+
+fn is_lack(error: &driver::Error) -> bool {
+    matches!(error, driver::Error::NoNetwork { .. } | driver::Error::NoImages { .. })
 }

@@ -1,10 +1,13 @@
 //! What every driver of this machine promises, as one suite: each test is a function over a [`world::World`], and runs once for every
-//! kind of world that promises it, under the names `process::…`, `container::…` and `rootless::…`.
+//! kind of world that promises it, under the names `process::…`, `container::…`, `rootless::…`, and with an image `image::…` and
+//! `rootless_image::…`.
 
 pub(crate) mod agent;
 pub(crate) mod ending;
 pub(crate) mod files;
 pub(crate) mod identity;
+pub(crate) mod images;
+pub(crate) mod intruder;
 pub(crate) mod limits;
 pub(crate) mod ordinary;
 pub(crate) mod recovery;
@@ -61,20 +64,16 @@ macro_rules! every_kind {
     };
 }
 
-/// What is true of those that have walls.
+/// What is true of those that have walls, whatever stands upon them.
 macro_rules! walled {
     ($kind:ident) => {
         $crate::conformance::suite! { $kind:
             identity::{
-                an_agent_is_user_1000_without_any_power,
-                an_agent_finds_itself_where_it_was_promised,
+                an_agent_is_its_user_without_any_power,
                 the_sidecar_is_pid_1_and_out_of_reach,
                 an_agent_sees_no_process_but_its_own,
             }
             files::{
-                what_is_not_the_agents_cannot_be_written,
-                what_is_the_agents_can_be_written,
-                the_code_on_the_host_is_not_what_the_agent_changes,
                 mounts_tell_nothing_of_the_hosts_directories,
                 the_private_layer_holds_so_many_bytes,
                 the_private_layer_holds_so_many_files,
@@ -97,4 +96,45 @@ macro_rules! walled {
     };
 }
 
-pub(crate) use {every_kind, suite, walled};
+/// What is true of code alone.
+macro_rules! with_code {
+    ($kind:ident) => {
+        $crate::conformance::suite! { $kind:
+            identity::{
+                an_agent_finds_itself_where_it_was_promised,
+            }
+            files::{
+                what_is_not_the_agents_cannot_be_written,
+                what_is_the_agents_can_be_written,
+                the_code_on_the_host_is_not_what_the_agent_changes,
+            }
+        }
+    };
+}
+
+/// What is true of images alone.
+macro_rules! with_image {
+    ($kind:ident) => {
+        $crate::conformance::suite! { $kind:
+            images::{
+                layers_hide_what_they_say_and_are_not_changed,
+                a_hundred_layers_are_one_root,
+                files_are_of_whom_the_image_says,
+                the_agent_is_whom_the_image_names_where_it_says,
+                a_working_directory_is_made_where_it_is_missing,
+                a_static_program_needs_nothing_else,
+                what_an_image_lacks_is_told_in_words,
+                what_is_ours_in_an_image_is_not_the_images,
+            }
+            intruder::{
+                root_in_an_image_gains_no_power,
+                root_in_an_image_does_not_reach_the_sidecar,
+                root_in_an_image_writes_no_switch_and_makes_no_device,
+                links_in_an_image_lead_nowhere_else,
+                programs_and_interpreters_of_an_image_come_from_it,
+            }
+        }
+    };
+}
+
+pub(crate) use {every_kind, suite, walled, with_code, with_image};

@@ -4,6 +4,8 @@
 
 mod conformance;
 mod container;
+mod image;
 mod process;
 mod registry;
 mod rootless;
+mod rootless_image;

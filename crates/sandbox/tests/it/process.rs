@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use innkeep_artifacts::Content;
 use innkeep_protocol::link::LaunchAnswer;
+use innkeep_sandbox::driver::Error;
 
 use crate::conformance::agent::{PING, get, obedient, run};
-use crate::conformance::every_kind;
 use crate::conformance::world::{Kind, World};
+use crate::conformance::{every_kind, images};
 
 every_kind!(Process);
 
@@ -22,6 +24,31 @@ async fn an_agent_has_a_home_on_the_host_which_goes_with_it() {
     assert_eq!(sandbox.usage(), None, "nothing counts");
     sandbox.kill(Duration::ZERO).await;
     assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn an_image_is_refused_and_what_to_do_about_it_is_said() {
+    let world = World::enter(Kind::Process, "").await.unwrap();
+    let mut spec = world.spec("");
+    let top = world.path().join("top");
+    fs::create_dir(&top).unwrap();
+    let image = images::python(&top, "");
+    std::sync::Arc::make_mut(&mut spec.bundle).content = Content::Image { image };
+    let directory = world.sandbox_directory(&spec.sandbox);
+    match world.launch(spec).await {
+        Err(Error::NoImages { why, fix }) => {
+            assert_eq!(
+                (why.as_str(), fix.as_str()),
+                ("images run in containers", "start the server with --isolation container")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!directory.exists());
+    assert_eq!(
+        world.driver.capabilities().no_images.map(|missing| missing.why),
+        Some("images run in containers".to_owned())
+    );
 }
 
 /// Under a sidecar's filter the kernel refuses a second one: just the host that this is about.

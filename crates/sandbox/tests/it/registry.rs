@@ -11,7 +11,7 @@ use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, S
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{AgentExit, ErrorKind, RequestId, Settings, StopReason, Tier, UnixMillis, limits};
+use innkeep_types::{AgentExit, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
 
 use world::{SOON, deployment, key, limited, session, world};
 
@@ -332,30 +332,51 @@ async fn starts_and_ends_are_counted_once_and_warm_requests_are_not() {
     assert_eq!(stops, [("ServerShutdown", 2), ("StartFailed", 1)]);
 }
 
-/// A driver on a host that is broken.
+/// A driver whose launches fail so.
 #[derive(Debug)]
-struct BrokenDriver;
+struct BrokenDriver(fn(SandboxId) -> driver::Error);
 
 #[async_trait::async_trait]
 impl Driver for BrokenDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tier: Tier::Process, no_network: None, caveats: Vec::new() }
+        Capabilities { tier: Tier::Process, no_network: None, no_images: None, caveats: Vec::new() }
     }
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, driver::Error> {
-        let source = std::io::ErrorKind::StorageFull.into();
-        Err(driver::Error::Host { sandbox: spec.sandbox, what: "make the directory", source })
+        Err((self.0)(spec.sandbox))
     }
     async fn adopt(&self) -> Result<Adopted, driver::Error> {
         Ok(Adopted::default())
     }
 }
 
+fn broken(journal: &MemoryJournal, tasks: &Tasks, how: fn(SandboxId) -> driver::Error) -> Registry {
+    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
+    let driver = Arc::new(BrokenDriver(how));
+    Registry::new(driver, Arc::new(journal.clone()), clock, tasks.clone(), Limits::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_host_lacks_is_told_to_who_deployed() {
+    let registry = broken(&MemoryJournal::default(), &Tasks::default(), |_| driver::Error::NoImages {
+        why: "it is too old".to_owned(),
+        fix: "take a new one".to_owned(),
+    });
+    for refused in [
+        registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.map(drop).unwrap_err(),
+        registry.boot_once(&deployment(1)).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert_eq!(refused.to_string(), "Images cannot be run on this server: it is too old. Next: take a new one.");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_launch_that_fails_on_our_side_is_not_blamed_on_the_agent_and_is_recorded_as_ended() {
-    let journal = MemoryJournal::default();
-    let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
-    let (driver, tasks) = (Arc::new(BrokenDriver), Tasks::default());
-    let registry = Registry::new(driver, Arc::new(journal.clone()), clock, tasks.clone(), Limits::default());
+    let (journal, tasks) = (MemoryJournal::default(), Tasks::default());
+    let registry = broken(&journal, &tasks, |sandbox| {
+        let source = std::io::ErrorKind::StorageFull.into();
+        driver::Error::Host { sandbox, what: "make the directory", source }
+    });
     let refused = registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Internal);
     tasks.finish().await;

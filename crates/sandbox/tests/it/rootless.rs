@@ -6,10 +6,11 @@ use innkeep_sandbox::container::ContainerDriver;
 
 use crate::conformance::agent::obedient;
 use crate::conformance::world::{Kind, World, options};
-use crate::conformance::{every_kind, table, walled};
+use crate::conformance::{every_kind, table, walled, with_code};
 
 every_kind!(Rootless);
 walled!(Rootless);
+with_code!(Rootless);
 
 #[tokio::test]
 async fn a_sandbox_is_of_the_servers_user_and_that_is_said() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use innkeep_protocol::walls::{AGENT_ID, Base, Walls};
+use innkeep_protocol::walls::{Base, Identity, Root, Walls};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
     RulesetError, Scope,
@@ -32,7 +32,8 @@ const READ_ONLY_HOST: [&str; 7] = ["usr", "etc", "bin", "sbin", "lib", "lib64", 
 /// Made by the sidecar, applied in the agent's process.
 #[derive(Debug)]
 pub(crate) struct Confinement {
-    becomes_agent: bool,
+    /// Who it becomes; none where there is one user only.
+    agent: Option<Identity>,
     open_files: u64,
     processes: Option<u64>,
     landlock: Option<RulesetCreated>,
@@ -43,10 +44,10 @@ impl Confinement {
     /// Prepares all that allocates. Called behind the walls.
     pub(crate) fn new(walls: &Walls) -> io::Result<Self> {
         Ok(Self {
-            becomes_agent: walls.first_id.is_some(),
+            agent: walls.first_id.map(|_| walls.agent.clone()),
             open_files: walls.open_files,
             processes: walls.processes,
-            landlock: Some(ruleset(&walls.base)?),
+            landlock: Some(ruleset(&walls.root)?),
             filter: walls.seccomp.iter().copied().map(sys::unpack).collect(),
         })
     }
@@ -64,10 +65,11 @@ impl Confinement {
         if let Some(processes) = self.processes {
             limit(Resource::Nproc, processes, processes)?;
         }
-        if self.becomes_agent {
-            super::become_user(AGENT_ID)?;
+        if let Some(agent) = &self.agent {
+            super::become_user(agent)?;
         }
-        Ok(())
+        // An agent that is root would keep until its program what the sidecar has.
+        super::powers::drop_all()
     }
 
     /// Takes from the process what its program shall not have. The last step before the program.
@@ -88,13 +90,18 @@ fn limit(resource: Resource, current: u64, maximum: u64) -> rustix::io::Result<(
 
 /// Returns the rules of files and signals: everything may be read, and written where a private layer lies; signals and abstract
 /// sockets end at the agent's own processes.
-fn ruleset(base: &Base) -> io::Result<RulesetCreated> {
+fn ruleset(root: &Root) -> io::Result<RulesetCreated> {
     let all = AccessFs::from_all(LANDLOCK);
     let mut rules = Ruleset::default()
         .handle_access(all)
         .and_then(|rules| rules.scope(Scope::from_all(LANDLOCK)))
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
+    let base = match root {
+        // All of it is a private layer; `/sys` is mounted read-only, and in `/proc` nothing can be made.
+        Root::Image { .. } => return allow(rules, Path::new("/"), all),
+        Root::Base(base) => base,
+    };
     rules = allow(rules, Path::new("/"), AccessFs::from_read(LANDLOCK))?;
     for place in writable(base)? {
         rules = allow(rules, &place, all)?;

@@ -2,12 +2,14 @@
 
 use std::io;
 
+use innkeep_protocol::walls::{Identity, SIDECAR_ID};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// The last capability that any kernel might know.
 const CAPABILITIES: u32 = 64;
 
-/// Drops every capability, for good, but what ends the agent and makes it another user where there is one.
+/// Drops every capability, for good, but what ends the agent and makes it another user where there is one; and becomes a user that no
+/// agent is.
 pub(super) fn drop(has_users: bool) -> io::Result<()> {
     let kept = if has_users {
         // PTRACE: to answer the agent's bind calls. Of the sandbox's own namespace, like the others.
@@ -23,7 +25,21 @@ pub(super) fn drop(has_users: bool) -> io::Result<()> {
             removed => removed?,
         }
     }
-    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets)?;
+    if has_users {
+        // Else the change would take every capability.
+        rustix::thread::set_keep_capabilities(true)?;
+        super::become_user(&Identity { user: SIDECAR_ID, group: SIDECAR_ID, groups: Vec::new() })?;
+    }
+    set(kept)?;
     Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
+/// Leaves this process no capability at all.
+pub(super) fn drop_all() -> io::Result<()> {
+    set(CapabilitySet::empty())
+}
+
+fn set(kept: CapabilitySet) -> io::Result<()> {
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }

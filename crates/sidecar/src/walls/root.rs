@@ -1,17 +1,21 @@
-//! The root file system: a read-only base, the code, and one private writable layer in memory above both.
+//! The root file system: a read-only base and the code, or the layers of an image, and one private writable layer in memory above.
 //!
 //! ```text
 //! /tmp of the old root      one tmpfs of limited size
 //!   skel/                   mount points and our own files; belongs to the sandbox
-//!   root/                   overlay of skel : base, written to upper/; the new root
+//!   image/N                 the layers of an image
+//!   root/                   overlay of skel : base, or of skel : image/0 : …, written to upper/; the new root
 //!   layer-N/                the private layer of a mount that has one
 //! ```
+//!
+//! What is mounted inside is mounted on directories of `skel`, which hides whatever base or image have in their place: a link there
+//! would else lead our mounts astray.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use innkeep_protocol::walls::{AGENT_ID, Walls};
+use innkeep_protocol::walls::{Base, Root, Walls};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::mounts::{PLAIN, bind, bind_read_only, mount, path_of};
@@ -26,6 +30,9 @@ const OWNED: [&str; 1] = ["home/agent"];
 
 /// Directories that a program may expect.
 const DIRECTORIES: [&str; 11] = ["proc", "sys", "dev", "run", "etc", "usr", "root", "opt", "srv", "mnt", "var"];
+
+/// What is ours in an image: the rest it has itself, or does without.
+const DIRECTORIES_OF_IMAGE: [&str; 4] = ["proc", "sys", "dev", "etc"];
 
 /// Where everybody may write.
 const PUBLIC: [&str; 2] = ["tmp", "var/tmp"];
@@ -71,6 +78,9 @@ const MASKED: [&str; 10] = [
 /// What of `/proc` is not to be written. Source: as above.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
+/// A file system with nothing in it.
+const NOTHING: &str = "size=0,nr_inodes=2";
+
 /// Builds the root file system and moves into it; nothing of the old one is left.
 pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -78,19 +88,25 @@ pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
     let size = format!("mode=755,size={},nr_inodes={}", walls.disk_bytes, walls.disk_files);
     mount("tmpfs", Path::new(SCRATCH), PLAIN, &size)?;
     rustix::process::chdir(SCRATCH).map_err(to("enter the new file system"))?;
-    skeleton(walls).map_err(to("write the root's own files"))?;
-    let base = sources.base.as_ref().map(path_of);
-    overlay(Path::new("skel"), base.as_deref(), Path::new("upper"), Path::new("root"))?;
+    let below = match (&walls.root, &sources.base) {
+        (Root::Image { .. }, _) => sources.layers.attach(Path::new("image"))?,
+        (Root::Base(_), base) => base.iter().map(path_of).collect(),
+    };
+    skeleton(walls, &below).map_err(to("write the root's own files"))?;
     let root = Path::new("root");
-    if base.is_none() {
-        show_host(root)?;
+    overlay(Path::new("skel"), &below, Path::new("upper"), root)?;
+    match walls.root {
+        Root::Base(Base::Host) => show_host(root)?,
+        Root::Base(Base::Tree(_)) => {}
+        Root::Image { .. } => mount("tmpfs", &root.join("sys"), PLAIN | MountFlags::RDONLY, NOTHING)?,
     }
     for (n, (spec, source)) in walls.mounts.iter().zip(&sources.mounts).enumerate() {
         let place = root.join(relative(&spec.target));
         if spec.private_layer {
             let layer = PathBuf::from(format!("layer-{n}"));
-            overlay(&path_of(source), None, &layer, &place)?;
-            chown(&place, Some(AGENT_ID), Some(AGENT_ID)).map_err(to("give the code's directory to the agent"))?;
+            overlay(&path_of(source), &[], &layer, &place)?;
+            chown(&place, Some(walls.agent.user), Some(walls.agent.group))
+                .map_err(to("give the code's directory to the agent"))?;
         } else {
             bind_read_only(path_of(source), &place)?;
         }
@@ -100,19 +116,25 @@ pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
     pivot(root).map_err(to("move into the new root"))
 }
 
-/// Writes what belongs to the sandbox itself.
-fn skeleton(walls: &Walls) -> std::io::Result<()> {
+/// Writes what belongs to the sandbox itself. `below`: the layers of an image, if it is one.
+fn skeleton(walls: &Walls, below: &[PathBuf]) -> std::io::Result<()> {
     let skel = Path::new("skel");
-    for directory in DIRECTORIES {
-        fs::create_dir_all(skel.join(directory))?;
-    }
-    for directory in PUBLIC {
-        fs::create_dir_all(skel.join(directory))?;
-        fs::set_permissions(skel.join(directory), Permissions::from_mode(0o1777))?;
-    }
-    for directory in OWNED {
-        fs::create_dir_all(skel.join(directory))?;
-        chown(skel.join(directory), Some(AGENT_ID), Some(AGENT_ID))?;
+    match walls.root {
+        Root::Base(_) => {
+            make(skel, &DIRECTORIES)?;
+            make(skel, &PUBLIC)?;
+            for directory in PUBLIC {
+                fs::set_permissions(skel.join(directory), Permissions::from_mode(0o1777))?;
+            }
+            make(skel, &OWNED)?;
+            for directory in OWNED {
+                chown(skel.join(directory), Some(walls.agent.user), Some(walls.agent.group))?;
+            }
+        }
+        Root::Image { .. } => {
+            make(skel, &DIRECTORIES_OF_IMAGE)?;
+            as_in_image("etc", skel, below, walls.first_id.is_some())?;
+        }
     }
     for mount in &walls.mounts {
         fs::create_dir_all(skel.join(relative(&mount.target)))?;
@@ -127,13 +149,27 @@ fn skeleton(walls: &Walls) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Mounts `above` over `below` at `at`, with a new private layer in `layer`.
-fn overlay(above: &Path, below: Option<&Path>, layer: &Path, at: &Path) -> Result<(), Error> {
+fn make(skel: &Path, directories: &[&str]) -> std::io::Result<()> {
+    directories.iter().try_for_each(|directory| fs::create_dir_all(skel.join(directory)))
+}
+
+/// Gives a directory of ours the mode that the image's has, which it hides, and the owner, where there is more than one user.
+fn as_in_image(name: &str, skel: &Path, below: &[PathBuf], has_users: bool) -> std::io::Result<()> {
+    let found = below.iter().find_map(|layer| fs::symlink_metadata(layer.join(name)).ok());
+    let Some(found) = found.filter(fs::Metadata::is_dir) else { return Ok(()) };
+    if has_users {
+        chown(skel.join(name), Some(found.uid()), Some(found.gid()))?;
+    }
+    fs::set_permissions(skel.join(name), found.permissions())
+}
+
+/// Mounts `above` over all of `below` at `at`, with a new private layer in `layer`.
+fn overlay(above: &Path, below: &[PathBuf], layer: &Path, at: &Path) -> Result<(), Error> {
     let (upper, work) = (layer.join("upper"), layer.join("work"));
     for directory in [&upper, &work, at] {
         fs::create_dir_all(directory).map_err(to("make a private layer"))?;
     }
-    let below = below.map_or_else(String::new, |below| format!(":{}", below.display()));
+    let below: String = below.iter().map(|below| format!(":{}", below.display())).collect();
     let data = format!(
         "lowerdir={}{below},upperdir={},workdir={},userxattr",
         above.display(),
@@ -176,7 +212,7 @@ fn proc(at: &Path) -> Result<(), Error> {
     for name in MASKED {
         let place = at.join(name);
         match fs::symlink_metadata(&place) {
-            Ok(found) if found.is_dir() => mount("tmpfs", &place, PLAIN | MountFlags::RDONLY, "size=0,nr_inodes=2")?,
+            Ok(found) if found.is_dir() => mount("tmpfs", &place, PLAIN | MountFlags::RDONLY, NOTHING)?,
             Ok(_) => bind("/dev/null", &place)?,
             Err(_) => {}
         }

@@ -7,13 +7,14 @@ use innkeep_sandbox::driver::LaunchSpec;
 use serde_json::json;
 
 use super::agent::{obedient, obedient_script, run, run_words};
-use super::world::{Kind, World};
+use super::world::World;
 
-pub(crate) async fn an_agent_is_user_1000_without_any_power(world: World) {
+pub(crate) async fn an_agent_is_its_user_without_any_power(world: World) {
     let sandbox = obedient(&world).await;
-    assert_eq!(run(&sandbox, "[*os.getresuid(), *os.getresgid()]").await, json!([1000, 1000, 1000, 1000, 1000, 1000]));
+    let id = world.agent_id();
+    assert_eq!(run(&sandbox, "[*os.getresuid(), *os.getresgid()]").await, json!([id, id, id, id, id, id]));
     // Who may not map groups cannot give up its own either; inside they are nobody's.
-    assert_eq!(run(&sandbox, "set(os.getgroups()) <= {1000, 65534}").await, true);
+    assert_eq!(run(&sandbox, &format!("set(os.getgroups()) <= {{{id}, 65534}}")).await, true);
     let fields = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"];
     let status = "dict(line.split(':\\t', 1) for line in open('/proc/self/status').read().splitlines())";
     let values = run_words(&sandbox, &format!("[{status}[field] for field in {fields:?}]")).await;
@@ -51,7 +52,7 @@ result += [attempt(os.readlink, f'/proc/1/{name}') for name in ('exe', 'cwd', 'r
     let seen = run_words(&sandbox, looks).await;
     assert!(seen.iter().all(|error| ["EACCES", "EPERM", "ENOENT"].contains(&error.as_str())), "{seen:?}");
     // Where agent and sidecar are one user, only landlock stands between them.
-    let are_apart = world.kind == Kind::Container || landlock_version() >= 6;
+    let are_apart = world.has_users() || landlock_version() >= 6;
     let signals = "[attempt(os.kill, 1, number) for number in (0, 1, 9, 15, 17, 18, 19)]";
     if are_apart {
         assert_eq!(run_words(&sandbox, signals).await, ["EPERM"; 7]);

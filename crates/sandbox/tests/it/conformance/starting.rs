@@ -131,17 +131,22 @@ pub(crate) async fn an_agent_inherits_its_environment_three_descriptors_and_noth
     // Before anything else opens something. The fourth is the listing itself.
     let script = ["import os\nfds = sorted(os.listdir('/proc/self/fd'), key=int)\n", &obedient_script()].concat();
     let spec = world.spec(&script);
-    let code = spec.bundle.code().unwrap().canonicalize().unwrap();
+    let code = spec.bundle.code().map(|code| code.canonicalize().unwrap());
     let sandbox = world.launch_ready(spec).await;
     assert_eq!(run_words(&sandbox, "fds").await, ["0", "1", "2", "3"]);
-    let mut expected = vec!["HOME", "MARK", "PATH", "TMPDIR"];
-    if world.kind == Kind::Process {
-        // By which what it leaves behind is found.
-        expected.insert(1, "INNKEEP_SANDBOX");
-    }
+    let expected = match world.kind {
+        // By the one more, what it leaves behind is found.
+        Kind::Process => vec!["HOME", "INNKEEP_SANDBOX", "MARK", "PATH", "TMPDIR"],
+        Kind::Container | Kind::Rootless => vec!["HOME", "MARK", "PATH", "TMPDIR"],
+        Kind::Image | Kind::RootlessImage => vec!["HOME", "MARK", "PATH"],
+    };
     // LC_CTYPE is Python's own doing.
     assert_eq!(run_words(&sandbox, "sorted(set(os.environ) - {'LC_CTYPE'})").await, expected);
-    let directory = if world.is_walled() { "/var/task" } else { code.to_str().unwrap() };
+    let directory = match (world.is_walled(), &code) {
+        (_, None) => "/app",
+        (true, Some(_)) => "/var/task",
+        (false, Some(code)) => code.to_str().unwrap(),
+    };
     assert_eq!(run(&sandbox, "os.getcwd()").await, directory);
     let blocked = "[line.split()[1] for line in open('/proc/self/status') if line.startswith('SigBlk')][0]";
     assert_eq!(run(&sandbox, blocked).await, "0000000000000000");

@@ -15,7 +15,7 @@ use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox, Unusable};
 use innkeep_types::{ArtifactDigest, Egress, HealthCheck, Resources, SandboxId, Settings, UnixMillis};
 
 use super::ordinary::{self, Turn};
-use super::{remains, table};
+use super::{images, remains, table};
 
 /// For what should take milliseconds, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -28,6 +28,10 @@ pub(crate) enum Kind {
     Container,
     /// As an ordinary user.
     Rootless,
+    /// As root, with an image that runs as root.
+    Image,
+    /// As an ordinary user, with such an image.
+    RootlessImage,
 }
 
 /// A driver with a data directory of its own. Every agent's environment bears its mark.
@@ -43,18 +47,18 @@ impl World {
     pub(crate) async fn enter(kind: Kind, name: &str) -> Option<Self> {
         let is_root = rustix::process::geteuid().is_root();
         match kind {
-            Kind::Container if !is_root => {
+            Kind::Container | Kind::Image if !is_root => {
                 println!("skipped: containers as root need root");
                 return None;
             }
-            Kind::Rootless => match ordinary::turn(name).await {
+            Kind::Rootless | Kind::RootlessImage => match ordinary::turn(name).await {
                 Turn::Ours => {}
                 Turn::Over => return None,
             },
             _ => {}
         }
         match Self::new(kind).await {
-            Ok(world) => Some(world),
+            Ok(world) => world.can_take_place().then_some(world),
             Err(Unusable { why, fix }) => {
                 // Anything else is a failure.
                 let is_the_hosts = fix.contains("allow_missing_limits") || !ordinary::has_user_namespaces();
@@ -71,6 +75,15 @@ impl World {
         Ok(Self { driver, kind, mark: format!("MARK={}", SandboxId::generate()), directory })
     }
 
+    /// Tells whether the driver can do what the world is for; else it has said why.
+    fn can_take_place(&self) -> bool {
+        let missing = self.driver.capabilities().no_images.filter(|_| self.is_image());
+        if let Some(Unusable { why, fix }) = &missing {
+            println!("skipped: {why}; {fix}");
+        }
+        missing.is_none()
+    }
+
     /// Lets go of all sandboxes and starts over, as a restarted server does.
     pub(crate) async fn replace_driver(&mut self) {
         self.driver = driver(self.kind, self.directory.path()).await.unwrap();
@@ -79,6 +92,29 @@ impl World {
     /// Tells whether agents have a view of the world of their own.
     pub(crate) fn is_walled(&self) -> bool {
         self.kind != Kind::Process
+    }
+
+    /// Tells whether agents are images.
+    pub(crate) fn is_image(&self) -> bool {
+        matches!(self.kind, Kind::Image | Kind::RootlessImage)
+    }
+
+    /// Tells whether a sandbox has users of its own.
+    pub(crate) fn has_users(&self) -> bool {
+        matches!(self.kind, Kind::Container | Kind::Image)
+    }
+
+    /// Returns the agent's user and group, inside.
+    pub(crate) fn agent_id(&self) -> u32 {
+        if self.is_image() { 0 } else { 1000 }
+    }
+
+    /// Returns where an agent may write, as Python has it.
+    pub(crate) fn own_places(&self) -> &'static str {
+        match self.is_image() {
+            true => "('/tmp', '/app', '/dev/shm')",
+            false => "('/tmp', '/var/tmp', '/dev/shm', '/home/agent', '/var/task')",
+        }
     }
 
     /// Tells whether the driver says that it cannot limit `what` here.
@@ -96,11 +132,16 @@ impl World {
         let sandbox = SandboxId::generate();
         let code = self.path().join(format!("code-{sandbox}"));
         fs::create_dir(&code).unwrap();
-        fs::write(code.join("main.py"), script).unwrap();
+        let (content, python) = if self.is_image() {
+            (Content::Image { image: images::python(&code, script) }, "python3")
+        } else {
+            fs::write(code.join("main.py"), script).unwrap();
+            (Content::Code { code, layers: Vec::new() }, "/usr/bin/python3")
+        };
         let bundle = Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            content: Content::Code { code, layers: Vec::new() },
-            argv: ["/usr/bin/python3", "-u", "-S", "main.py"].map(str::to_owned).to_vec(),
+            content,
+            argv: [python, "-u", "-S", "main.py"].map(str::to_owned).to_vec(),
             environment: BTreeMap::new(),
             settings: Settings::default(),
         };
@@ -184,8 +225,9 @@ impl Drop for World {
 async fn driver(kind: Kind, data_dir: &Path) -> Result<Arc<dyn Driver>, Unusable> {
     match kind {
         Kind::Process => Ok(Arc::new(ProcessDriver::new(data_dir).unwrap())),
-        Kind::Container | Kind::Rootless => {
-            Ok(Arc::new(ContainerDriver::new(data_dir, options(kind == Kind::Rootless)).await?))
+        _ => {
+            let is_rootless = matches!(kind, Kind::Rootless | Kind::RootlessImage);
+            Ok(Arc::new(ContainerDriver::new(data_dir, options(is_rootless)).await?))
         }
     }
 }
