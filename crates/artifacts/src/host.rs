@@ -1,5 +1,6 @@
 //! The programs of this host that run agents and install their packages.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,10 +13,15 @@ use crate::Error;
 use crate::command::{self, Failure};
 use crate::home::Home;
 
+mod missing;
 mod node;
 mod python;
 
 pub(crate) use python::{MINORS, Python};
+
+/// The words of `runtime` that an interpreter stands for. Source: service model, `codeConfiguration.runtime`.
+pub const INTERPRETERS: [&str; 6] =
+    ["PYTHON_3_10", "PYTHON_3_11", "PYTHON_3_12", "PYTHON_3_13", "PYTHON_3_14", "NODE_22"];
 
 /// How long a program may take to tell its version.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -24,6 +30,8 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     search: Vec<PathBuf>,
+    /// By word; what the operator names comes before what is found.
+    named: BTreeMap<String, PathBuf>,
 }
 
 impl Host {
@@ -31,11 +39,20 @@ impl Host {
     ///
     /// Directories called `shims` (pyenv, asdf, mise) are left out: what is there starts something else, which depends on the
     /// working directory and lies in somebody's home.
-    pub(crate) fn new(path: &OsStr) -> Self {
+    pub(crate) fn new(path: &OsStr, named: BTreeMap<String, PathBuf>) -> Self {
         let along = std::env::split_paths(path).filter(|dir| {
             dir.is_absolute() && dir.to_str().is_some() && dir.file_name().is_none_or(|name| name != "shims")
         });
-        Self { search: std::iter::once(PathBuf::from("/usr/bin")).chain(along).collect() }
+        Self { search: std::iter::once(PathBuf::from("/usr/bin")).chain(along).collect(), named }
+    }
+
+    /// Returns the program that the operator named for `word`, if he did.
+    fn named(&self, word: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(program) = self.named.get(word) else { return Ok(None) };
+        if is_executable(program) {
+            return Ok(Some(program.clone()));
+        }
+        Err(misnamed(word, program, "is no executable file"))
     }
 
     /// Returns the first program called `name`.
@@ -47,6 +64,15 @@ impl Host {
 /// Tells whether `path` is a file that somebody may execute.
 pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// What to say about a program that the operator named and that cannot be it.
+fn misnamed(word: &str, program: &Path, problem: &str) -> Error {
+    Error::NoInterpreter(format!(
+        "{word} is {} by [interpreters] in innkeep.toml or INNKEEP_INTERPRETERS, and that {problem}; correct it and start the \
+         server anew",
+        program.display()
+    ))
 }
 
 /// Returns what `command` prints, or `None` if it fails.

@@ -40,6 +40,7 @@ mod upload;
 
 pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
 pub use error::Error;
+pub use host::INTERPRETERS;
 pub use project::Error as ProjectError;
 
 /// An artifact made ready to start on this host.
@@ -184,10 +185,10 @@ pub struct Artifacts {
 impl Artifacts {
     /// Opens, or creates, the store under `data_dir`, and removes what a crash left unfinished. The caller holds the lock on
     /// the data directory. Interpreters are looked for in `/usr/bin` and along the `PATH` of this process.
-    pub fn open(data_dir: &Path) -> Result<Self, Error> {
+    pub fn open(data_dir: &Path, options: Options) -> Result<Self, Error> {
         let home = Home::open(data_dir)?;
         // Not configuration: the same look-up that starting a program by its bare name does.
-        let host = Host::new(&std::env::var_os("PATH").unwrap_or_default());
+        let host = Host::new(&std::env::var_os("PATH").unwrap_or_default(), options.interpreters);
         Ok(Self { store: Arc::new(Store { home, host, flights: SingleFlight::default() }) })
     }
 

@@ -19,6 +19,7 @@ mod maker;
 #[expect(dead_code, reason = "the operations come to use them one by one")]
 mod model;
 mod page;
+mod queue;
 mod request;
 mod route;
 #[cfg_attr(not(test), expect(dead_code, reason = "the operations come to use it one by one"))]
@@ -43,6 +44,7 @@ pub use maker::{MakeFailed, Maker};
 pub use route::{Route, route};
 
 use error::Error;
+use queue::Queue;
 
 /// What the control plane is made of.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct ControlConfig {
     pub clock: Arc<dyn Clock>,
     /// Owner of the work that outlives a request.
     pub tasks: Tasks,
+    /// Versions that are made at one time; more wait. 0: none is made, until a start with another number.
+    pub max_concurrent_checks: usize,
     /// Signs page tokens. A token is good as long as the key is: keep it across restarts, share it among replicas.
     pub page_key: [u8; 32],
 }
@@ -86,15 +90,16 @@ struct Inner {
     account: AccountId,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    queue: Arc<Queue>,
     pages: page::Tokens,
 }
 
 impl Control {
     /// Returns the control plane. Call [`Control::resume`] once before requests arrive.
     pub fn new(config: ControlConfig) -> Self {
-        let ControlConfig { store, maker, region, account, clock, tasks, page_key } = config;
-        let pages = page::Tokens::new(&page_key);
-        Self { inner: Arc::new(Inner { store, maker, region, account, clock, tasks, pages }) }
+        let ControlConfig { store, maker, region, account, clock, tasks, max_concurrent_checks, page_key } = config;
+        let (queue, pages) = (Arc::new(Queue::new(max_concurrent_checks)), page::Tokens::new(&page_key));
+        Self { inner: Arc::new(Inner { store, maker, region, account, clock, tasks, queue, pages }) }
     }
 
     /// Performs the operation and returns its answer, an error's too. `body` is the whole request body.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use innkeep_artifacts::Artifacts;
+use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::VersionRecord;
 use innkeep_types::{
@@ -26,12 +27,17 @@ pub struct LocalMaker {
     pub account: AccountId,
     /// How far agents reach whose runtime does not say.
     pub egress: Egress,
+    /// Says when to give up what takes long.
+    pub tasks: Tasks,
 }
 
 #[async_trait]
 impl Maker for LocalMaker {
     async fn make(&self, version: &VersionRecord) -> Result<ArtifactDigest, MakeFailed> {
-        let prepared = self.artifacts.prepare(&version.config.artifact).await;
+        let prepared = tokio::select! {
+            prepared = self.artifacts.prepare(&version.config.artifact) => prepared,
+            () = self.tasks.stopping().cancelled() => return Err(MakeFailed::ShuttingDown),
+        };
         let bundle = prepared.map_err(|error| failed(version, &error, error.kind()))?;
         let digest = bundle.digest.clone();
         let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());

@@ -37,14 +37,21 @@ impl Control {
         Ok(())
     }
 
-    /// Begins to make a version that is CREATING or UPDATING.
+    /// Begins to make a version that is CREATING or UPDATING as soon as its turn comes; what is waiting when the server is told to
+    /// end is left for the next start.
     pub(crate) fn spawn_make(&self, record: VersionRecord) {
+        let Some(mut worker) = self.inner.queue.push(record) else { return };
         let control = self.clone();
         self.inner.tasks.spawn(Kind::Make, async move {
-            let (runtime, version) = (&record.runtime, record.version);
-            if let Err(error) = control.make(&record).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+            let stopping = control.inner.tasks.stopping();
+            while !stopping.is_cancelled()
+                && let Some(record) = worker.next()
+            {
+                let (runtime, version) = (&record.runtime, record.version);
+                if let Err(error) = control.make(&record).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+                }
             }
         });
     }

@@ -1,8 +1,11 @@
 //! The server's settings: defaults, then `innkeep.toml`, then `INNKEEP_…` variables, then flags. The only place of the server
 //! that reads the environment.
 
+mod artifacts;
+mod fields;
 mod values;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +13,10 @@ use innkeep_protocol::walls::Base;
 use innkeep_types::{AccountId, Egress, Region, limits};
 use serde::{Deserialize, Serialize};
 
-/// Every setting of a server. Each has a variable of the same name in capitals, after `INNKEEP_`.
+pub use artifacts::{RegistrySettings, S3Settings};
+
+/// Every setting of a server. Each has a variable of the same name in capitals, after `INNKEEP_`; that of a table holds JSON or an
+/// inline table, and a table of known keys has a variable per key besides, `INNKEEP_S3_REGION`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -42,6 +48,15 @@ pub struct Config {
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
     pub max_starts_per_second: u32,
+    /// Versions that are made ready and booted once at one time; more wait, first come first served. 0: none is, until the server is
+    /// started with another number. Default: the number of processors, at least 2.
+    pub max_concurrent_checks: usize,
+    /// Runtimes of the account; default 1000.
+    pub max_runtimes: u32,
+    /// Versions of one runtime; default 1000.
+    pub max_versions: u32,
+    /// Endpoints of one runtime besides DEFAULT; default 10.
+    pub max_endpoints: u32,
     /// Connections served at one time; more wait until one ends; default 10000.
     pub max_connections: usize,
     /// Seconds that a client may take to send a request's head, and be silent between two requests; default 30.
@@ -73,6 +88,18 @@ pub struct Config {
     pub log: String,
     /// Log lines as JSON; default false.
     pub log_json: bool,
+    /// A Docker configuration file with credentials for registries; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_config: Option<PathBuf>,
+    /// The S3-compatible object store of code zips, behind every bucket but `innkeep`, the built-in one; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Settings>,
+    /// How registries of OCI images are spoken to, by host and port as references name them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, RegistrySettings>,
+    /// Programs for words of `runtime` (`PYTHON_3_13`, `NODE_22`), before those that are found: absolute paths.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "artifacts::interpreters")]
+    pub interpreters: BTreeMap<String, PathBuf>,
     /// What the server is for. No setting: the command says.
     #[serde(skip)]
     pub purpose: Purpose,
@@ -137,6 +164,10 @@ impl Default for Config {
             allow_plain_http: false,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
+            max_concurrent_checks: std::thread::available_parallelism().map_or(2, usize::from).max(2),
+            max_runtimes: limits::MAX_RUNTIMES,
+            max_versions: limits::MAX_VERSIONS,
+            max_endpoints: limits::MAX_ENDPOINTS,
             max_connections: limits::MAX_CONNECTIONS,
             head_timeout_secs: limits::HEAD_TIMEOUT.as_secs(),
             body_stall_timeout_secs: limits::BODY_STALL_TIMEOUT.as_secs(),
@@ -152,6 +183,10 @@ impl Default for Config {
             session_retention_days: limits::SESSION_RETENTION_DAYS,
             log: "info".to_owned(),
             log_json: false,
+            docker_config: None,
+            s3: None,
+            registries: BTreeMap::new(),
+            interpreters: BTreeMap::new(),
             purpose: Purpose::Serve,
         }
     }
@@ -170,13 +205,22 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{path} is not TOML")]
+    #[error("{path} is not TOML: line {line}: {problem}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Which line. What it says is not shown: it may be a secret's.
+        line: usize,
+        /// Why.
+        problem: String,
+    },
+    /// A variable that stands for a table holds none.
+    #[error("{variable} must hold a table as JSON, or as TOML has it inline: {example}")]
+    Table {
+        /// The variable.
+        variable: String,
+        /// What it could hold.
+        example: &'static str,
     },
     /// There is no such setting.
     #[error("unknown setting {key:?} in {origin}; the nearest known one is {nearest:?}")]
@@ -191,6 +235,9 @@ pub enum Error {
     /// A value is of the wrong kind.
     #[error("bad value for a setting")]
     Value(#[source] Box<toml::de::Error>),
+    /// A registry's credentials are a user and a password.
+    #[error("registries.{0:?} must have username and password, or neither")]
+    HalfCredentials(String),
     /// Listening beyond loopback needs TLS, which this version does not have, or a word of consent.
     #[error(
         "{0} is not a loopback address and there is no TLS; put a TLS proxy in front, or set allow_plain_http = true \
@@ -219,19 +266,20 @@ impl Config {
             None if default_file.exists() => read(&default_file)?,
             None => toml::Table::new(),
         };
+        // A whole table's variable comes before those of its keys: `INNKEEP_S3`, `INNKEEP_S3_REGION`.
+        let variables: BTreeMap<_, _> = variables.into_iter().collect();
         for (name, value) in variables {
-            let Some(key) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
-            if FOREIGN.contains(&name.as_str()) {
-                continue;
+            if name.starts_with(PREFIX) && !FOREIGN.contains(&name.as_str()) {
+                fields::set(&mut table, &name, value)?;
             }
-            known(&key, &name)?;
-            // Numbers and booleans as TOML spells them; anything else is a string.
-            let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
-            table.insert(key, parsed.unwrap_or(toml::Value::String(value)));
         }
         table.entry("data_dir").or_insert_with(|| toml::Value::String(data_dir.to_string_lossy().into_owned()));
         table.entry("allow_missing_limits").or_insert(toml::Value::Boolean(purpose == Purpose::Develop));
         let config: Self = table.try_into().map_err(|e| Error::Value(Box::new(e)))?;
+        let half = |registry: &RegistrySettings| registry.username.is_some() != registry.password.is_some();
+        if let Some((host, _)) = config.registries.iter().find(|(_, registry)| half(registry)) {
+            return Err(Error::HalfCredentials(host.clone()));
+        }
         Ok(Self { purpose, ..config })
     }
 
@@ -244,107 +292,26 @@ impl Config {
         }
     }
 
-    /// Returns the settings as a file that would give them.
+    /// Returns the settings as a file that would give them; of secrets it has a comment in their place.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        let mut text = toml::to_string(self).unwrap_or_default();
+        for secret in artifacts::secrets(self) {
+            text.push_str(&format!("# {secret} is set, and not shown\n"));
+        }
+        text
     }
 }
 
 fn read(path: &Path) -> Result<toml::Table, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let table: toml::Table =
-        text.parse().map_err(|source| Error::Syntax { path: path.to_owned(), source: Box::new(source) })?;
-    for key in table.keys() {
-        known(key, &path.display().to_string())?;
-    }
+    let table: toml::Table = text.parse().map_err(|source: toml::de::Error| Error::Syntax {
+        path: path.to_owned(),
+        line: text.get(..source.span().map_or(0, |span| span.start)).unwrap_or_default().lines().count().max(1),
+        problem: source.message().to_owned(),
+    })?;
+    fields::check(&table, &path.display().to_string())?;
     Ok(table)
 }
 
-fn known(key: &str, origin: &str) -> Result<(), Error> {
-    let known = toml::Table::try_from(Config::default()).unwrap_or_default();
-    if known.contains_key(key) {
-        return Ok(());
-    }
-    let nearest = known.keys().max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)));
-    let nearest = nearest.cloned().unwrap_or_default();
-    Err(Error::Unknown { key: key.to_owned(), origin: origin.to_owned(), nearest })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("innkeep.toml"), file).unwrap();
-        Config::load(
-            Purpose::Serve,
-            dir.path(),
-            None,
-            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
-        )
-    }
-
-    #[test]
-    fn variables_win_over_the_file_and_the_file_over_defaults() {
-        let file = "region = \"eu-west-1\"\nmax_starts_per_second = 3\n";
-        let config =
-            load(file, &[("INNKEEP_MAX_STARTS_PER_SECOND", "9"), ("INNKEEP_URL", "x"), ("PATH", "y")]).unwrap();
-        assert_eq!((config.region.as_str(), config.max_starts_per_second), ("eu-west-1", 9));
-        assert_eq!(config.listen, Config::default().listen);
-        assert_eq!(load("", &[("INNKEEP_ACCOUNT", "\"123456789012\"")]).unwrap().account.as_str(), "123456789012");
-    }
-
-    #[test]
-    fn an_unknown_key_names_the_nearest() {
-        let message = load("lisen = \"127.0.0.1:0\"\n", &[]).unwrap_err().to_string();
-        assert!(message.contains("\"listen\""), "{message}");
-        let message = load("", &[("INNKEEP_MAX_START_PER_SECOND", "9")]).unwrap_err().to_string();
-        assert!(message.contains("\"max_starts_per_second\""), "{message}");
-    }
-
-    #[test]
-    fn listening_beyond_loopback_needs_a_word() {
-        let config = Config { listen: "0.0.0.0:7080".parse().unwrap(), ..Config::default() };
-        assert!(matches!(config.clone().check(), Err(Error::PlainHttp(_))));
-        assert!(Config { allow_plain_http: true, ..config }.check().is_ok());
-    }
-
-    #[test]
-    fn isolation_and_what_belongs_to_it_are_read() {
-        let file = "isolation = \"container\"\nbase = \"/srv/base\"\ndns = [\"192.0.2.1\"]\negress = \"none\"\n";
-        let config = load(file, &[]).unwrap();
-        assert_eq!((config.isolation, config.egress), (Isolation::Container, Egress::None));
-        assert_eq!(config.base, Base::Tree("/srv/base".into()));
-        let variables =
-            [("INNKEEP_DNS", "192.0.2.1, 2001:db8::1"), ("INNKEEP_BASE", "host"), ("INNKEEP_EGRESS", "none")];
-        let config = load("", &variables).unwrap();
-        let addresses: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
-        assert_eq!((addresses.join(" ").as_str(), config.base), ("192.0.2.1 2001:db8::1", Base::Host));
-        for (variable, value) in
-            [("INNKEEP_BASE", "srv/base"), ("INNKEEP_DNS", "dns.example"), ("INNKEEP_EGRESS", "vpc")]
-        {
-            assert!(load("", &[(variable, value)]).is_err(), "{variable}={value}");
-        }
-    }
-
-    #[test]
-    fn only_development_allows_missing_limits_unless_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let load = |purpose, said: Option<&str>| {
-            let variables = said.map(|said| ("INNKEEP_ALLOW_MISSING_LIMITS".to_owned(), said.to_owned()));
-            Config::load(purpose, dir.path(), None, variables).unwrap().allow_missing_limits
-        };
-        assert_eq!([load(Purpose::Serve, None), load(Purpose::Develop, None)], [false, true]);
-        assert_eq!([load(Purpose::Serve, Some("true")), load(Purpose::Develop, Some("false"))], [true, false]);
-    }
-
-    #[test]
-    fn what_is_printed_can_be_read_back() {
-        let tree =
-            Config { base: Base::Tree("/srv/base".into()), dns: vec![Ipv4Addr::LOCALHOST.into()], ..Config::default() };
-        for config in [Config::default(), tree] {
-            assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
-        }
-    }
-}
+mod tests;

@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn an_upload_that_no_version_names_goes_after_an_hour() {
         let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let artifacts = Artifacts::open(dir.path(), innkeep_artifacts::Options::default()).unwrap();
         let upload = artifacts.upload_file().unwrap();
         // The least that is a zip: one without files.
         std::fs::write(&upload, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();

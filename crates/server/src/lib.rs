@@ -31,14 +31,14 @@ use innkeep_protocol::operator::ServerFile;
 use innkeep_sandbox::driver::Unusable;
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Limits, Registry};
-use innkeep_store::Store;
+use innkeep_store::{Quotas, Store};
 use innkeep_types::{Clock, Egress, SystemClock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 pub use backup::{Error as BackupError, backup};
-pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose};
+pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose, RegistrySettings, S3Settings};
 pub use data_dir::Error as DataDirError;
 pub use innkeep_sandbox::container::{Finding, FindingState};
 pub use logging::init as init_logging;
@@ -134,8 +134,10 @@ impl Server {
 
         let clock = SystemClock::shared();
         let tasks = Tasks::default();
-        let store = Store::open(data_dir.path()).await?;
-        let artifacts = Artifacts::open(data_dir.path())?;
+        let quotas =
+            Quotas { runtimes: config.max_runtimes, versions: config.max_versions, endpoints: config.max_endpoints };
+        let store = Store::open_with(data_dir.path(), quotas).await?;
+        let artifacts = Artifacts::open(data_dir.path(), config.artifacts())?;
         let (keys, root) = Keys::load(&store, clock.now()).await?;
         let operator_token = Arc::new(data_dir.operator_token()?);
         data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
@@ -265,6 +267,7 @@ impl Parts<'_> {
             region: region.clone(),
             account: account.clone(),
             egress: self.egress,
+            tasks: self.tasks.clone(),
         };
         let control = Control::new(ControlConfig {
             store: self.store.clone(),
@@ -273,6 +276,7 @@ impl Parts<'_> {
             account: account.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            max_concurrent_checks: self.config.max_concurrent_checks,
             page_key: innkeep_auth::digest(format!("innkeep page tokens\n{root_secret}").as_bytes()),
         });
         let keys = self.keys.clone();

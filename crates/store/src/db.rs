@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, Params, Row};
 
 use crate::error::{Error, Fault};
 use crate::migrate;
+use crate::quotas::Quotas;
 use crate::seal::Sealer;
 
 /// How long a connection waits for another program's lock (a backup, somebody's `sqlite3`).
@@ -23,13 +24,15 @@ pub(crate) struct Db {
     pub(crate) conn: Connection,
     pub(crate) path: PathBuf,
     pub(crate) sealer: Arc<Sealer>,
+    /// Of no use to readers.
+    pub(crate) quotas: Quotas,
     /// Whether something was written that `Store::resolve` reads.
     resolve_changed: Cell<bool>,
 }
 
 impl Db {
     /// Opens the connection that writes; creates, migrates and unlocks the database.
-    pub(crate) fn open_writer(data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn open_writer(data_dir: &Path, quotas: Quotas) -> Result<Self, Error> {
         let path = database(data_dir);
         let open = || {
             create_private(&path);
@@ -42,13 +45,14 @@ impl Db {
             Ok((conn, sealer))
         };
         let (conn, sealer) = open().map_err(|fault: Fault| fault.at(&path))?;
-        Ok(Self { conn, path, sealer, resolve_changed: Cell::new(false) })
+        Ok(Self { conn, path, sealer, quotas, resolve_changed: Cell::new(false) })
     }
 
     /// Opens a connection that reads the database at `path`, which a writer has open.
     pub(crate) fn open_reader(path: &Path, sealer: &Arc<Sealer>) -> Result<Self, Error> {
         let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| Fault::from(e).at(path))?;
-        Ok(Self { conn, path: path.to_owned(), sealer: Arc::clone(sealer), resolve_changed: Cell::new(false) })
+        let (path, sealer) = (path.to_owned(), Arc::clone(sealer));
+        Ok(Self { conn, path, sealer, quotas: Quotas::default(), resolve_changed: Cell::new(false) })
     }
 
     /// Runs a statement and returns how many rows it changed.

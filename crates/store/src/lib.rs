@@ -13,6 +13,7 @@ mod endpoints;
 mod error;
 mod making;
 mod migrate;
+mod quotas;
 mod readers;
 mod records;
 mod runtimes;
@@ -37,6 +38,7 @@ use readers::Readers;
 use writer::Writer;
 
 pub use error::Error;
+pub use quotas::Quotas;
 pub use records::{
     Accepted, AccessKey, ClientToken, Deployed, EndpointRecord, NewRuntime, Outcome, RuntimeRecord, SandboxFilter,
     SandboxRecord, SessionRecord, VersionRecord,
@@ -60,9 +62,17 @@ impl Store {
     /// # Errors
     /// A database of a newer program, a key that is lost, exposed or another's, and a file system that refuses.
     pub async fn open(data_dir: &Path) -> Result<Self, Error> {
+        Self::open_with(data_dir, Quotas::default()).await
+    }
+
+    /// Opens it as [`Store::open`] does, with other quotas. What is there beyond them stays.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub async fn open_with(data_dir: &Path, quotas: Quotas) -> Result<Self, Error> {
         let data_dir = data_dir.to_owned();
         let opened = spawn_blocking(move || {
-            let db = Db::open_writer(&data_dir)?;
+            let db = Db::open_writer(&data_dir, quotas)?;
             let readers = Arc::new(Readers::of(&db));
             let writer = Arc::new(Writer::spawn(db, Arc::clone(&readers))?);
             Ok(Self { writer, readers })

@@ -6,7 +6,6 @@
 //! ```
 //! Of one runtime, one version is made at a time.
 
-use innkeep_types::limits::{MAX_RUNTIMES, MAX_VERSIONS};
 use innkeep_types::{RuntimeId, RuntimeVersion, Settings, UnixMillis, VersionConfig};
 use rusqlite::params;
 
@@ -25,7 +24,7 @@ pub(crate) fn create(db: &Db, new: NewRuntime) -> Result<Accepted, Fault> {
     if db.exists("SELECT 1 FROM runtime WHERE name = ?1", [new.name.as_str()])? {
         return Err(Error::NameTaken(new.name).into());
     }
-    if db.count("SELECT count(*) FROM runtime", [])? >= MAX_RUNTIMES {
+    if db.count("SELECT count(*) FROM runtime", [])? >= db.quotas.runtimes {
         return Err(Error::Quota("agent runtimes").into());
     }
     runtimes::insert(db, &new)?;
@@ -49,7 +48,7 @@ pub(crate) fn add(
     if newest.status.in_progress() {
         return Err(Error::InProgress(runtime.clone()).into());
     }
-    if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= MAX_VERSIONS {
+    if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.versions {
         return Err(Error::Quota("versions of an agent runtime").into());
     }
     config.platform_version = config.platform_version.or(newest.config.platform_version);

@@ -72,7 +72,9 @@ pub(crate) fn served(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> R
 
 /// Returns every version that is being made or deleted.
 pub(crate) fn unfinished(db: &Db) -> Result<Vec<VersionRecord>, Fault> {
-    let sql = format!("{SELECT} WHERE v.status IN ('CREATING', 'UPDATING', 'DELETING') ORDER BY v.runtime, v.version");
+    let sql = format!(
+        "{SELECT} WHERE v.status IN ('CREATING', 'UPDATING', 'DELETING') ORDER BY v.updated_at, v.runtime, v.version"
+    );
     db.all(&sql, [], |row| record(db, row))
 }
 

@@ -88,6 +88,9 @@ pub const MAX_RUNTIMES: u32 = 1000;
 /// Versions of one runtime. Source: AgentCore quotas.
 pub const MAX_VERSIONS: u32 = 1000;
 
+/// Endpoints of one runtime besides DEFAULT. Source: AgentCore quotas.
+pub const MAX_ENDPOINTS: u32 = 10;
+
 /// A code zip as uploaded, bytes. Source: AgentCore developer guide, "Zip ≤250 MB".
 pub const MAX_ZIP_BYTES: u64 = 250_000_000;
 

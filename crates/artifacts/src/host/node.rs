@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
-use super::{Host, probe};
+use super::{Host, misnamed, probe};
 use crate::Error;
 use crate::home::Home;
 
+/// The word for it.
+const WORD: &str = "NODE_22";
+
 /// The oldest major version that may stand in for Node.js 22.
-const OLDEST: u32 = 20;
+pub(super) const OLDEST: u32 = 20;
 
 /// The host's Node.js.
 #[derive(Debug)]
@@ -23,21 +26,22 @@ pub(crate) struct Node {
 impl Host {
     /// Returns the host's Node.js.
     pub(crate) async fn node(&self, home: &Home) -> Result<Node, Error> {
-        let missing = |found: String| {
-            Error::NoInterpreter(format!(
-                "{found}, and NODE_22 needs version {OLDEST} or newer; install it (`apt install nodejs`, or \
-                 https://nodejs.org) and deploy again"
-            ))
+        let named = self.named(WORD)?;
+        let is_named = named.is_some();
+        let Some(program) = named.or_else(|| self.find("node")) else {
+            return Err(self.no_node(home, "there is no Node.js on this host").await);
         };
-        let program = self.find("node").ok_or_else(|| missing("there is no Node.js on this host".to_owned()))?;
         let mut command = Command::new(&program);
         command.arg("--version");
         let version = probe(home, command).await?.unwrap_or_default();
         let major =
             version.strip_prefix('v').and_then(|v| v.split('.').next()).and_then(|major| major.parse::<u32>().ok());
-        if major.is_none_or(|major| major < OLDEST) {
-            return Err(missing(format!("{} is Node.js {version:?}", program.display())));
+        match major {
+            Some(OLDEST..) => Ok(Node { program, version }),
+            _ if is_named => {
+                Err(misnamed(WORD, &program, &format!("answers {version:?} and not version {OLDEST} or newer")))
+            }
+            _ => Err(self.no_node(home, &format!("{} is Node.js {version:?}", program.display())).await),
         }
-        Ok(Node { program, version })
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::{Host, is_executable, probe};
+use super::{Host, is_executable, misnamed, probe};
 use crate::Error;
 use crate::home::Home;
 
@@ -44,10 +44,14 @@ impl Host {
         if let Some(system) = self.find("python3")
             && let Some(python) = identify(home, system).await?
             && wanted.contains(&python.minor)
+            && !self.named.contains_key(&python.runtime())
         {
             return Ok(python);
         }
         for minor in wanted {
+            if let Some(python) = self.named_python(home, minor).await? {
+                return Ok(python);
+            }
             let found = match self.find(&format!("python3.{minor}")) {
                 Some(program) => Some(program),
                 None => self.managed_by_uv(home, minor).await?,
@@ -59,10 +63,21 @@ impl Host {
                 return Ok(python);
             }
         }
-        Err(self.missing(minor))
+        Err(self.no_python(home, minor).await)
     }
 
-    async fn managed_by_uv(&self, home: &Home, minor: u8) -> Result<Option<PathBuf>, Error> {
+    /// Returns the interpreter that the operator named for Python 3.`minor`, under the very name that he gave it.
+    async fn named_python(&self, home: &Home, minor: u8) -> Result<Option<Python>, Error> {
+        let word = format!("PYTHON_3_{minor}");
+        let Some(program) = self.named(&word)? else { return Ok(None) };
+        match identify(home, program.clone()).await? {
+            Some(python) if python.minor == minor => Ok(Some(Python { program, ..python })),
+            Some(python) => Err(misnamed(&word, &program, &format!("is Python {}", python.version))),
+            None => Err(misnamed(&word, &program, "does not answer as Python 3 does")),
+        }
+    }
+
+    pub(super) async fn managed_by_uv(&self, home: &Home, minor: u8) -> Result<Option<PathBuf>, Error> {
         let Some(uv) = self.find("uv") else { return Ok(None) };
         let mut command = Command::new(uv);
         command.args(["python", "find", "--quiet", "--no-project", "--no-config", &format!("3.{minor}")]);
@@ -70,26 +85,10 @@ impl Host {
         let printed = probe(home, command).await?;
         Ok(printed.map(PathBuf::from).filter(|program| program.is_absolute() && is_executable(program)))
     }
-
-    fn missing(&self, minor: Option<u8>) -> Error {
-        let present: Vec<_> = MINORS.filter(|minor| self.find(&format!("python3.{minor}")).is_some()).collect();
-        let names: Vec<_> = present.iter().map(|minor| format!("3.{minor}")).collect();
-        let wanted = minor.map_or_else(|| "3.10 to 3.14".to_owned(), |minor| format!("3.{minor}"));
-        let install = minor.unwrap_or(12);
-        Error::NoInterpreter(if let Some(present) = present.last() {
-            format!(
-                "there is no Python {wanted} on this host, only {}; install it (`apt install python3.{install}` or \
-                 `uv python install 3.{install}`), or build for and deploy as PYTHON_3_{present}",
-                names.join(", ")
-            )
-        } else {
-            format!("there is no Python {wanted} on this host; install one (`apt install python3`) and deploy again")
-        })
-    }
 }
 
 /// Asks `program` for its version. `None` if it cannot tell, or is not Python 3.
-async fn identify(home: &Home, program: PathBuf) -> Result<Option<Python>, Error> {
+pub(super) async fn identify(home: &Home, program: PathBuf) -> Result<Option<Python>, Error> {
     let mut command = Command::new(&program);
     command.args(["-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]);
     let Some(version) = probe(home, command).await? else { return Ok(None) };

@@ -124,7 +124,7 @@ async fn the_same_upload_is_the_same_artifact_and_is_made_ready_once() {
 
     // A restart finds it, and only unfinished work goes.
     fs::write(store.artifacts.upload_file().unwrap(), "half an upload").unwrap();
-    let reopened = Artifacts::open(store.dir.path()).unwrap();
+    let reopened = Artifacts::open(store.dir.path(), innkeep_artifacts::Options::default()).unwrap();
     assert_eq!(store.files(), files);
     assert_eq!(reopened.prepare(&artifact).await.unwrap(), bundle);
 

@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use innkeep_artifacts::{Artifacts, Error, Kind, Uploaded};
+use innkeep_artifacts::{Artifacts, Error, Kind, Options, Uploaded};
 use innkeep_types::Artifact;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -19,7 +19,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let artifacts = Artifacts::open(dir.path(), Options::default()).unwrap();
         Self { dir, artifacts }
     }
 

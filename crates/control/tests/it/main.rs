@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod lists;
 mod plane;
+mod queue;
 mod resume;
 mod update;
 mod validation;

@@ -39,6 +39,9 @@ pub(crate) struct FakeMaker {
     pub(crate) open: watch::Sender<bool>,
     /// What was asked of it: `make ID VERSION`, `unmake ID [VERSION]`.
     pub(crate) calls: Mutex<Vec<String>>,
+    /// How many versions are being made, and how many were at most.
+    pub(crate) now: Mutex<usize>,
+    pub(crate) most_at_once: Mutex<usize>,
 }
 
 impl FakeMaker {
@@ -56,7 +59,13 @@ impl FakeMaker {
 impl Maker for FakeMaker {
     async fn make(&self, version: &VersionRecord) -> Result<ArtifactDigest, MakeFailed> {
         self.calls.lock().push(format!("make {} {}", version.runtime, version.version));
+        {
+            let (mut now, mut most) = (self.now.lock(), self.most_at_once.lock());
+            *now += 1;
+            *most = (*most).max(*now);
+        }
         self.opened().await;
+        *self.now.lock() -= 1;
         match self.failures.lock().pop_front() {
             Some(failure) => Err(failure),
             None => Ok(ArtifactDigest::parse("ab".repeat(32)).unwrap()),
@@ -108,9 +117,14 @@ pub(crate) async fn plane() -> (Plane, TempDir) {
 
 impl Plane {
     pub(crate) async fn open(dir: &Path) -> Self {
+        Self::open_with(dir, 64).await
+    }
+
+    /// Opens one that makes so many versions at one time.
+    pub(crate) async fn open_with(dir: &Path, checks: usize) -> Self {
         let store = Store::open(dir).await.unwrap();
-        let (failures, calls) = (Mutex::default(), Mutex::default());
-        let maker = Arc::new(FakeMaker { failures, open: watch::Sender::new(true), calls });
+        let (failures, calls, now, most_at_once) = Default::default();
+        let maker = Arc::new(FakeMaker { failures, open: watch::Sender::new(true), calls, now, most_at_once });
         let tasks = Tasks::default();
         let control = Control::new(ControlConfig {
             store: store.clone(),
@@ -119,6 +133,7 @@ impl Plane {
             account: AccountId::parse("000000000000").unwrap(),
             clock: Arc::new(StoppedClock),
             tasks: tasks.clone(),
+            max_concurrent_checks: checks,
             page_key: [7; 32],
         });
         Self { control, store, maker, tasks }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use innkeep_artifacts::Secret;
 use serde::{Deserialize, Deserializer, de};
 
 /// `host`, or the absolute path of a tree.
@@ -43,4 +44,17 @@ pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
     let given = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
     let parse = |text: &str| text.parse().map_err(|_| de::Error::custom(format!("dns: {text:?} is no IP address")));
     given.map(parse).collect()
+}
+
+/// Reads a secret. What is none is not shown: it may be one that was misspelled.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    match toml::Value::deserialize(deserializer) {
+        Ok(toml::Value::String(text)) if !text.is_empty() => Ok(Secret(text)),
+        _ => Err(de::Error::custom("a secret must be a text that is not empty")),
+    }
+}
+
+/// Reads a secret that need not be there.
+pub(super) fn some_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    secret(deserializer).map(Some)
 }

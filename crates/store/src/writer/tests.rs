@@ -8,7 +8,7 @@ type Answer<T> = oneshot::Receiver<Result<T, Error>>;
 
 fn database() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir().unwrap();
-    let db = Db::open_writer(dir.path()).unwrap();
+    let db = Db::open_writer(dir.path(), crate::quotas::Quotas::default()).unwrap();
     db.conn.execute_batch("CREATE TABLE thing (n INTEGER, data BLOB); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     (dir, db)
 }

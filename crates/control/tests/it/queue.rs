@@ -1,0 +1,85 @@
+//! Versions are made a few at a time, in the order in which they were asked for.
+
+use innkeep_types::RuntimeStatus;
+use serde_json::json;
+
+use crate::plane::{Plane, request};
+
+/// Creates so many runtimes and returns their ids in order; none is awaited.
+async fn create(plane: &Plane, n_runtimes: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..n_runtimes {
+        let mut body = request();
+        body["agentRuntimeName"] = json!(format!("agent_{n}"));
+        let created = plane.call("PUT", "/runtimes/", &body).await.is(202);
+        ids.push(created["agentRuntimeId"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+fn made(ids: &[String]) -> Vec<String> {
+    ids.iter().map(|id| format!("make {id} 1")).collect()
+}
+
+#[tokio::test]
+async fn a_thousand_creates_are_made_two_at_a_time_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::open_with(dir.path(), 2).await;
+    plane.maker.open.send_replace(false);
+    let ids = create(&plane, 1000).await;
+    plane.wait_for(|| async { (plane.calls().len() == 2).then_some(()) }).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(plane.calls(), made(&ids[..2]));
+
+    plane.maker.open.send_replace(true);
+    plane.settled(&ids[999]).await;
+    plane.settled(&ids[998]).await;
+    assert_eq!(plane.calls(), made(&ids));
+    assert_eq!(*plane.maker.most_at_once.lock(), 2);
+}
+
+#[tokio::test]
+async fn without_checks_all_stays_creating_until_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::open_with(dir.path(), 0).await;
+    let ids = create(&plane, 3).await;
+    plane.tasks.finish().await;
+    assert_eq!(plane.calls(), Vec::<String>::new());
+    for id in &ids {
+        assert_eq!(plane.get(&format!("/runtimes/{id}/")).await.is(200)["status"], "CREATING");
+    }
+    plane.store.close().await.unwrap();
+    drop(plane);
+
+    let plane = Plane::open_with(dir.path(), 1).await;
+    plane.control.resume().await.unwrap();
+    for id in &ids {
+        assert_eq!(plane.settled(id).await.is(200)["status"], "READY");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_shutdown_is_left_to_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::open_with(dir.path(), 1).await;
+    plane.maker.open.send_replace(false);
+    let ids = create(&plane, 5).await;
+    plane.wait_for(|| async { (plane.calls().len() == 1).then_some(()) }).await;
+    plane.tasks.stopping().cancel();
+    plane.maker.open.send_replace(true);
+    plane.tasks.finish().await;
+    assert_eq!(plane.calls(), made(&ids[..1]));
+    let left = plane.store.unfinished().await.unwrap();
+    assert!(left.len() == 4 && left.iter().all(|version| version.status == RuntimeStatus::Creating));
+    plane.store.close().await.unwrap();
+    drop(plane);
+
+    let plane = Plane::open_with(dir.path(), 1).await;
+    plane.control.resume().await.unwrap();
+    for id in &ids {
+        assert_eq!(plane.settled(id).await.is(200)["status"], "READY");
+    }
+    assert_eq!(plane.calls().len(), 4);
+}

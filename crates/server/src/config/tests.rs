@@ -1,0 +1,164 @@
+//! What is read from files and variables, and what is said about mistakes in them.
+
+use innkeep_artifacts::Secret;
+
+use super::*;
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("innkeep.toml"), file).unwrap();
+    Config::load(Purpose::Serve, dir.path(), None, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+}
+
+#[test]
+fn variables_win_over_the_file_and_the_file_over_defaults() {
+    let file = "region = \"eu-west-1\"\nmax_starts_per_second = 3\n";
+    let config = load(file, &[("INNKEEP_MAX_STARTS_PER_SECOND", "9"), ("INNKEEP_URL", "x"), ("PATH", "y")]).unwrap();
+    assert_eq!((config.region.as_str(), config.max_starts_per_second), ("eu-west-1", 9));
+    assert_eq!(config.listen, Config::default().listen);
+    assert_eq!(load("", &[("INNKEEP_ACCOUNT", "\"123456789012\"")]).unwrap().account.as_str(), "123456789012");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let message = load("lisen = \"127.0.0.1:0\"\n", &[]).unwrap_err().to_string();
+    assert!(message.contains("\"listen\""), "{message}");
+    let message = load("", &[("INNKEEP_MAX_START_PER_SECOND", "9")]).unwrap_err().to_string();
+    assert!(message.contains("\"max_starts_per_second\""), "{message}");
+}
+
+#[test]
+fn listening_beyond_loopback_needs_a_word() {
+    let config = Config { listen: "0.0.0.0:7080".parse().unwrap(), ..Config::default() };
+    assert!(matches!(config.clone().check(), Err(Error::PlainHttp(_))));
+    assert!(Config { allow_plain_http: true, ..config }.check().is_ok());
+}
+
+#[test]
+fn isolation_and_what_belongs_to_it_are_read() {
+    let file = "isolation = \"container\"\nbase = \"/srv/base\"\ndns = [\"192.0.2.1\"]\negress = \"none\"\n";
+    let config = load(file, &[]).unwrap();
+    assert_eq!((config.isolation, config.egress), (Isolation::Container, Egress::None));
+    assert_eq!(config.base, Base::Tree("/srv/base".into()));
+    let variables = [("INNKEEP_DNS", "192.0.2.1, 2001:db8::1"), ("INNKEEP_BASE", "host"), ("INNKEEP_EGRESS", "none")];
+    let config = load("", &variables).unwrap();
+    let addresses: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
+    assert_eq!((addresses.join(" ").as_str(), config.base), ("192.0.2.1 2001:db8::1", Base::Host));
+    for (variable, value) in [("INNKEEP_BASE", "srv/base"), ("INNKEEP_DNS", "dns.example"), ("INNKEEP_EGRESS", "vpc")] {
+        assert!(load("", &[(variable, value)]).is_err(), "{variable}={value}");
+    }
+}
+
+#[test]
+fn only_development_allows_missing_limits_unless_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |purpose, said: Option<&str>| {
+        let variables = said.map(|said| ("INNKEEP_ALLOW_MISSING_LIMITS".to_owned(), said.to_owned()));
+        Config::load(purpose, dir.path(), None, variables).unwrap().allow_missing_limits
+    };
+    assert_eq!([load(Purpose::Serve, None), load(Purpose::Develop, None)], [false, true]);
+    assert_eq!([load(Purpose::Serve, Some("true")), load(Purpose::Develop, Some("false"))], [true, false]);
+}
+
+#[test]
+fn what_is_printed_can_be_read_back() {
+    let tree =
+        Config { base: Base::Tree("/srv/base".into()), dns: vec![Ipv4Addr::LOCALHOST.into()], ..Config::default() };
+    for config in [Config::default(), tree] {
+        assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+    }
+}
+
+#[test]
+fn tables_are_read_from_the_file_and_from_variables() {
+    let file = r#"
+        docker_config = "/root/.docker/config.json"
+        max_concurrent_checks = 0
+        [s3]
+        endpoint = "http://127.0.0.1:9000"
+        access_key_id = "file"
+        secret_access_key = "hunter2"
+        [registries."registry.example.com:5000"]
+        username = "u"
+        password = "hunter2"
+        [interpreters]
+        PYTHON_3_13 = "/opt/py313/bin/python3"
+    "#;
+    let config = load(file, &[]).unwrap();
+    assert_eq!(config.max_concurrent_checks, 0);
+    let options = config.artifacts();
+    let s3 = options.s3.unwrap();
+    assert_eq!((s3.region.as_str(), s3.path_style, s3.secret_access_key.0.as_str()), ("us-east-1", true, "hunter2"));
+    let registry = &options.registries["registry.example.com:5000"];
+    assert_eq!(registry.credentials, Some(("u".to_owned(), Secret("hunter2".to_owned()))));
+    assert_eq!(options.docker_config, Some("/root/.docker/config.json".into()));
+    assert_eq!(options.interpreters["PYTHON_3_13"], Path::new("/opt/py313/bin/python3"));
+
+    let config = load(
+        file,
+        &[
+            ("INNKEEP_S3_ACCESS_KEY_ID", "0123"),
+            ("INNKEEP_S3_SECRET_ACCESS_KEY", "4567"),
+            ("INNKEEP_S3_PATH_STYLE", "false"),
+            ("INNKEEP_REGISTRIES", r#"{"localhost:5000": {"allow_plain_http": true}}"#),
+            ("INNKEEP_INTERPRETERS", r#"{ NODE_22 = "/opt/node/bin/node" }"#),
+        ],
+    );
+    let options = config.unwrap().artifacts();
+    let s3 = options.s3.unwrap();
+    assert_eq!((s3.endpoint.as_str(), s3.access_key_id.as_str()), ("http://127.0.0.1:9000", "0123"));
+    assert_eq!((s3.path_style, s3.secret_access_key.0.as_str()), (false, "4567"));
+    assert!(options.registries["localhost:5000"].allow_plain_http && options.registries.len() == 1);
+    assert_eq!(options.interpreters.into_keys().collect::<Vec<_>>(), ["NODE_22"]);
+
+    let whole = [
+        ("INNKEEP_S3_REGION", "eu-west-1"),
+        ("INNKEEP_S3", r#"{"endpoint":"https://x","access_key_id":"k","secret_access_key":"s"}"#),
+    ];
+    assert_eq!(load("", &whole).unwrap().s3.unwrap().region, "eu-west-1");
+}
+
+#[test]
+fn mistakes_in_tables_are_named() {
+    let s3 = "[s3]\nendpoint = \"http://x\"\naccess_key_id = \"k\"\n";
+    for (file, variables, words) in [
+        ("[s3]\nend_point = \"x\"\n", &[][..], "\"s3.end_point\""),
+        ("[s3]\nend_point = \"x\"\n", &[], "\"s3.endpoint\""),
+        ("[registries.\"r:5000\"]\nuser = \"x\"\n", &[], "registries.\\\"r:5000\\\".username"),
+        ("", &[("INNKEEP_S3_ENDPIONT", "x")], "\"s3.endpoint\""),
+        ("", &[("INNKEEP_REGISTRIES", "registry.example.com")], "must hold a table as JSON"),
+        ("", &[("INNKEEP_S3", r#"{"regoin": "x"}"#)], "\"s3.region\""),
+        ("[registries.\"r:5000\"]\nusername = \"x\"\n", &[], "username and password, or neither"),
+        (s3, &[], "secret_access_key"),
+        ("[interpreters]\nPYTHON_3_9 = \"/usr/bin/python3.9\"\n", &[], "PYTHON_3_10, PYTHON_3_11"),
+        ("[interpreters]\nNODE_22 = \"node\"\n", &[], "must be an absolute path"),
+    ] {
+        let error = load(file, variables).unwrap_err();
+        let mut said = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            said = format!("{said}: {source}");
+        }
+        assert!(said.contains(words), "{file:?} {variables:?}: {said}");
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let s3 = "[s3]\nendpoint = \"http://x\"\naccess_key_id = \"k\"\nsecret_access_key = ";
+    let registry = "[registries.\"r:5000\"]\nusername = \"u\"\npassword = ";
+    let config = load(&format!("{s3}\"hunter2\"\n{registry}\"hunter2\"\n"), &[]).unwrap();
+    let printed = config.to_toml();
+    assert!(printed.contains("# s3.secret_access_key is set, and not shown\n"), "{printed}");
+    assert!(printed.contains("# registries.\"r:5000\".password is set, and not shown\n"), "{printed}");
+    assert!(printed.contains("\nusername = \"u\"\n"), "{printed}");
+    assert!(!format!("{printed}{config:?}{}", serde_json::to_string(&config).unwrap()).contains("hunter2"));
+    // Nor where there is something wrong with them.
+    for file in
+        [format!("{s3}\"hunter2\n"), format!("{s3}[\"hunter2\"]\n"), format!("{registry}{{ a = \"hunter2\" }}\n")]
+    {
+        let error = load(&file, &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    let error = load(&format!("{s3}\"hunter2\n"), &[]).unwrap_err();
+    assert!(error.to_string().contains("innkeep.toml is not TOML: line 4"), "{error}");
+}
