@@ -31,6 +31,7 @@ mod error;
 mod garbage;
 mod home;
 mod host;
+mod http;
 mod launch;
 mod layer;
 mod project;

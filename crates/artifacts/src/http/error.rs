@@ -1,0 +1,58 @@
+//! Why no answer came, or not all of it.
+
+use std::io;
+use std::time::Duration;
+
+/// Why no answer came, or not all of it. Continues a sentence about what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0:?} is no http or https URL with a host")]
+    Url(String),
+    #[error("the name {host} was not found")]
+    Name {
+        host: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{authority} cannot be reached")]
+    Unreachable {
+        authority: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{authority} {doing} within {} s", after.as_secs())]
+    Late { authority: String, doing: &'static str, after: Duration },
+    #[error(
+        "this system has no CA certificates; install them (`apt install ca-certificates`) or name them by SSL_CERT_FILE"
+    )]
+    NoCertificates,
+    #[error(
+        "{authority} shows a certificate that is not trusted here; add its CA to this system's, or to those that SSL_CERT_FILE names"
+    )]
+    Untrusted {
+        authority: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{authority} does not speak TLS as it should")]
+    NotTls {
+        authority: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the connection to {authority} broke off")]
+    Broken {
+        authority: String,
+        #[source]
+        source: Box<hyper::Error>,
+    },
+    #[error("{authority} sent more than {limit} bytes")]
+    TooLarge { authority: String, limit: usize },
+}
+
+impl Error {
+    /// Tells whether the same request may fare better a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Late { .. } | Self::Broken { .. })
+    }
+}
