@@ -6,15 +6,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use innkeep_types::Artifact;
+use innkeep_types::{Artifact, ArtifactDigest};
 use serde::Serialize;
 
 use crate::home::{Home, place_tree, touch};
 use crate::host::is_executable;
 use crate::launch::Runner;
 use crate::project::settings;
+use crate::s3::Object;
 use crate::store::{Manifest, Store, blocking};
-use crate::{Bundle, Content, Error, archive, digest, layer};
+use crate::{Bundle, Content, Error, archive, digest, layer, object};
 
 /// What makes two bundles different; its digest names the bundle.
 #[derive(Serialize)]
@@ -24,36 +25,71 @@ struct Identity<'a> {
     entry_point: &'a [String],
 }
 
+/// What a bundle is made of.
+pub(crate) struct Source<'a> {
+    /// Names the zip and its layer: the digest of their manifest.
+    pub(crate) artifact: &'a str,
+    pub(crate) zip: PathBuf,
+    pub(crate) layer: Option<PathBuf>,
+    pub(crate) runtime: &'a str,
+    pub(crate) entry_point: &'a [String],
+}
+
 /// Makes `artifact` ready, unless it is.
 pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle, Error> {
-    let (prefix, runtime, entry_point) = match artifact {
+    let (bucket, prefix, version_id, runtime, entry_point) = match artifact {
         Artifact::Container { uri } => return Err(Error::Container(uri.clone())),
-        Artifact::Code { bucket, .. } if bucket != Artifact::BUILT_IN_BUCKET => {
-            return Err(Error::Bucket(bucket.clone()));
+        Artifact::Code { bucket, prefix, version_id, runtime, entry_point } => {
+            (bucket, prefix, version_id.clone(), runtime, entry_point)
         }
-        Artifact::Code { version_id: Some(version), .. } => return Err(Error::ObjectVersion(version.clone())),
-        Artifact::Code { prefix, runtime, entry_point, .. } => (prefix, runtime, entry_point),
     };
-    let digest = digest::of_json(&Identity { artifact: prefix, runtime, entry_point });
+    if bucket != Artifact::BUILT_IN_BUCKET {
+        let object = Object { bucket: bucket.clone(), key: prefix.clone(), version: version_id };
+        return object::prepare(store, object, runtime, entry_point).await;
+    }
+    if let Some(version) = version_id {
+        return Err(Error::ObjectVersion(version));
+    }
+    let (zip, layer) = parts(&store.home, &Manifest::load(&store.home, prefix)?)?;
+    make(store, Source { artifact: prefix, zip, layer, runtime, entry_point }).await
+}
+
+/// Makes the bundle called `digest` again, of what it was made of.
+pub(crate) async fn restore(store: &Store, artifact: &Artifact, digest: &ArtifactDigest) -> Result<Bundle, Error> {
+    if let Artifact::Code { runtime, entry_point, .. } = artifact
+        && let Some(bundle) = object::restore(store, digest, runtime, entry_point).await?
+    {
+        return Ok(bundle);
+    }
+    prepare(store, artifact).await
+}
+
+/// Returns the zip and the layer of an artifact.
+pub(crate) fn parts(home: &Home, manifest: &Manifest) -> Result<(PathBuf, Option<PathBuf>), Error> {
+    let layer = match &manifest.layer {
+        Some(fingerprint) => Some(home.layer(&layer::present(home, fingerprint.as_str())?)),
+        None => None,
+    };
+    Ok((home.zip(&manifest.zip), layer))
+}
+
+/// Makes the bundle of `source`, unless it is there.
+pub(crate) async fn make(store: &Store, source: Source<'_>) -> Result<Bundle, Error> {
+    let Source { artifact, zip, layer, runtime, entry_point } = source;
+    let digest = digest::of_json(&Identity { artifact, runtime, entry_point });
     let dir = store.home.bundle(&digest);
     let _turn = store.flights.enter(dir.to_string_lossy().as_ref()).await;
     if let Some(bundle) = load(&dir) {
         touch(&dir);
         return Ok(bundle);
     }
-    let manifest = Manifest::load(&store.home, prefix)?;
-    let layer = match &manifest.layer {
-        Some(fingerprint) => Some(store.home.layer(&layer::present(&store.home, fingerprint.as_str())?)),
-        None => None,
-    };
     let runner = Runner::find(&store.host, &store.home, runtime).await?;
     let scratch = store.home.scratch_dir().map_err(io)?;
     let place = dir.join("code");
     let is_unpacked = place.is_dir();
-    let (now, zip) = (scratch.path().join("code"), store.home.zip(&manifest.zip));
-    let code = if is_unpacked { place.clone() } else { now };
+    let code = if is_unpacked { place.clone() } else { scratch.path().join("code") };
 
-    let (here, there, entry_point) = (code.clone(), place.clone(), entry_point.clone());
+    let (here, there, entry_point) = (code.clone(), place.clone(), entry_point.to_vec());
     let layers = Vec::from_iter(layer.clone());
     let (scratch, runner, launch, agent) = blocking("unpack an artifact", move || {
         if !is_unpacked {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use innkeep_types::{Artifact, ArtifactDigest, ErrorKind};
 
-use crate::{archive, project};
+use crate::{archive, project, s3};
 
 /// Why an artifact was refused or could not be made ready. No variant leaves anything of it in the store.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +33,15 @@ pub enum Error {
     Project(#[from] project::Error),
     /// The code lies in an object store that cannot be read.
     #[error(
-        "bucket {0:?} cannot be read: this version has only the built-in artifact store, bucket {built_in:?}; \
-         upload the code with `innkeep deploy DIR|ZIP`, or POST it to /innkeep/v1/artifacts, and use the prefix returned",
+        "bucket {0:?} cannot be read: this server has no object store besides the built-in one, bucket {built_in:?}; name one in \
+         [s3] of innkeep.toml with endpoint, access_key_id and secret_access_key (or INNKEEP_S3_ENDPOINT, …) and start the \
+         server anew; or upload the code with `innkeep deploy DIR|ZIP`",
         built_in = Artifact::BUILT_IN_BUCKET
     )]
     Bucket(String),
+    /// The object store does not give it.
+    #[error(transparent)]
+    S3(#[from] s3::Error),
     /// The built-in store has no versions of an object.
     #[error("the built-in artifact store keeps no versions: leave out code.s3.versionId {0:?}")]
     ObjectVersion(String),
@@ -97,6 +101,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::Archive(archive::Error::Io(_)) => ErrorKind::Internal,
+            Self::S3(source) => source.kind(),
             Self::NoBundle(_) => ErrorKind::Unavailable,
             _ => ErrorKind::Validation,
         }

@@ -12,6 +12,7 @@ use innkeep_types::{Artifact, ArtifactDigest, UnixMillis};
 
 use crate::Error;
 use crate::home::{Home, Part};
+use crate::object::Origin;
 use crate::store::{Manifest, Store, blocking};
 
 /// Removes what `in_use` does not need and nobody used since `used_since`. Returns how many things.
@@ -45,8 +46,11 @@ fn find(
     in_use: &[(Artifact, Option<ArtifactDigest>)],
     used_since: UnixMillis,
 ) -> io::Result<Vec<PathBuf>> {
-    let prefixes: HashSet<&str> = in_use.iter().filter_map(|(artifact, _)| prefix(artifact)).collect();
     let bundles: HashSet<&ArtifactDigest> = in_use.iter().filter_map(|(_, bundle)| bundle.as_ref()).collect();
+    let mut prefixes: HashSet<String> = in_use.iter().filter_map(|(artifact, _)| prefix(artifact)).collect();
+    // What a bundle was made of, from wherever it came.
+    let origins = bundles.iter().filter_map(|bundle| Origin::load(home, bundle));
+    prefixes.extend(origins.map(|origin| origin.manifest().as_str().to_owned()));
     let (mut zips, mut layers, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
     for (digest, path) in home.kept(Part::Manifests)? {
         if prefixes.contains(digest.as_str()) || used_at(&path)? >= used_since {
@@ -62,15 +66,16 @@ fn find(
         found.extend(home.kept(part)?.into_iter().filter(|(digest, _)| !needed(digest)).map(|(_, path)| path));
         Ok(())
     };
+    add_unless(Part::Objects, &|digest| bundles.contains(digest))?;
     add_unless(Part::Bundles, &|digest| bundles.contains(digest))?;
     add_unless(Part::Zips, &|digest| zips.contains(digest))?;
     add_unless(Part::Layers, &|digest| layers.contains(digest))?;
     Ok(found)
 }
 
-fn prefix(artifact: &Artifact) -> Option<&str> {
+fn prefix(artifact: &Artifact) -> Option<String> {
     match artifact {
-        Artifact::Code { bucket, prefix, .. } if bucket == Artifact::BUILT_IN_BUCKET => Some(prefix),
+        Artifact::Code { bucket, prefix, .. } if bucket == Artifact::BUILT_IN_BUCKET => Some(prefix.clone()),
         Artifact::Code { .. } | Artifact::Container { .. } => None,
     }
 }

@@ -23,17 +23,19 @@ const MTIME_SECS: i64 = 315_532_800;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
     Zips,
+    Objects,
     Layers,
     Manifests,
     Bundles,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Zips, Self::Layers, Self::Manifests, Self::Bundles];
+    const ALL: [Self; 5] = [Self::Zips, Self::Objects, Self::Layers, Self::Manifests, Self::Bundles];
 
     fn directory(self) -> &'static str {
         match self {
             Self::Zips => "zips",
+            Self::Objects => "objects",
             Self::Layers => "layers",
             Self::Manifests => "manifests",
             Self::Bundles => "bundles",
@@ -68,6 +70,11 @@ impl Home {
     /// Returns the place of an uploaded zip.
     pub(crate) fn zip(&self, digest: &ArtifactDigest) -> PathBuf {
         self.root.join(Part::Zips.directory()).join(format!("{digest}.zip"))
+    }
+
+    /// Returns the place of the record of the object that a bundle was made of.
+    pub(crate) fn object(&self, bundle: &ArtifactDigest) -> PathBuf {
+        self.root.join(Part::Objects.directory()).join(format!("{bundle}.json"))
     }
 
     /// Returns the place of a layer.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data dir>/artifacts/zips/<digest>.zip        what was uploaded
+//! <data dir>/artifacts/objects/<bundle>.json     which object of an object store became the bundle's zip
 //! <data dir>/artifacts/layers/<fingerprint>/    site-packages, built here or uploaded
 //! <data dir>/artifacts/manifests/<digest>.json  which zip and which layer make one artifact (the digest is the prefix)
 //! <data dir>/artifacts/bundles/<digest>/        unpacked, read-only; complete once bundle.json stands beside code/
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, Scratch};
 use crate::host::Host;
+use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::store::Store;
 
@@ -34,7 +36,9 @@ mod host;
 mod http;
 mod launch;
 mod layer;
+mod object;
 mod project;
+mod s3;
 mod single_flight;
 mod store;
 mod upload;
@@ -43,6 +47,7 @@ pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
 pub use error::Error;
 pub use host::INTERPRETERS;
 pub use project::Error as ProjectError;
+pub use s3::Error as S3Error;
 
 /// An artifact made ready to start on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,9 +193,10 @@ impl Artifacts {
     /// the data directory. Interpreters are looked for in `/usr/bin` and along the `PATH` of this process.
     pub fn open(data_dir: &Path, options: Options) -> Result<Self, Error> {
         let home = Home::open(data_dir)?;
+        let s3 = options.s3.map(S3::new).transpose()?;
         // Not configuration: the same look-up that starting a program by its bare name does.
         let host = Host::new(&std::env::var_os("PATH").unwrap_or_default(), options.interpreters);
-        Ok(Self { store: Arc::new(Store { home, host, flights: SingleFlight::default() }) })
+        Ok(Self { store: Arc::new(Store { home, host, flights: SingleFlight::default(), s3 }) })
     }
 
     /// Returns an empty file in the store's directory for an upload; hand it to [`Artifacts::add`] or [`Artifacts::add_layer`],
@@ -228,6 +234,15 @@ impl Artifacts {
     /// As [`Artifacts::add`].
     pub async fn prepare(&self, artifact: &Artifact) -> Result<Bundle, Error> {
         bundle::prepare(&self.store, artifact).await
+    }
+
+    /// Makes the bundle called `digest` ready again, on a host or in a directory that it does not fit: of what it was made of the
+    /// first time, which `artifact` may not name any more. A bundle of another name is what is there now.
+    ///
+    /// # Cancel safety
+    /// As [`Artifacts::add`].
+    pub async fn restore(&self, artifact: &Artifact, digest: &ArtifactDigest) -> Result<Bundle, Error> {
+        bundle::restore(&self.store, artifact, digest).await
     }
 
     /// Removes what no version needs and nobody has used since `used_since`, and returns how many things it was. `in_use`: each

@@ -7,15 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 use crate::host::Host;
+use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::{Error, digest};
 
-/// The directory, the host's programs, and who works on what.
+/// The directory, the host's programs, the object store, and who works on what.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) home: Home,
     pub(crate) host: Host,
     pub(crate) flights: SingleFlight,
+    /// The object store, if one is named.
+    pub(crate) s3: Option<S3>,
 }
 
 /// What one artifact is made of. Its digest is the artifact's prefix, so the same code with the same packages has the same
@@ -27,10 +30,15 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Names the artifact.
+    pub(crate) fn digest(&self) -> ArtifactDigest {
+        digest::of_json(self)
+    }
+
     /// Keeps the manifest durably and returns its digest.
     pub(crate) fn write(&self, home: &Home) -> Result<ArtifactDigest, Error> {
         let io = |source| Error::Io { doing: "keep the manifest of an artifact".to_owned(), source };
-        let digest = digest::of_json(self);
+        let digest = self.digest();
         let json = serde_json::to_vec(self).map_err(|error| io(error.into()))?;
         home.write(&home.manifest(&digest), &json).map_err(io)?;
         Ok(digest)

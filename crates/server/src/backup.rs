@@ -4,7 +4,7 @@
 //! format                        "innkeep backup 1"
 //! innkeep.db                    as it was at one moment
 //! secret.key, credentials, operator-token, innkeep.toml
-//! artifacts/{zips,manifests,layers}/…
+//! artifacts/{zips,objects,manifests,layers}/…
 //! checksum                      SHA-256 of every byte before this entry: a file that was cut or changed is told
 //! ```
 //!
@@ -34,7 +34,7 @@ pub(crate) const DATABASE: &str = "innkeep.db";
 pub(crate) const SETTINGS: [&str; 4] = ["secret.key", "credentials", "operator-token", "innkeep.toml"];
 
 /// Below `artifacts/`: what was uploaded, and what was installed for it.
-pub(crate) const ARTIFACTS: [&str; 3] = ["zips", "manifests", "layers"];
+pub(crate) const ARTIFACTS: [&str; 4] = ["zips", "objects", "manifests", "layers"];
 
 /// The last entry.
 pub(crate) const CHECKSUM: &str = "checksum";

@@ -73,11 +73,11 @@ pub(crate) async fn make_bundles(store: &Store, artifacts: &Artifacts) -> Result
     for runtime in store.list_runtimes(None, u32::MAX).await? {
         for endpoint in store.list_endpoints(&runtime.runtime).await? {
             let Some(version) = store.resolve(&endpoint.runtime, &endpoint.name).await? else { continue };
-            if version.bundle.as_ref().is_none_or(|digest| artifacts.bundle(digest).is_ok()) {
+            let Some(digest) = version.bundle.as_ref().filter(|digest| artifacts.bundle(digest).is_err()) else {
                 continue;
-            }
+            };
             let (id, number) = (&version.runtime, version.version);
-            match artifacts.prepare(&version.config.artifact).await {
+            match artifacts.restore(&version.config.artifact, digest).await {
                 Ok(_) => info!(runtime.id = %id, "made version {number} of {id} ready for this host"),
                 Err(error) => warn!(runtime.id = %id, error = &error as &dyn std::error::Error,
                     "version {number} of {id} cannot be run on this host until it is deployed anew: {error}"),

@@ -178,7 +178,7 @@ fn place<R: Read>(entry: &Entry<'_, R>) -> io::Result<(PathBuf, Kind)> {
     let kind = match (parts.as_slice(), entry.header().entry_type()) {
         ([name], EntryType::Regular) if *name == DATABASE || SETTINGS.contains(name) => Kind::File { mode: 0o600 },
         (["artifacts", part], EntryType::Directory) if ARTIFACTS.contains(part) => Kind::Directory,
-        (["artifacts", "zips" | "manifests", _], EntryType::Regular) => Kind::File { mode: 0o600 },
+        (["artifacts", "zips" | "objects" | "manifests", _], EntryType::Regular) => Kind::File { mode: 0o600 },
         (["artifacts", "layers", _, ..], EntryType::Directory) => Kind::Directory,
         (["artifacts", "layers", _, _, ..], EntryType::Regular) => {
             let executable = entry.header().mode()? & 0o111 != 0;

@@ -159,7 +159,7 @@ async fn what_this_version_cannot_run_is_named() {
     let prefix = store.add(&zip(&[("main.py", b"")]), PROJECT).await.unwrap().prefix;
     for (artifact, says) in [
         (Artifact::Container { uri: "public.ecr.aws/x/y".to_owned() }, "images need the container driver"),
-        (code("my-bucket", "x.zip".to_owned(), None, "PYTHON_3_12"), "only the built-in artifact store"),
+        (code("my-bucket", "x.zip".to_owned(), None, "PYTHON_3_12"), "name one in [s3] of innkeep.toml"),
         (code("innkeep", "0".repeat(64), None, "PYTHON_3_12"), "no artifact"),
         (code("innkeep", "../../etc".to_owned(), None, "PYTHON_3_12"), "no artifact"),
         (code("innkeep", prefix.clone(), Some("v1"), "PYTHON_3_12"), "keeps no versions"),

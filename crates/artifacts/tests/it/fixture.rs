@@ -18,8 +18,12 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(dir.path(), Options::default()).unwrap();
+        let artifacts = Artifacts::open(dir.path(), options).unwrap();
         Self { dir, artifacts }
     }
 

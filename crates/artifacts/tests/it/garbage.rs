@@ -11,7 +11,7 @@ use crate::fixture::{Store, artifact, run, zip};
 const FINGERPRINT: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// Two hours after the epoch: things are aged to one, and asked for from here.
-const USED_SINCE: UnixMillis = UnixMillis(2 * 60 * 60 * 1000);
+pub(crate) const USED_SINCE: UnixMillis = UnixMillis(2 * 60 * 60 * 1000);
 
 async fn deploy(store: &Store, says: &str) -> (Uploaded, Bundle) {
     let main = format!("import tiny\nprint({says:?}, tiny.VALUE)");
@@ -27,7 +27,7 @@ async fn add_layer(store: &Store) {
 }
 
 /// Makes all that is kept look unused for a long time.
-fn age(store: &Store) {
+pub(crate) fn age(store: &Store) {
     let at: SystemTime = UNIX_EPOCH + Duration::from_secs(60 * 60);
     for entry in walkdir::WalkDir::new(store.dir.path().join("artifacts")).min_depth(2).max_depth(2) {
         File::open(entry.unwrap().path()).unwrap().set_modified(at).unwrap();

@@ -6,4 +6,6 @@ mod bundles;
 mod fixture;
 mod garbage;
 mod hostile;
+mod interpreters;
 mod layers;
+mod objects;
