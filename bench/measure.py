@@ -17,6 +17,7 @@ import abuse
 import bodies
 import burst
 import bystander
+import control
 import idle
 import servers
 import sessions
@@ -28,7 +29,7 @@ from table import Table
 
 GROUPS = {
     "spawn": spawn, "burst": burst, "stop": stop, "idle": idle, "warm": warm, "sessions": sessions, "bodies": bodies,
-    "streams": streams, "abuse": abuse, "bystander": bystander,
+    "streams": streams, "abuse": abuse, "bystander": bystander, "control": control,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 

@@ -168,6 +168,10 @@ impl S3 {
     }
 
     fn signed(&self, object: &Object) -> Result<Uri, Error> {
+        // A URL that holds them is the one of another object, perhaps in another bucket.
+        if object.key.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(Error::Key { what: self.name(object) });
+        }
         let bucket = self.bucket(&object.bucket)?;
         let credentials = Credentials::new(&self.options.access_key_id, &self.options.secret_access_key.0);
         let mut get = GetObject::new(&bucket, Some(&credentials), &object.key);

@@ -17,6 +17,12 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// The key cannot be part of a URL.
+    #[error("{what} cannot be asked for: no URL has `.` or `..` between slashes; give the zip another key")]
+    Key {
+        /// Which object, where.
+        what: String,
+    },
     /// The store answered, and with no object.
     #[error("{what} cannot be read: {refusal}")]
     Refused {

@@ -173,10 +173,21 @@ async fn a_store_that_is_not_there_is_told() {
 }
 
 #[test]
-fn an_endpoint_that_is_no_url_is_refused_at_start() {
+fn what_makes_no_url_is_refused() {
     for endpoint in ["", "s3.example.com", "ftp://s3.example.com", "https://", "https://u:hunter2@s3.example.com"] {
         let refused = S3::new(options(endpoint)).unwrap_err();
         assert!(matches!(refused, Error::Endpoint { .. }) && !format!("{refused:?}").contains("hunter2"), "{refused}");
+    }
+    let s3 = S3::new(options("https://s3.example.com")).unwrap();
+    for key in ["../other/v1.zip", "a/../../other/v1.zip", "a/.", ".."] {
+        let object = Object { key: key.to_owned(), ..object(None) };
+        assert!(matches!(s3.signed(&object), Err(Error::Key { .. })), "{key}");
+    }
+    for (key, path) in
+        [("/v1.zip", "/code//v1.zip"), ("a//b", "/code/a//b"), ("a\\..\\b?c#d", "/code/a%5C..%5Cb%3Fc%23d")]
+    {
+        let object = Object { key: key.to_owned(), ..object(None) };
+        assert_eq!(s3.signed(&object).unwrap().path(), path);
     }
     let hosted = S3Options { path_style: false, ..options("https://s3.example.com:9000/base") };
     let uri = S3::new(hosted).unwrap().signed(&object(None)).unwrap();

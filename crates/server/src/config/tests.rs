@@ -64,7 +64,15 @@ fn only_development_allows_missing_limits_unless_told() {
 fn what_is_printed_can_be_read_back() {
     let tree =
         Config { base: Base::Tree("/srv/base".into()), dns: vec![Ipv4Addr::LOCALHOST.into()], ..Config::default() };
-    for config in [Config::default(), tree] {
+    let registries =
+        [("localhost:5000".to_owned(), RegistrySettings { allow_plain_http: true, ..RegistrySettings::default() })];
+    let tables = Config {
+        docker_config: Some("/root/.docker/config.json".into()),
+        registries: registries.into(),
+        interpreters: [("NODE_22".to_owned(), "/opt/node/bin/node".into())].into(),
+        ..Config::default()
+    };
+    for config in [Config::default(), tree, tables] {
         assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
     }
 }

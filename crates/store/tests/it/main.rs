@@ -10,5 +10,6 @@ mod fixture;
 mod keys_and_sessions;
 mod listing;
 mod making;
+mod quotas;
 mod sealing;
 mod tokens;
