@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use http::request::Parts;
-use innkeep_protocol::control::{AgentRuntimeAccepted, AgentRuntimeRequest};
+use innkeep_protocol::control::AgentRuntimeAccepted;
 use innkeep_sandbox::tasks::Kind;
 use innkeep_store::NewRuntime;
 use innkeep_types::{RuntimeId, RuntimeName, Settings, VersionConfig};
 
 use crate::error::Error;
-use crate::validate::{self, Violations};
+use crate::model::runtime::CREATE;
+use crate::validate::{self, Body, Operation, Violations};
 use crate::{Control, Principal, request, wire};
 
 /// What a valid request asks for.
@@ -27,11 +28,11 @@ impl Control {
         body: &[u8],
         principal: &Principal,
     ) -> Result<AgentRuntimeAccepted, Error> {
-        let request = request::body(body)?;
         let mut found = Violations::default();
-        let asked = check(&request, parts, &mut found);
+        let body = Body::check(&CREATE, request::object(body)?, &mut found)?;
+        let asked = check(&body, parts, &mut found);
         let Asked { name, config, settings, tags } = found.complete(asked)?;
-        let token = request::client_token(&request, settings.as_ref())?;
+        let token = request::client_token(body.members, settings.as_ref())?;
 
         let mut random = [0; 10];
         getrandom::fill(&mut random).map_err(Error::NoRandomness)?;
@@ -54,12 +55,11 @@ impl Control {
     }
 }
 
-fn check(request: &AgentRuntimeRequest, parts: &Parts, found: &mut Violations) -> Option<Asked> {
-    let name = found.required("agentRuntimeName", request.agent_runtime_name.as_deref());
-    let name = name.and_then(|name| found.parsed("agentRuntimeName", RuntimeName::parse(name)));
-    let config = validate::configuration(request, found);
+fn check(body: &Body, parts: &Parts, found: &mut Violations) -> Option<Asked> {
+    let config = validate::configuration(body, Operation::Create, found);
     let settings = validate::settings(&parts.headers, found);
-    let tags = validate::tags(request.tags.as_ref(), found);
-    validate::client_token(request.client_token.as_deref(), found);
+    // What the table has not let pass is not there, and noted.
+    let name = RuntimeName::parse(body.request.agent_runtime_name.as_deref()?).ok();
+    let tags = body.request.tags.clone().unwrap_or_default();
     Some(Asked { name: name?, config: config?, settings: settings?, tags })
 }

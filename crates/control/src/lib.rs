@@ -22,7 +22,6 @@ mod page;
 mod queue;
 mod request;
 mod route;
-#[cfg_attr(not(test), expect(dead_code, reason = "the operations come to use it one by one"))]
 mod shape;
 mod update_agent_runtime;
 mod validate;

@@ -65,7 +65,8 @@ impl Pattern {
         Self { source, compiled: OnceLock::new() }
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// Tells whether `text` has the form.
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let compile = || Regex::new(&format!("^(?:{})$", self.source)).expect("the tables' patterns are tested");
         self.compiled.get_or_init(compile).is_match(text)
     }
@@ -105,9 +106,9 @@ pub(crate) fn check(shape: &Shape, value: Value, at: &str, found: &mut Violation
         }
         (Shape::Structure(members), Value::Object(given)) => structure(members, given, at, found).map(Value::Object),
         (Shape::Union(members), Value::Object(given)) => {
-            let given = structure(members, given, at, found)?;
-            if given.len() == 1 {
-                return Some(Value::Object(given));
+            let is_given = |member: &&Member| given.get(member.name).is_some_and(|value| !value.is_null());
+            if members.iter().filter(is_given).count() == 1 {
+                return structure(members, given, at, found).map(Value::Object);
             }
             let names: Vec<_> = members.iter().map(|member| member.name).collect();
             found.must(at, format_args!("have exactly one of {}", names.join(" and ")))
@@ -116,13 +117,25 @@ pub(crate) fn check(shape: &Shape, value: Value, at: &str, found: &mut Violation
     }
 }
 
-/// Checks the members of an object that stands at `at`; at the root `at` is empty.
+/// Checks the members of an object that stands at `at`; at the root `at` is empty. None if one of them does not pass.
 pub(crate) fn structure(
+    members: &[Member],
+    given: Map<String, Value>,
+    at: &str,
+    found: &mut Violations,
+) -> Option<Map<String, Value>> {
+    let (passed, is_whole) = members_that_pass(members, given, at, found);
+    is_whole.then_some(passed)
+}
+
+/// The same; returns the members that pass, so that rules across them are checked though another does not, and whether all of
+/// them do.
+pub(crate) fn members_that_pass(
     members: &[Member],
     mut given: Map<String, Value>,
     at: &str,
     found: &mut Violations,
-) -> Option<Map<String, Value>> {
+) -> (Map<String, Value>, bool) {
     let mut passed = Map::new();
     let mut is_whole = true;
     for Member { name, is_required, shape } in members {
@@ -136,7 +149,7 @@ pub(crate) fn structure(
         is_whole &= checked.is_some();
         passed.extend(checked.map(|value| ((*name).to_owned(), value)));
     }
-    is_whole.then_some(passed)
+    (passed, is_whole)
 }
 
 impl Shape {
@@ -183,6 +196,29 @@ mod tests {
         let fields = found.into_fields();
         let got: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.message.as_str())).collect();
         assert_eq!(got, expect, "{sent}");
+    }
+
+    fn compile(shape: &Shape) {
+        match shape {
+            Shape::Text(_, Some(pattern)) => {
+                let regex = Regex::new(&format!("^(?:{})$", pattern.source));
+                assert!(regex.is_ok(), "{}: {regex:?}", pattern.source);
+            }
+            Shape::List(_, item) => compile(item),
+            Shape::Map(_, key, value) => [key, value].into_iter().for_each(|shape| compile(shape)),
+            Shape::Structure(members) | Shape::Union(members) => {
+                members.iter().for_each(|member| compile(member.shape))
+            }
+            Shape::Text(..) | Shape::Enum(_) | Shape::Integer(..) | Shape::Boolean => {}
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_the_tables_compiles() {
+        use crate::model::runtime::{CREATE, UPDATE};
+        for member in CREATE.iter().chain(&UPDATE) {
+            compile(member.shape);
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! UpdateAgentRuntime: the next version, a full replacement. DEFAULT moves to it once it is READY, and stays if it fails.
 
 use http::request::Parts;
-use innkeep_protocol::control::{AgentRuntimeAccepted, AgentRuntimeRequest};
+use innkeep_protocol::control::AgentRuntimeAccepted;
 use innkeep_sandbox::tasks::Kind;
 use innkeep_types::{RuntimeId, Settings, VersionConfig};
 
 use crate::error::Error;
-use crate::validate::{self, Violations};
+use crate::model::runtime::UPDATE;
+use crate::validate::{self, Body, Operation, Violations};
 use crate::{Control, Principal, request, wire};
 
 /// What a valid request asks for.
@@ -25,11 +26,14 @@ impl Control {
         body: &[u8],
         principal: &Principal,
     ) -> Result<AgentRuntimeAccepted, Error> {
-        let request = request::body(body)?;
         let mut found = Violations::default();
-        let asked = check(runtime, &request, parts, &mut found);
+        let runtime = validate::runtime_id(runtime, &mut found);
+        let body = Body::check(&UPDATE, request::object(body)?, &mut found)?;
+        let before = self.platform_before(runtime.as_ref()).await?;
+        let operation = Operation::Update { platform_before: before.as_deref() };
+        let asked = check(runtime, &body, operation, parts, &mut found);
         let Asked { runtime, config, settings } = found.complete(asked)?;
-        let token = request::client_token(&request, settings.as_ref())?;
+        let token = request::client_token(body.members, settings.as_ref())?;
         let at = self.inner.clock.now();
 
         // In a task of its own: a client that goes away must not leave a version that nobody makes.
@@ -47,12 +51,23 @@ impl Control {
         let last_updated_at = Some(record.updated_at.to_string());
         Ok(AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(id), &record) })
     }
+
+    /// Returns the platform that an Update keeps if it names none: it has limits of its own.
+    async fn platform_before(&self, runtime: Option<&RuntimeId>) -> Result<Option<String>, Error> {
+        let Some(runtime) = runtime else { return Ok(None) };
+        let newest = self.inner.store.get_version(runtime, None).await?;
+        Ok(newest.and_then(|version| version.config.platform_version))
+    }
 }
 
-fn check(runtime: &str, request: &AgentRuntimeRequest, parts: &Parts, found: &mut Violations) -> Option<Asked> {
-    let runtime = validate::runtime_id(runtime, found);
-    let config = validate::configuration(request, found);
+fn check(
+    runtime: Option<RuntimeId>,
+    body: &Body,
+    operation: Operation<'_>,
+    parts: &Parts,
+    found: &mut Violations,
+) -> Option<Asked> {
+    let config = validate::configuration(body, operation, found);
     let settings = validate::settings(&parts.headers, found);
-    validate::client_token(request.client_token.as_deref(), found);
     Some(Asked { runtime: runtime?, config: config?, settings: settings? })
 }

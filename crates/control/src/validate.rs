@@ -1,21 +1,28 @@
 //! Wire shapes to types: every rule of the model and of the service, all broken ones reported at once.
 //!
-//! A check that cannot yield its value returns `None` and has noted why; the caller goes on with the others and lets
-//! [`Violations::complete`] decide. What this version does not act on is refused by name: an authorizer that was ignored
-//! would open a runtime.
+//! The tables of [`crate::model`] say what each member must be by itself. What is here are the rules across members, those that the
+//! service has besides its model, and ours. A check that cannot yield its value returns `None` and has noted why; the caller
+//! goes on with the others and lets [`Violations::complete`] decide.
 
+mod allowed_headers;
+mod allowed_ports;
 mod artifact;
+mod authorizer;
+mod body;
 mod configuration;
 mod environment;
+mod filesystems;
+mod hooks;
 mod lifecycle;
+mod network;
+mod platform;
 mod protocol;
-mod resources;
 mod settings;
 mod target;
 mod violations;
 
-pub(crate) use configuration::{PLATFORM_VERSION, configuration};
-pub(crate) use environment::tags;
+pub(crate) use body::Body;
+pub(crate) use configuration::{Operation, configuration};
 pub(crate) use settings::settings;
 pub(crate) use target::{client_token, runtime_id, version};
 pub(crate) use violations::Violations;

@@ -1,14 +1,16 @@
 //! Stored records as the API shows them.
 
+use std::collections::BTreeMap;
+
 use innkeep_protocol::control::{
     AgentRuntime, AgentRuntimeAccepted, AgentRuntimeArtifact, AgentRuntimeEndpoint, Code, CodeConfiguration,
     ContainerConfiguration, GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration,
     ProtocolConfiguration, ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
 };
 use innkeep_store::{EndpointRecord, VersionRecord};
-use innkeep_types::{Artifact, Lifecycle, Protocol, RuntimeArn, ServerProtocol};
-
-use crate::validate::PLATFORM_VERSION;
+use innkeep_types::{Artifact, Lifecycle, Protocol, RuntimeArn};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Shows what Create or Update began.
 pub(crate) fn accepted(arn: &RuntimeArn, record: &VersionRecord) -> AgentRuntimeAccepted {
@@ -26,6 +28,8 @@ pub(crate) fn accepted(arn: &RuntimeArn, record: &VersionRecord) -> AgentRuntime
 /// Shows everything of one version. Log lines of a failed boot are the operator API's.
 pub(crate) fn agent_runtime(arn: &RuntimeArn, record: VersionRecord) -> GetAgentRuntimeResponse {
     let config = record.config;
+    let platform_version = Some(config.platform().to_owned());
+    let mut kept = config.kept;
     GetAgentRuntimeResponse {
         agent_runtime_arn: arn.to_string(),
         agent_runtime_name: record.name,
@@ -40,13 +44,25 @@ pub(crate) fn agent_runtime(arn: &RuntimeArn, record: VersionRecord) -> GetAgent
         description: config.description,
         workload_identity_details: Some(workload_identity(arn)),
         agent_runtime_artifact: Some(artifact(config.artifact)),
-        network_configuration: Some(network()),
+        network_configuration: shown(&mut kept, "networkConfiguration").or_else(public),
         protocol_configuration: protocol(config.protocol),
         environment_variables: config.environment,
-        metadata_configuration: Some(RuntimeMetadataConfiguration { require_mmds_v2: Some(true) }),
+        metadata_configuration: shown(&mut kept, "metadataConfiguration").or_else(metadata),
+        authorizer_configuration: kept.remove("authorizerConfiguration"),
+        request_header_configuration: kept.remove("requestHeaderConfiguration"),
+        hooks_configuration: kept.remove("hooksConfiguration"),
+        filesystem_configurations: kept.remove("filesystemConfigurations"),
+        // None is ever accepted.
+        capacity_provider_configuration: None,
+        allowed_ports: kept.remove("allowedPorts"),
         resource_configurations: config.minimum_memory_mib.map(resources),
-        platform_version: config.platform_version.or_else(|| Some(PLATFORM_VERSION.to_owned())),
+        platform_version,
     }
+}
+
+/// Reads a member that was kept as it was sent, and checked before.
+fn shown<T: DeserializeOwned>(kept: &mut BTreeMap<String, Value>, name: &str) -> Option<T> {
+    kept.remove(name).and_then(|sent: Value| serde_json::from_value(sent).ok())
 }
 
 /// Shows one version as an item of a list.
@@ -113,8 +129,14 @@ fn lifecycle(lifecycle: Lifecycle) -> LifecycleConfiguration {
     }
 }
 
-fn network() -> NetworkConfiguration {
-    NetworkConfiguration { network_mode: Some("PUBLIC".to_owned()), network_mode_config: None }
+/// The network of an agent whose version names none. Source: service model, where it is optional; the mode that always was.
+fn public() -> Option<NetworkConfiguration> {
+    Some(NetworkConfiguration { network_mode: Some("PUBLIC".to_owned()), network_mode_config: None })
+}
+
+/// The service refuses to invoke runtimes without it, and Create has no member for it.
+fn metadata() -> Option<RuntimeMetadataConfiguration> {
+    Some(RuntimeMetadataConfiguration { require_mmds_v2: Some(true) })
 }
 
 fn resources(minimum_memory_mib: u32) -> Vec<ResourceConfiguration> {
@@ -123,9 +145,9 @@ fn resources(minimum_memory_mib: u32) -> Vec<ResourceConfiguration> {
 
 /// Only what the caller named is shown.
 fn protocol(protocol: Protocol) -> Option<ProtocolConfiguration> {
-    let Protocol { server: ServerProtocol::Http, port, path, explicit } = protocol;
+    let Protocol { server, port, path, explicit } = protocol;
     explicit.block.then(|| ProtocolConfiguration {
-        server_protocol: Some("HTTP".to_owned()),
+        server_protocol: Some(server.as_str().to_owned()),
         port: explicit.port.then(|| port.into()),
         path: explicit.path.then_some(path),
     })

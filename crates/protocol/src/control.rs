@@ -1,6 +1,5 @@
 //! Control-plane bodies: what Create and Update carry, what every operation answers. Source: botocore model
-//! `bedrock-agentcore-control` 2023-06-05; members that Innkeep does not act on yet are `Value`s, so that they can be refused
-//! by name.
+//! `bedrock-agentcore-control` 2023-06-05. Nested documents that are kept and shown as they were sent are `Value`s.
 //!
 //! Requests take every member as optional and every number as it comes: which ones are required, and their rules, is for
 //! the control plane to say, all at once. Versions and times are text on the wire (`"1"`, `2026-11-20T10:00:00.000Z`).
@@ -218,7 +217,46 @@ pub struct GetAgentRuntimeResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorizer_configuration: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_header_configuration: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hooks_configuration: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filesystem_configurations: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_configuration: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_ports: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_configurations: Option<Vec<ResourceConfiguration>>,
+}
+
+impl From<GetAgentRuntimeResponse> for AgentRuntimeRequest {
+    /// Returns the Update that changes nothing: it replaces everything, so what it left out would be reset.
+    fn from(shown: GetAgentRuntimeResponse) -> Self {
+        Self {
+            agent_runtime_name: None,
+            agent_runtime_artifact: shown.agent_runtime_artifact,
+            role_arn: Some(shown.role_arn),
+            client_token: None,
+            description: shown.description,
+            network_configuration: shown.network_configuration,
+            protocol_configuration: shown.protocol_configuration,
+            lifecycle_configuration: Some(shown.lifecycle_configuration),
+            environment_variables: Some(shown.environment_variables).filter(|variables| !variables.is_empty()),
+            metadata_configuration: shown.metadata_configuration,
+            platform_version: shown.platform_version,
+            tags: None,
+            authorizer_configuration: shown.authorizer_configuration,
+            request_header_configuration: shown.request_header_configuration,
+            hooks_configuration: shown.hooks_configuration,
+            filesystem_configurations: shown.filesystem_configurations,
+            capacity_provider_configuration: shown.capacity_provider_configuration,
+            allowed_ports: shown.allowed_ports,
+            resource_configurations: shown.resource_configurations,
+        }
+    }
 }
 
 /// Answer to DeleteAgentRuntime.

@@ -43,6 +43,13 @@ pub const LIFECYCLE_MAX_SECS: u32 = 1_209_600;
 /// Time from the start of a code agent to its first good `/ping`. Source: field reports of the service, "30 s (direct code)".
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The same for an image, and for platform version V2. Source: field reports of the service, "120 s (container)"; AgentCore developer
+/// guide, "V2 needs healthy `/ping` ≤120 s".
+pub const SLOW_START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Time to the answer to a version's warm-up request. Source: AgentCore developer guide, lifecycle hooks.
+pub const WARMUP_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// The longest that a version may set its start timeout to. Source: our choice: as long as a request may wait for its answer.
 pub const MAX_START_TIMEOUT: Duration = SYNC_REQUEST_TIMEOUT;
 
@@ -61,8 +68,14 @@ pub const PING_MISSES: u32 = 3;
 /// From SIGTERM to SIGKILL. Source: AgentCore developer guide, "Termination may take up to 15 s".
 pub const STOP_GRACE: Duration = Duration::from_secs(15);
 
-/// The port of an HTTP agent. Source: AgentCore developer guide, HTTP protocol contract.
+/// The port of an HTTP or AG-UI agent. Source: AgentCore developer guide, HTTP protocol contract.
 pub const HTTP_AGENT_PORT: u16 = 8080;
+
+/// The port of an MCP server. Source: AgentCore developer guide, MCP protocol contract.
+pub const MCP_AGENT_PORT: u16 = 8000;
+
+/// The port of an A2A agent. Source: AgentCore developer guide, A2A protocol contract.
+pub const A2A_AGENT_PORT: u16 = 9000;
 
 /// The ports that an agent may choose. Source: model, `ProtocolConfiguration.port`.
 pub const AGENT_PORTS: std::ops::RangeInclusive<u16> = 8000..=12000;
@@ -105,6 +118,16 @@ pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 
 /// Environment variables of a version: bytes of all keys and values. Source: AgentCore developer guide, "total 4 KB on V1".
 pub const MAX_ENVIRONMENT_BYTES: usize = 4096;
+
+/// The same for an image on platform version V2. Source: AgentCore developer guide, "2.5 KB container".
+pub const MAX_V2_CONTAINER_ENVIRONMENT_BYTES: usize = 2560;
+
+/// The same for code on platform version V2. Source: AgentCore developer guide, "1.5 KB code".
+pub const MAX_V2_CODE_ENVIRONMENT_BYTES: usize = 1536;
+
+/// The value of a caller's header that a version's allow-list lets through to the agent, bytes. Source: AgentCore developer guide,
+/// "value ≤4 KB each".
+pub const MAX_ALLOWED_HEADER_BYTES: usize = 4096;
 
 /// Memory of one sandbox, bytes; its writable layer counts. Source: AgentCore quotas, "2 vCPU/8 GB per session".
 pub const SESSION_MEMORY_BYTES: u64 = 8 << 30;

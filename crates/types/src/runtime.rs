@@ -1,11 +1,17 @@
 //! What a runtime version is made of: the immutable configuration that Create and Update carry, and Innkeep's own settings.
 
+mod protocol;
+mod version;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Egress, Resources, Tier, limits};
+
+pub use protocol::{ExplicitProtocol, Protocol, ServerProtocol};
+pub use version::Authorizer;
 
 /// Where a runtime, a version or an endpoint stands. Spelled as the API spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,7 +62,7 @@ pub struct VersionConfig {
     pub lifecycle: Lifecycle,
     /// Environment of the agent's process. Sensitive: sealed at rest, never logged.
     pub environment: BTreeMap<String, String>,
-    /// `V1` unless the caller chose; kept by an Update that omits it.
+    /// `V1` unless the caller chose `V2`; kept by an Update that omits it.
     pub platform_version: Option<String>,
     /// `resourceConfigurations[0].minimumMemoryInMiB`: what a sandbox has of memory at least.
     #[serde(default)]
@@ -110,49 +116,6 @@ impl Artifact {
     pub const BUILT_IN_BUCKET: &'static str = "innkeep";
 }
 
-/// `serverProtocol` of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ServerProtocol {
-    /// `POST /invocations`, `GET /ping`.
-    #[serde(rename = "HTTP")]
-    Http,
-}
-
-/// How the agent is spoken to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Protocol {
-    /// Which contract the agent follows.
-    pub server: ServerProtocol,
-    /// The port that the agent binds.
-    pub port: u16,
-    /// The path of an invocation.
-    pub path: String,
-    /// Whether Create or Update named port and path; what was not named is not returned.
-    pub explicit: ExplicitProtocol,
-}
-
-/// Which parts of `protocolConfiguration` the caller gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ExplicitProtocol {
-    /// The whole block.
-    pub block: bool,
-    /// `port`.
-    pub port: bool,
-    /// `path`.
-    pub path: bool,
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self {
-            server: ServerProtocol::Http,
-            port: limits::HTTP_AGENT_PORT,
-            path: "/invocations".to_owned(),
-            explicit: ExplicitProtocol::default(),
-        }
-    }
-}
-
 /// `lifecycleConfiguration`: seconds, idle ≤ max.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifecycle {
@@ -176,13 +139,13 @@ impl Default for Lifecycle {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How readiness and health are found; default `ping`.
+    /// How readiness and health are found; default what [`ServerProtocol::health`] says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
     /// Whether the agent also gets `X-Session-Id`, `X-Request-Id`, `X-Access-Token`; default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_aliases: Option<bool>,
-    /// Seconds from start to the first good health answer; default [`limits::START_TIMEOUT`], at most
+    /// Seconds from start to the first good health answer; default [`VersionConfig::start_timeout`], at most
     /// [`limits::MAX_START_TIMEOUT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout_secs: Option<u32>,

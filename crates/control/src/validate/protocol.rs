@@ -1,49 +1,48 @@
 //! `protocolConfiguration`: how the agent is spoken to.
 
 use innkeep_protocol::control::ProtocolConfiguration;
-use innkeep_types::{Protocol, ServerProtocol, limits};
+use innkeep_types::{ExplicitProtocol, Protocol, ServerProtocol};
 
-use crate::validate::Violations;
+use crate::validate::{Violations, allowed_ports};
 
-/// Returns the protocol, with the contract's port and path where the caller names none.
+/// Returns the protocol, with the contract's port and path where the caller names none. None: something is broken.
 pub(super) fn protocol(configuration: Option<&ProtocolConfiguration>, found: &mut Violations) -> Option<Protocol> {
-    let mut protocol = Protocol::default();
-    let Some(configuration) = configuration else { return Some(protocol) };
-    protocol.explicit.block = true;
-    let server = server(configuration, found);
-    if let Some(port) = configuration.port {
-        protocol.explicit.port = true;
-        protocol.port = agent_port(port, found).unwrap_or_default();
+    let Some(ProtocolConfiguration { server_protocol, port, path }) = configuration else {
+        return Some(Protocol::default());
+    };
+    let default = Protocol::from(ServerProtocol::from_word(server_protocol.as_deref()?)?);
+    if let Some(port) = port {
+        allowed_ports::reserved(&(*port).into(), "protocolConfiguration.port", found);
     }
-    if let Some(path) = &configuration.path {
-        let at = "protocolConfiguration.path";
-        found.length(at, path, 1..=2048);
-        found.pattern(at, is_path(path), "/[A-Za-z0-9\\-._~/%]*");
-        protocol.explicit.path = true;
-        protocol.path.clone_from(path);
-    }
-    Some(Protocol { server: server?, ..protocol })
+    Some(Protocol {
+        explicit: ExplicitProtocol { block: true, port: port.is_some(), path: path.is_some() },
+        port: port.map_or(Some(default.port), |port| u16::try_from(port).ok())?,
+        path: path.clone().unwrap_or(default.path),
+        ..default
+    })
 }
 
-fn server(configuration: &ProtocolConfiguration, found: &mut Violations) -> Option<ServerProtocol> {
-    let at = "protocolConfiguration.serverProtocol";
-    let server = found.required(at, configuration.server_protocol.as_deref())?;
-    match found.one_of(at, server, &["MCP", "HTTP", "A2A", "AGUI"])? {
-        "HTTP" => Some(ServerProtocol::Http),
-        other => found.unsupported(at, format_args!("serverProtocol {other}")),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn agent_port(port: i64, found: &mut Violations) -> Option<u16> {
-    let at = "protocolConfiguration.port";
-    let bounds = i64::from(*limits::AGENT_PORTS.start())..=i64::from(*limits::AGENT_PORTS.end());
-    let port = found.range(at, port, bounds)?;
-    if port == limits::RESERVED_PORT {
-        return found.say(at, format!("port {port} is reserved and cannot be the agent's"));
-    }
-    Some(port)
-}
+    #[test]
+    fn every_protocol_has_its_port_and_path() {
+        for (word, port, path) in
+            [("HTTP", 8080, "/invocations"), ("AGUI", 8080, "/invocations"), ("MCP", 8000, "/mcp"), ("A2A", 9000, "/")]
+        {
+            let mut configuration =
+                ProtocolConfiguration { server_protocol: Some(word.to_owned()), ..Default::default() };
+            let mut found = Violations::default();
+            let got = protocol(Some(&configuration), &mut found).unwrap();
+            assert_eq!((got.server.as_str(), got.port, got.path.as_str()), (word, port, path));
+            assert_eq!(got.explicit, ExplicitProtocol { block: true, port: false, path: false });
 
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%".contains(&b))
+            configuration.port = Some(9001);
+            configuration.path = Some("/run".to_owned());
+            let got = protocol(Some(&configuration), &mut found).unwrap();
+            assert_eq!((got.server.as_str(), got.port, got.path.as_str()), (word, 9001, "/run"));
+            assert!(got.explicit.port && got.explicit.path && found.into_fields().is_empty());
+        }
+    }
 }

@@ -3,8 +3,9 @@
 use http::Uri;
 use innkeep_types::{RuntimeArn, RuntimeId, RuntimeVersion};
 
-use crate::request;
+use crate::model::name::CLIENT_TOKEN;
 use crate::validate::Violations;
+use crate::{request, shape};
 
 /// Returns the runtime that the path names. Its ARN there is the data plane's way.
 pub(crate) fn runtime_id(text: &str, found: &mut Violations) -> Option<RuntimeId> {
@@ -25,9 +26,7 @@ pub(crate) fn version(uri: &Uri, found: &mut Violations) -> Option<Option<Runtim
 
 /// Checks an idempotency token.
 pub(crate) fn client_token(token: Option<&str>, found: &mut Violations) {
-    let Some(token) = token else { return };
-    let is_word = token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let is_framed = !token.is_empty() && !token.starts_with('-') && !token.ends_with('-');
-    found.length("clientToken", token, 33..=256);
-    found.pattern("clientToken", is_word && is_framed, "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}");
+    if let Some(token) = token {
+        shape::check(&CLIENT_TOKEN, token.into(), "clientToken", found);
+    }
 }

@@ -8,7 +8,10 @@ use innkeep_types::InvalidId;
 
 use crate::error::Error;
 
-/// What a request breaks, in the order found.
+/// How many violations are told; a list of a hundred thousand bad items has as many. Source: our choice.
+const MOST_TOLD: usize = 100;
+
+/// What a request breaks, in the order found, at most [`MOST_TOLD`].
 #[derive(Debug, Default)]
 pub(crate) struct Violations(Vec<Violation>);
 
@@ -20,30 +23,22 @@ struct Violation {
 }
 
 impl Violations {
-    /// Returns the one violation.
-    pub(crate) fn one(at: &str, rule: impl fmt::Display) -> Self {
-        let mut found = Self::default();
-        found.must::<()>(at, rule);
-        found
-    }
-
     /// Notes that the member `at` must do what `rule` says. Always `None`, for the value that there is not.
     pub(crate) fn must<T>(&mut self, at: &str, rule: impl fmt::Display) -> Option<T> {
-        let field = ValidationField { name: at.to_owned(), message: format!("Member must {rule}") };
-        self.0.push(Violation { field, is_constraint: true });
-        None
+        self.note(at, format_args!("Member must {rule}"), true)
     }
 
     /// Notes a rule that takes a whole sentence to say.
-    pub(crate) fn say<T>(&mut self, at: &str, sentence: impl Into<String>) -> Option<T> {
-        let field = ValidationField { name: at.to_owned(), message: sentence.into() };
-        self.0.push(Violation { field, is_constraint: false });
-        None
+    pub(crate) fn say<T>(&mut self, at: &str, sentence: impl fmt::Display) -> Option<T> {
+        self.note(at, sentence, false)
     }
 
-    /// Notes that this version does not act on `what`.
-    pub(crate) fn unsupported<T>(&mut self, at: &str, what: impl fmt::Display) -> Option<T> {
-        self.say(at, format!("{what} is not supported by this version of Innkeep"))
+    fn note<T>(&mut self, at: &str, message: impl fmt::Display, is_constraint: bool) -> Option<T> {
+        if self.0.len() < MOST_TOLD {
+            let field = ValidationField { name: at.to_owned(), message: message.to_string() };
+            self.0.push(Violation { field, is_constraint });
+        }
+        None
     }
 
     /// Returns the value of a required member.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
+use innkeep_protocol::control::{AgentRuntimeRequest, GetAgentRuntimeResponse};
 use serde_json::{Value, json};
 
+use crate::documents::{configuration, largest_create, largest_update};
 use crate::plane::{NOW, plane, request, request_with};
 
 const TOKEN: &str = "0f9a9b0e-6d5b-4f5c-9a51-7a3c5d1e2f40";
@@ -71,27 +73,56 @@ async fn a_created_runtime_is_creating_and_then_ready() {
 #[tokio::test]
 async fn every_member_given_is_returned() {
     let (plane, _dir) = plane().await;
-    let given = json!({
-        "description": "says hello",
-        "networkConfiguration": {"networkMode": "PUBLIC"},
-        "protocolConfiguration": {"serverProtocol": "HTTP", "port": 9001, "path": "/v1/run"},
-        "lifecycleConfiguration": {"idleRuntimeSessionTimeout": 60, "maxLifetime": 61},
-        "environmentVariables": {"A": "1", "B": ""},
-        "metadataConfiguration": {"requireMMDSV2": true},
-        "platformVersion": "V1",
-    });
-    let mut body = request();
-    body.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
-    body["agentRuntimeArtifact"]["codeConfiguration"]["code"]["s3"]["versionId"] = json!("null");
-    body["agentRuntimeArtifact"]["codeConfiguration"]["runtime"] = json!("PROVIDED");
-    body["tags"] = json!({"team": "a b"});
+    let mut body = largest_create();
     body["somethingNew"] = json!({"unknown": "members are ignored"});
+    body["metadataConfiguration"] = json!("what only an Update has is unknown too");
     let created = plane.call("PUT", "/runtimes", &body).await.is(202);
-    let ready = plane.settled(created["agentRuntimeId"].as_str().unwrap()).await.is(200);
-    for (member, value) in given.as_object().unwrap() {
-        assert_eq!(&ready[member], value, "{member}");
+    let id = created["agentRuntimeId"].as_str().unwrap();
+    let ready = plane.settled(id).await.is(200);
+    for (member, value) in configuration() {
+        assert_eq!(ready[&member], value, "{member}");
     }
-    assert_eq!(ready["agentRuntimeArtifact"], body["agentRuntimeArtifact"]);
+    assert_eq!(ready["metadataConfiguration"], json!({"requireMMDSV2": true}));
+    assert_eq!(
+        (&ready["somethingNew"], &ready["tags"], &ready["clientToken"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+
+    let mut update = largest_update();
+    update["agentRuntimeName"] = json!(["no name of any kind"]);
+    update["tags"] = json!("nor tags");
+    plane.call("PUT", &format!("/runtimes/{id}/"), &update).await.is(202);
+    let ready = plane.settled(id).await.is(200);
+    assert_eq!((&ready["agentRuntimeName"], &ready["agentRuntimeVersion"]), (&json!("hello"), &json!("2")));
+    for member in configuration().keys().map(String::as_str).chain(["metadataConfiguration"]) {
+        assert_eq!(ready[member], update[member], "{member}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_shown_can_be_sent_back() {
+    let (plane, _dir) = plane().await;
+    let created = plane.call("PUT", "/runtimes/", &largest_create()).await.is(202);
+    let id = created["agentRuntimeId"].as_str().unwrap();
+    let path = format!("/runtimes/{id}/");
+    plane.settled(id).await;
+    plane.call("PUT", &path, &largest_update()).await.is(202);
+    let mut shown = plane.settled(id).await.is(200);
+    let read: GetAgentRuntimeResponse = serde_json::from_value(shown.clone()).unwrap();
+    let again = serde_json::to_value(AgentRuntimeRequest::from(read)).unwrap();
+    plane.call("PUT", &path, &again).await.is(202);
+    shown["agentRuntimeVersion"] = json!("3");
+    assert_eq!(plane.settled(id).await.is(200), shown);
+}
+
+#[tokio::test]
+async fn a_container_is_shown_as_it_was_named() {
+    let (plane, _dir) = plane().await;
+    let artifact = json!({"containerConfiguration": {"containerUri": "localhost:5000/team/agent:v1"}});
+    let created =
+        plane.call("PUT", "/runtimes/", &request_with("agentRuntimeArtifact", artifact.clone())).await.is(202);
+    let ready = plane.settled(created["agentRuntimeId"].as_str().unwrap()).await.is(200);
+    assert_eq!(ready["agentRuntimeArtifact"], artifact);
 }
 
 #[tokio::test]

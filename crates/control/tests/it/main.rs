@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod documents;
 mod lists;
 mod plane;
 mod queue;

@@ -3,6 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
+use crate::documents::{largest_create, largest_update};
 use crate::plane::{NOW, Plane, plane, request, request_with};
 
 async fn default_endpoint(plane: &Plane, id: &str) -> (Value, Value) {
@@ -64,15 +65,34 @@ async fn a_change_in_progress_makes_others_wait() {
 }
 
 #[tokio::test]
-async fn omitted_members_are_reset_and_settings_are_not() {
+async fn omitted_members_are_reset_but_for_platform_and_settings() {
     let (plane, _dir) = plane().await;
-    let body = request_with("description", json!("one")).to_string();
     let create = Request::put("/runtimes/").header("x-innkeep-settings", r#"{"header_aliases":false}"#);
-    let created = plane.send(create.body(body.into()).unwrap()).await.is(202);
+    let created = plane.send(create.body(largest_create().to_string().into()).unwrap()).await.is(202);
     let id = created["agentRuntimeId"].as_str().unwrap();
+    let path = format!("/runtimes/{id}");
     plane.settled(id).await;
-    plane.call("PUT", &format!("/runtimes/{id}"), &request()).await.is(202);
-    assert_eq!(plane.settled(id).await.is(200)["description"], Value::Null);
+    plane.call("PUT", &path, &largest_update()).await.is(202);
+    plane.settled(id).await;
+
+    plane.call("PUT", &path, &request()).await.is(202);
+    let mut bare = plane.settled(id).await.is(200);
+    let bare = bare.as_object_mut().unwrap();
+    for member in ["agentRuntimeArn", "agentRuntimeId", "workloadIdentityDetails", "createdAt", "lastUpdatedAt"] {
+        bare.remove(member).unwrap();
+    }
+    let want = json!({
+        "agentRuntimeName": "hello",
+        "agentRuntimeVersion": "3",
+        "agentRuntimeArtifact": request()["agentRuntimeArtifact"],
+        "roleArn": request()["roleArn"],
+        "status": "READY",
+        "lifecycleConfiguration": {"idleRuntimeSessionTimeout": 900, "maxLifetime": 28800},
+        "networkConfiguration": {"networkMode": "PUBLIC"},
+        "metadataConfiguration": {"requireMMDSV2": true},
+        "platformVersion": "V2",
+    });
+    assert_eq!(Value::Object(bare.clone()), want);
     let record = plane.store.list_runtimes(None, 1).await.unwrap().remove(0);
     assert_eq!(record.settings.header_aliases, Some(false));
 }

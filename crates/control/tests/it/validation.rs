@@ -1,245 +1,128 @@
 //! Every rule on every member.
 
+mod across;
+mod members;
+
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::plane::{plane, request, request_with};
+use crate::documents::{largest_create, largest_update, with};
+use crate::plane::{Plane, plane, request, request_with};
 
-const CODE: &str = "agentRuntimeArtifact.codeConfiguration";
-const NOT_NULL: &str = "Member must not be null";
-
-fn text(len: usize) -> Value {
-    json!("x".repeat(len))
+/// A bad value, and what is said of it.
+struct Case {
+    /// Where it goes, as a JSON pointer into the largest body.
+    pointer: String,
+    value: Value,
+    /// Where it is reported, if not there.
+    at: Option<&'static str>,
+    message: String,
 }
 
-fn map(entries: usize) -> Value {
-    (0..entries).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into()
-}
-
-fn at_least(bound: usize) -> String {
-    format!("Member must have length greater than or equal to {bound}")
-}
-
-fn at_most(bound: usize) -> String {
-    format!("Member must have length less than or equal to {bound}")
-}
-
-fn value_at_least(bound: u32) -> String {
-    format!("Member must have value greater than or equal to {bound}")
-}
-
-fn value_at_most(bound: u32) -> String {
-    format!("Member must have value less than or equal to {bound}")
-}
-
-fn pattern(pattern: &str) -> String {
-    format!("Member must satisfy regular expression pattern: {pattern}")
-}
-
-fn unsupported(what: &str) -> String {
-    format!("{what} is not supported by this version of Innkeep")
-}
-
-/// Path, value, the rule it breaks; the rule is reported at the path unless a fourth member names another.
-fn rules() -> Vec<(String, Value, String, Option<&'static str>)> {
-    let name = pattern("[a-zA-Z][a-zA-Z0-9_]{0,47}");
-    let role = pattern("arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+");
-    let bucket = pattern("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]");
-    let agent_path = pattern("/[A-Za-z0-9\\-._~/%]*");
-    let token = pattern("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}");
-    let union = "Member must have exactly one of containerConfiguration and codeConfiguration".to_owned();
-    let runtimes = "PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, NODE_22, PROVIDED";
-    let reserved = "port 8443 is reserved and cannot be the agent's".to_owned();
-    let variable = "an environment variable cannot have `=` in its name, or a NUL in name or value".to_owned();
-    let idle = "idleRuntimeSessionTimeout must be less than or equal to maxLifetime".to_owned();
-    let idle_at = Some("lifecycleConfiguration.idleRuntimeSessionTimeout");
-    let big = json!({"K": "v".repeat(4096)});
-    let minimum_memory = "resourceConfigurations[0].minimumMemoryInMiB";
-    let tag = pattern("[a-zA-Z0-9\\s._:/=+@-]*");
-    let mut rules = vec![
-        ("agentRuntimeName", Value::Null, NOT_NULL.to_owned(), None),
-        ("agentRuntimeName", json!("my-agent"), name.clone(), None),
-        ("agentRuntimeName", text(49), name, None),
-        ("roleArn", Value::Null, NOT_NULL.to_owned(), None),
-        ("roleArn", json!("arn:aws:iam::123:role/x"), role.clone(), None),
-        ("roleArn", json!("arn:aws:iam::000000000000:user/x"), role.clone(), None),
-        ("roleArn", json!("arn:aws:iam::000000000000:role/"), role, None),
-        ("roleArn", json!(format!("arn:aws:iam::000000000000:role/{}", "x".repeat(2048))), at_most(2048), None),
-        ("description", text(0), at_least(1), None),
-        ("description", text(4097), at_most(4096), None),
-        ("clientToken", text(32), at_least(33), None),
-        ("clientToken", text(257), at_most(256), None),
-        ("clientToken", json!("-".repeat(33)), token, None),
-        ("agentRuntimeArtifact", Value::Null, NOT_NULL.to_owned(), None),
-        ("agentRuntimeArtifact", json!({}), union.clone(), None),
-        (
-            "agentRuntimeArtifact",
-            json!({"codeConfiguration": {}, "containerConfiguration": {"containerUri": "x"}}),
-            union,
-            None,
-        ),
-        (
-            "agentRuntimeArtifact",
-            json!({"containerConfiguration": {"containerUri": "public.ecr.aws/x/y:z"}}),
-            unsupported("containerConfiguration"),
-            Some("agentRuntimeArtifact.containerConfiguration"),
-        ),
-        ("networkConfiguration", json!({}), NOT_NULL.to_owned(), Some("networkConfiguration.networkMode")),
-        (
-            "networkConfiguration.networkMode",
-            json!("PRIVATE"),
-            "Member must satisfy enum value set: [PUBLIC, VPC]".to_owned(),
-            None,
-        ),
-        ("networkConfiguration.networkMode", json!("VPC"), unsupported("networkMode VPC"), None),
-        (
-            "networkConfiguration",
-            json!({"networkMode": "PUBLIC", "networkModeConfig": {"subnets": []}}),
-            unsupported("networkModeConfig"),
-            Some("networkConfiguration.networkModeConfig"),
-        ),
-        ("protocolConfiguration", json!({}), NOT_NULL.to_owned(), Some("protocolConfiguration.serverProtocol")),
-        (
-            "protocolConfiguration.serverProtocol",
-            json!("http"),
-            "Member must satisfy enum value set: [MCP, HTTP, A2A, AGUI]".to_owned(),
-            None,
-        ),
-        ("protocolConfiguration.serverProtocol", json!("MCP"), unsupported("serverProtocol MCP"), None),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "port": 7999}),
-            value_at_least(8000),
-            Some("protocolConfiguration.port"),
-        ),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "port": 12001}),
-            value_at_most(12000),
-            Some("protocolConfiguration.port"),
-        ),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "port": 8443}),
-            reserved,
-            Some("protocolConfiguration.port"),
-        ),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "path": "run"}),
-            agent_path.clone(),
-            Some("protocolConfiguration.path"),
-        ),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "path": "/a?b"}),
-            agent_path,
-            Some("protocolConfiguration.path"),
-        ),
-        (
-            "protocolConfiguration",
-            json!({"serverProtocol": "HTTP", "path": format!("/{}", "x".repeat(2048))}),
-            at_most(2048),
-            Some("protocolConfiguration.path"),
-        ),
-        ("lifecycleConfiguration.maxLifetime", json!(59), value_at_least(60), None),
-        ("lifecycleConfiguration.maxLifetime", json!(1_209_601), value_at_most(1_209_600), None),
-        ("lifecycleConfiguration.maxLifetime", json!(i64::MAX), value_at_most(1_209_600), None),
-        ("lifecycleConfiguration.idleRuntimeSessionTimeout", json!(-1), value_at_least(60), None),
-        ("lifecycleConfiguration.idleRuntimeSessionTimeout", json!(1_209_601), value_at_most(1_209_600), None),
-        ("lifecycleConfiguration", json!({"idleRuntimeSessionTimeout": 61, "maxLifetime": 60}), idle.clone(), idle_at),
-        ("lifecycleConfiguration", json!({"idleRuntimeSessionTimeout": 28_801}), idle, idle_at),
-        ("environmentVariables", map(51), at_most(50), None),
-        (
-            "environmentVariables",
-            json!({("A".repeat(101)): "v"}),
-            at_most(100),
-            Some(&*format!("environmentVariables.{}", "A".repeat(101)).leak()),
-        ),
-        ("environmentVariables", json!({"": "v"}), at_least(1), Some("environmentVariables.")),
-        ("environmentVariables", json!({"A=B": "v"}), variable.clone(), Some("environmentVariables.A=B")),
-        ("environmentVariables", json!({"A": "v\0"}), variable, Some("environmentVariables.A")),
-        (
-            "environmentVariables",
-            big,
-            "environmentVariables must not exceed 4096 bytes in total, and have 4097".to_owned(),
-            None,
-        ),
-        ("tags", map(51), at_most(50), None),
-        ("tags", json!({"": "v"}), at_least(1), Some("tags.")),
-        ("tags", json!({("k".repeat(129)): "v"}), at_most(128), Some(&*format!("tags.{}", "k".repeat(129)).leak())),
-        ("tags", json!({"k": "v".repeat(257)}), at_most(256), Some("tags.k")),
-        ("tags", json!({"k": "<v>"}), tag, Some("tags.k")),
-        ("resourceConfigurations", json!([{}]), NOT_NULL.to_owned(), Some(minimum_memory)),
-        ("resourceConfigurations", json!([{"minimumMemoryInMiB": 0}]), value_at_least(16), Some(minimum_memory)),
-        ("resourceConfigurations", json!([{"minimumMemoryInMiB": -1}]), value_at_least(16), Some(minimum_memory)),
-        (
-            "resourceConfigurations",
-            json!([{"minimumMemoryInMiB": 16_777_217}]),
-            value_at_most(16_777_216),
-            Some(minimum_memory),
-        ),
-        ("resourceConfigurations", json!([{"minimumMemoryInMiB": 512}, {"minimumMemoryInMiB": 512}]), at_most(1), None),
-        ("platformVersion", json!("V2"), unsupported("platformVersion other than V1"), None),
-        ("metadataConfiguration.requireMMDSV2", json!(false), unsupported("requireMMDSV2 false"), None),
-        ("metadataConfiguration", json!({}), NOT_NULL.to_owned(), Some("metadataConfiguration.requireMMDSV2")),
-    ]
-    .into_iter()
-    .map(|(path, value, rule, at)| (path.to_owned(), value, rule, at))
-    .collect::<Vec<_>>();
-    for (member, value, rule) in [
-        ("code", Value::Null, NOT_NULL.to_owned()),
-        ("code", json!({}), "Member must have exactly one of s3".to_owned()),
-        ("code.s3.bucket", Value::Null, NOT_NULL.to_owned()),
-        ("code.s3.bucket", json!("ab"), bucket.clone()),
-        ("code.s3.bucket", json!("Innkeep"), bucket.clone()),
-        ("code.s3.bucket", json!("innkeep-"), bucket.clone()),
-        ("code.s3.bucket", text(64), bucket),
-        ("code.s3.prefix", Value::Null, NOT_NULL.to_owned()),
-        ("code.s3.prefix", text(0), at_least(1)),
-        ("code.s3.prefix", text(1025), at_most(1024)),
-        ("code.s3.versionId", text(2), at_least(3)),
-        ("code.s3.versionId", text(1025), at_most(1024)),
-        ("runtime", Value::Null, NOT_NULL.to_owned()),
-        ("runtime", json!("PYTHON_3_9"), format!("Member must satisfy enum value set: [{runtimes}]")),
-        ("entryPoint", Value::Null, NOT_NULL.to_owned()),
-        ("entryPoint", json!([]), at_least(1)),
-        ("entryPoint", json!(["a", "b", "c"]), at_most(2)),
-    ] {
-        rules.push((format!("{CODE}.{member}"), value, rule, None));
+impl Case {
+    fn at(&self) -> String {
+        self.at.map_or_else(|| dotted(&self.pointer), str::to_owned)
     }
-    let item = Some("agentRuntimeArtifact.codeConfiguration.entryPoint[1]");
-    rules.push((format!("{CODE}.entryPoint"), json!(["a", ""]), at_least(1), item));
-    rules.push((format!("{CODE}.entryPoint"), json!(["a", "x".repeat(129)]), at_most(128), item));
-    for member in
-        ["authorizerConfiguration", "requestHeaderConfiguration", "hooksConfiguration", "capacityProviderConfiguration"]
-    {
-        rules.push((member.to_owned(), json!({"any": "thing"}), unsupported(member), None));
+
+    /// Returns the member of the body that it is in.
+    fn root(&self) -> String {
+        self.pointer.split('/').nth(1).unwrap().to_owned()
     }
-    for member in ["filesystemConfigurations", "allowedPorts"] {
-        rules.push((member.to_owned(), json!([{"any": "thing"}]), unsupported(member), None));
+}
+
+/// Returns a case of a rule that is one member's.
+fn case(pointer: &str, value: impl Into<Value>, rule: impl std::fmt::Display) -> Case {
+    let message = format!("Member must {rule}");
+    Case { pointer: pointer.to_owned(), value: value.into(), at: None, message }
+}
+
+/// Returns a case of a rule that takes a sentence.
+fn sentence(pointer: &str, value: Value, at: &'static str, sentence: &str) -> Case {
+    Case { pointer: pointer.to_owned(), value, at: Some(at), message: sentence.to_owned() }
+}
+
+/// Returns the pointer as the service writes paths: `a.b[0].c`.
+fn dotted(pointer: &str) -> String {
+    let step = |step: &str| match step.parse::<usize>() {
+        Ok(idx) => format!("[{idx}]"),
+        Err(_) => format!(".{step}"),
+    };
+    let path: String = pointer.split('/').skip(1).map(step).collect();
+    path[1..].to_owned()
+}
+
+fn text(len: usize) -> String {
+    "x".repeat(len)
+}
+
+/// Sends a largest body with the bad value in it.
+async fn check(plane: &Plane, method: &str, target: &str, body: &Value, case: &Case) {
+    let answer = plane.call(method, target, &with(body.clone(), &case.pointer, case.value.clone())).await;
+    let what = format!("{} = {:.60}: {answer:?}", case.pointer, case.value);
+    let (at, message) = (case.at(), &case.message);
+    assert_eq!((answer.status, answer.exception.as_deref()), (400, Some("ValidationException")), "{what}");
+    assert_eq!(answer.body["reason"], "FieldValidationFailed", "{what}");
+    let fields = answer.body["fieldList"].as_array().unwrap();
+    assert!(fields.contains(&json!({"name": at, "message": message})), "{at}: {message}\n{what}");
+    // Some bad values break another rule too, always one of the same member.
+    assert!(fields.iter().all(|field| field["name"].as_str().unwrap().starts_with(&case.root())), "{what}");
+    if fields.len() == 1 {
+        let whole = match message.starts_with("Member must") {
+            true => format!("1 validation error detected: Value at '{at}' failed to satisfy constraint: {message}"),
+            false => message.clone(),
+        };
+        assert_eq!(answer.body["message"], *whole, "{what}");
     }
-    rules
 }
 
 #[tokio::test]
 async fn each_rule_is_reported_at_its_member() {
     let (plane, _dir) = plane().await;
-    for (path, value, rule, at) in rules() {
-        let at = at.unwrap_or(&path);
-        let answer = plane.call("PUT", "/runtimes/", &request_with(&path, value.clone())).await;
-        let case = format!("{path} = {value:.60}: {answer:?}");
-        assert_eq!((answer.status, answer.exception.as_deref()), (400, Some("ValidationException")), "{case}");
-        assert_eq!(answer.body["reason"], "FieldValidationFailed", "{case}");
-        assert_eq!(answer.body["fieldList"], json!([{"name": at, "message": rule}]), "{case}");
-        let message = if rule.starts_with("Member must") {
-            format!("1 validation error detected: Value at '{at}' failed to satisfy constraint: {rule}")
-        } else {
-            rule
-        };
-        assert_eq!(answer.body["message"], message, "{case}");
+    let (create, update) = (largest_create(), largest_update());
+    let id = plane.create("other").await;
+    for case in members::common().into_iter().chain(across::common()) {
+        check(&plane, "PUT", "/runtimes/", &create, &case).await;
+        check(&plane, "PUT", &format!("/runtimes/{id}/"), &update, &case).await;
     }
-    assert_eq!(plane.call("POST", "/runtimes/", &Value::Null).await.is(200)["agentRuntimes"], json!([]));
+    for case in members::of_create().into_iter().chain(across::of_create()) {
+        check(&plane, "PUT", "/runtimes/", &create, &case).await;
+    }
+    for case in members::of_update() {
+        check(&plane, "PUT", &format!("/runtimes/{id}/"), &update, &case).await;
+    }
+    let listed = plane.call("POST", "/runtimes/", &Value::Null).await.is(200);
+    assert_eq!(listed["agentRuntimes"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(plane.get(&format!("/runtimes/{id}/")).await.is(200)["agentRuntimeVersion"], "1");
+}
+
+#[test]
+fn every_member_has_a_bad_value() {
+    let cases: Vec<_> = members::common().into_iter().chain(members::of_create()).map(|case| case.at()).collect();
+    let mut leaves = Vec::new();
+    leaves_of(&largest_create(), "", &mut leaves);
+    let missing: Vec<_> = leaves.iter().filter(|leaf| !cases.iter().any(|at| at.starts_with(*leaf))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Notes the paths of texts, numbers and booleans; of maps their own, of lists those in their first item.
+fn leaves_of(value: &Value, at: &str, leaves: &mut Vec<String>) {
+    match value {
+        Value::Object(_) if at.ends_with(".tags") || at.ends_with("Variables") || at.ends_with("Mapping") => {
+            leaves.push(at[1..].to_owned());
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                leaves_of(member, &format!("{at}.{name}"), leaves);
+            }
+        }
+        Value::Array(items) if at.ends_with("filesystemConfigurations") => {
+            for (idx, item) in items.iter().enumerate() {
+                leaves_of(item, &format!("{at}[{idx}]"), leaves);
+            }
+        }
+        Value::Array(items) => leaves_of(&items[0], &format!("{at}[0]"), leaves),
+        _ => leaves.push(at[1..].to_owned()),
+    }
 }
 
 #[tokio::test]
@@ -248,18 +131,20 @@ async fn all_broken_rules_are_reported_at_once() {
     let body = json!({
         "agentRuntimeName": "my-agent",
         "lifecycleConfiguration": {"maxLifetime": 1},
-        "hooksConfiguration": {},
+        "hooksConfiguration": {"build": {"warmup": {}}},
+        "networkConfiguration": {"networkMode": "VPC"},
     });
     let answer = plane.call("PUT", "/runtimes/", &body).await;
-    let message = "5 validation errors detected: \
+    let message = "6 validation errors detected: \
         Value at 'agentRuntimeName' failed to satisfy constraint: \
         Member must satisfy regular expression pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}; \
         Value at 'agentRuntimeArtifact' failed to satisfy constraint: Member must not be null; \
         Value at 'roleArn' failed to satisfy constraint: Member must not be null; \
         Value at 'lifecycleConfiguration.maxLifetime' failed to satisfy constraint: \
         Member must have value greater than or equal to 60; \
-        hooksConfiguration is not supported by this version of Innkeep";
-    assert_eq!(answer.body["fieldList"].as_array().unwrap().len(), 5);
+        Value at 'hooksConfiguration.build.warmup.action' failed to satisfy constraint: Member must not be null; \
+        networkMode VPC needs networkModeConfig, with subnets and securityGroups";
+    assert_eq!(answer.body["fieldList"].as_array().unwrap().len(), 6);
     answer.refuses(400, "ValidationException", message);
 }
 
@@ -268,6 +153,9 @@ async fn null_and_empty_members_ask_for_nothing() {
     let (plane, _dir) = plane().await;
     let mut body = request();
     body["authorizerConfiguration"] = Value::Null;
+    body["requestHeaderConfiguration"] = Value::Null;
+    body["hooksConfiguration"] = json!({"build": {}});
+    body["lifecycleConfiguration"] = json!({});
     body["filesystemConfigurations"] = json!([]);
     body["resourceConfigurations"] = json!([]);
     body["environmentVariables"] = json!({});
