@@ -160,10 +160,13 @@ pub enum ToSidecar {
         /// [`PROTOCOL`] of the host.
         protocol: u32,
     },
-    /// Connect to the agent's port and send the socket out.
+    /// Connect to the agent and send the socket out.
     Dial {
         /// Repeated in the answer.
         id: u64,
+        /// Another port than the one that it serves on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
     },
     /// End the agent and all that it started, then the sidecar.
     Stop {
@@ -193,7 +196,7 @@ pub enum ToHost {
     Dialled {
         /// Of the Dial.
         id: u64,
-        /// The port on loopback that it leads to: the agent's own, or the one that the agent was given instead.
+        /// The port on loopback that it leads to: the one asked for, the agent's own, or the one that the agent was given instead.
         port: u16,
     },
     /// The agent's port could not be reached.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use innkeep_artifacts::Bundle;
 use innkeep_protocol::agent_environment;
 use innkeep_store::VersionRecord;
 use innkeep_types::lifecycle::Rules;
 use innkeep_types::{
-    Egress, EndpointName, Lifecycle, Protocol, Resources, RuntimeArn, RuntimeName, RuntimeVersion, SandboxId,
-    SessionId, SessionKey, Settings, UnixMillis, limits,
+    Authorizer, Egress, EndpointName, Lifecycle, Protocol, Resources, RuntimeArn, RuntimeName, RuntimeVersion,
+    SandboxId, SessionId, SessionKey, Settings, UnixMillis, Warmup, limits,
 };
 
 use crate::driver::LaunchSpec;
@@ -30,6 +31,14 @@ pub struct Deployment {
     pub lifecycle: Lifecycle,
     /// Port and path of the agent.
     pub protocol: Protocol,
+    /// How its callers prove who they are.
+    pub authorizer: Authorizer,
+    /// What of its callers' headers the agent sees besides.
+    pub request_headers: Vec<HeaderName>,
+    /// What the agent is asked while the version is made.
+    pub warmup: Option<Warmup>,
+    /// How long the agent may take to its first good health answer.
+    pub start_timeout: Duration,
     /// Effective settings.
     pub settings: Settings,
     /// The agent's environment: the bundle's, under the contract's, under the version's own variables.
@@ -63,6 +72,11 @@ impl Deployment {
             endpoint,
             lifecycle: version.config.lifecycle,
             protocol: version.config.protocol.clone(),
+            authorizer: version.config.authorizer(),
+            // Names that were checked are names.
+            request_headers: version.config.request_headers.iter().filter_map(|name| name.parse().ok()).collect(),
+            warmup: version.config.warmup.clone(),
+            start_timeout: start_timeout(&settings, version.config.start_timeout()),
             resources: resources(&settings, version.config.minimum_memory_mib),
             egress: settings.egress.unwrap_or(egress),
             settings,
@@ -84,12 +98,6 @@ impl Deployment {
         }
     }
 
-    /// Returns how long the agent may take to its first good health answer.
-    pub(crate) fn start_timeout(&self) -> Duration {
-        let chosen = self.settings.start_timeout_secs.map(|secs| Duration::from_secs(secs.into()));
-        chosen.unwrap_or(limits::START_TIMEOUT).min(limits::MAX_START_TIMEOUT)
-    }
-
     /// Returns one start of one sandbox.
     pub(crate) fn launch_spec(&self, sandbox: SandboxId, now: UnixMillis) -> LaunchSpec {
         LaunchSpec {
@@ -99,12 +107,17 @@ impl Deployment {
             resources: self.resources,
             egress: self.egress,
             port: self.protocol.port,
-            health: self.settings.health.unwrap_or_default(),
-            start_timeout: self.start_timeout(),
+            health: self.settings.health.unwrap_or_else(|| self.protocol.server.health()),
+            start_timeout: self.start_timeout,
             ping_interval: limits::PING_INTERVAL,
             ends_at: now.plus(self.rules().max_lifetime),
         }
     }
+}
+
+fn start_timeout(settings: &Settings, default: Duration) -> Duration {
+    let chosen = settings.start_timeout_secs.map(|secs| Duration::from_secs(secs.into()));
+    chosen.unwrap_or(default).min(limits::MAX_START_TIMEOUT)
 }
 
 /// A minimum raises what settings or defaults give; it never lowers it.
@@ -117,6 +130,16 @@ fn resources(settings: &Settings, minimum_memory_mib: Option<u32>) -> Resources 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chosen_start_timeout_is_above_any_default() {
+        let secs = |chosen, default| {
+            let settings = Settings { start_timeout_secs: chosen, ..Settings::default() };
+            start_timeout(&settings, Duration::from_secs(default)).as_secs()
+        };
+        assert_eq!([secs(None, 30), secs(None, 120), secs(Some(5), 120), secs(Some(300), 30)], [30, 120, 5, 300]);
+        assert_eq!(secs(Some(u32::MAX), 30), limits::MAX_START_TIMEOUT.as_secs());
+    }
 
     #[test]
     fn the_minimum_of_memory_raises_and_never_lowers() {

@@ -208,8 +208,9 @@ pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
     /// agent are both gone (then, without an `Exited`, the sandbox was lost).
     fn state(&self) -> watch::Receiver<AgentState>;
 
-    /// Returns a fresh connection to the agent's port. Bounded in time by the driver.
-    async fn dial(&self) -> Result<DialStream, Error>;
+    /// Returns a fresh connection to the agent: to the port that it serves on, or to another one of its own, by number. Bounded in time
+    /// by the driver.
+    async fn dial(&self, port: Option<u16>) -> Result<DialStream, Error>;
 
     /// Ends agent and sidecar: SIGTERM, up to `grace`, SIGKILL; returns when nothing but the log is left. Idempotent;
     /// also the way to clean up after one that ended by itself.

@@ -22,6 +22,7 @@ mod supervisor;
 mod sys;
 pub mod tasks;
 pub mod upstream;
+mod warmup;
 
 pub use counts::{Counts, START_BUCKETS, StartResult};
 pub use deployment::Deployment;

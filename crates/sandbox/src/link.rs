@@ -119,13 +119,13 @@ impl Link {
         Ok(())
     }
 
-    /// Returns a fresh connection to the agent.
+    /// Returns a fresh connection to the agent: to the port that it serves on, or to another one.
     /// # Cancel safety
     /// Safe: a connection that arrives for nobody is closed.
-    pub(crate) async fn dial(&self) -> Result<DialStream, DialError> {
+    pub(crate) async fn dial(&self, port: Option<u16>) -> Result<DialStream, DialError> {
         let (waiting, answer_rx) = self.wait_for_answer()?;
         let answer = timeout(DIAL_TIMEOUT, async {
-            self.send(&ToSidecar::Dial { id: waiting.id }).await.map_err(|_| DialError::Closed)?;
+            self.send(&ToSidecar::Dial { id: waiting.id, port }).await.map_err(|_| DialError::Closed)?;
             answer_rx.await.map_err(|_| DialError::Closed)?.map_err(DialError::Refused)
         });
         answer.await.unwrap_or_else(|_| Err(DialError::Refused(format!("no connection within {DIAL_TIMEOUT:?}"))))

@@ -125,7 +125,7 @@ impl Registry {
         if let Some(lease) = found.and_then(|session| Lease::try_open(&session, false)) {
             return Ok(lease);
         }
-        let patience = deployment.start_timeout() + PATIENCE;
+        let patience = deployment.start_timeout + PATIENCE;
         timeout(patience, self.acquire_cold(&key, deployment, request)).await.unwrap_or(Err(Error::Busy))
     }
 
@@ -307,8 +307,8 @@ impl Registry {
         self.stop_all(matches, &reason, limits::STOP_GRACE).await;
     }
 
-    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check. Given up with
-    /// [`Error::ShuttingDown`] when the tasks are told to end.
+    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check, and its warm-up request
+    /// if there is one. Given up with [`Error::ShuttingDown`] when the tasks are told to end.
     ///
     /// # Cancel safety
     /// Not safe: run it to its end, or a sandbox may be left behind.
@@ -317,13 +317,16 @@ impl Registry {
         let spec = deployment.launch_spec(self.shared.driver.name(), self.shared.clock.now());
         let sandbox =
             self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
-        let mut state = sandbox.state();
         let ready = tokio::select! {
-            ready = start::first_ping(&mut state) => ready.map(|_| ()).map_err(Error::from_failure),
-            () = self.shared.tasks.stopping().cancelled() => Err(Error::ShuttingDown),
+            ready = start::boot(&sandbox, deployment) => Some(ready),
+            () = self.shared.tasks.stopping().cancelled() => None,
         };
-        start::end(&sandbox, limits::STOP_GRACE).await;
-        ready
+        let facts = start::end(&sandbox, limits::STOP_GRACE).await;
+        match ready {
+            None => Err(Error::ShuttingDown),
+            Some(Ok(())) => Ok(()),
+            Some(Err(failure)) => Err(Error::from_failure(failure.with_last_words(facts))),
+        }
     }
 
     /// Returns the sessions that have a sandbox.

@@ -8,8 +8,10 @@ use innkeep_protocol::ping::Ping;
 use innkeep_types::{AgentExit, StopReason, limits};
 use tokio::sync::watch;
 
+use crate::deployment::Deployment;
 use crate::driver::{self, Sandbox};
 use crate::session::Ended;
+use crate::warmup::warm_up;
 
 /// Why an agent did not start.
 #[derive(Debug, Clone)]
@@ -38,6 +40,11 @@ impl Failure {
         Self { message, exit: None, log_tail: Vec::new(), source: Some(Arc::new(error)) }
     }
 
+    /// Returns a failure of which nothing more is known.
+    pub(crate) fn of_message(message: String) -> Self {
+        Self { message, exit: None, log_tail: Vec::new(), source: None }
+    }
+
     fn exited(facts: &ExitFacts) -> Self {
         let message = match (facts.cause, &facts.detail) {
             (ExitCause::NotReady, Some(detail)) => detail.clone(),
@@ -50,9 +57,45 @@ impl Failure {
         Self { message, exit: Some(facts.exit), log_tail: facts.log_tail.clone(), source: None }
     }
 
+    /// Returns the failure of an agent that was ready, and ended before it had answered `what`; none: its sandbox was lost.
+    pub(crate) fn before(what: &str, ended: Option<&ExitFacts>) -> Self {
+        let Some(facts) = ended else {
+            return Self::of_message(format!("The sandbox was lost before the agent answered {what}"));
+        };
+        let message = match facts.cause {
+            ExitCause::OutOfMemory => {
+                format!(
+                    "The agent ran out of memory before it answered {what}; give it more with the setting memory_mib"
+                )
+            }
+            _ => format!("The agent ended with {} before it answered {what}", facts.exit),
+        };
+        Self { message, ..Self::exited(facts) }
+    }
+
+    /// Adds the log lines of an agent that was ended to a failure that came before its end.
+    pub(crate) fn with_last_words(self, ended: Option<ExitFacts>) -> Self {
+        match ended {
+            Some(facts) if self.log_tail.is_empty() => Self { log_tail: facts.log_tail, ..self },
+            _ => self,
+        }
+    }
+
     pub(crate) fn into_ended(self) -> Ended {
         let reason = StopReason::StartFailed { detail: self.message };
         Ended { reason, exit: self.exit, log_tail: self.log_tail, source: self.source }
+    }
+}
+
+/// Waits until the agent of a version that is being made is ready for requests, the first of which may be its warm-up.
+///
+/// # Cancel safety
+/// Safe: the agent sees the connection of its warm-up close.
+pub(crate) async fn boot(sandbox: &Arc<dyn Sandbox>, deployment: &Deployment) -> Result<(), Failure> {
+    first_ping(&mut sandbox.state()).await?;
+    match &deployment.warmup {
+        Some(warmup) => warm_up(sandbox, deployment.protocol.port, warmup).await,
+        None => Ok(()),
     }
 }
 
@@ -71,8 +114,7 @@ pub(crate) async fn first_ping(state: &mut watch::Receiver<AgentState>) -> Resul
             AgentState::Exited(facts) => return Err(Failure::exited(&facts)),
         }
         if state.changed().await.is_err() {
-            let message = "The sandbox was lost before the agent was ready".to_owned();
-            return Err(Failure { message, exit: None, log_tail: Vec::new(), source: None });
+            return Err(Failure::of_message("The sandbox was lost before the agent was ready".to_owned()));
         }
     }
 }

@@ -63,13 +63,20 @@ pub struct Failure {
 #[derive(Debug)]
 pub struct Upstream {
     sandbox: Arc<dyn Sandbox>,
+    /// None: the one that the agent serves on.
+    port: Option<u16>,
     pool: Pool,
 }
 
 impl Upstream {
     /// Returns the way to the agent in `sandbox`; opens nothing yet. Called within a tokio runtime.
     pub fn new(sandbox: Arc<dyn Sandbox>) -> Self {
-        Self { sandbox, pool: Pool::default() }
+        Self::to_port(sandbox, None)
+    }
+
+    /// Returns the way to another port of the agent; none is the one that it serves on.
+    pub(crate) fn to_port(sandbox: Arc<dyn Sandbox>, port: Option<u16>) -> Self {
+        Self { sandbox, port, pool: Pool::default() }
     }
 
     /// Sends one request and returns the answer's head; its body streams. The connection is kept once the body was read to its
@@ -95,7 +102,7 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let stream = self.sandbox.dial().await.map_err(Error::Dial)?;
+        let stream = self.sandbox.dial(self.port).await.map_err(Error::Dial)?;
         Connection::open(stream).await.map_err(Error::Exchange)
     }
 

@@ -2,7 +2,7 @@
 //! else.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -121,11 +121,12 @@ async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
             }
             message = receive(&socket) => match message? {
                 ToSidecar::Hello { .. } => {}
-                ToSidecar::Dial { id } if dials.len() < MAX_DIALS => {
-                    let address = door.bound.borrow().address;
+                ToSidecar::Dial { id, port } if dials.len() < MAX_DIALS => {
+                    let own = door.bound.borrow().address;
+                    let address = port.map_or(own, |port| Some((Ipv4Addr::LOCALHOST, port).into()));
                     dials.spawn(async move { (id, dial(address).await) });
                 }
-                ToSidecar::Dial { id } => {
+                ToSidecar::Dial { id, .. } => {
                     let error = "too many connections are being made".to_owned();
                     send(&socket, &ToHost::DialFailed { id, error }, None).await?;
                 }

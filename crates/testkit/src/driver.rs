@@ -104,6 +104,7 @@ impl Driver for FakeDriver {
             deaf: self.deaf.clone(),
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
+            dialled: Mutex::default(),
         });
         self.sandboxes.lock().push(sandbox.clone());
         Ok(sandbox)
@@ -130,6 +131,7 @@ pub struct FakeSandbox {
     deaf: Arc<AtomicU32>,
     state: watch::Sender<AgentState>,
     killed: watch::Sender<Option<Duration>>,
+    dialled: Mutex<Vec<Option<u16>>>,
 }
 
 impl FakeSandbox {
@@ -160,6 +162,11 @@ impl FakeSandbox {
         self.killed.borrow().is_some()
     }
 
+    /// Returns the ports that connections were asked for to, in order; all lead to the test's agent.
+    pub fn dialled(&self) -> Vec<Option<u16>> {
+        self.dialled.lock().clone()
+    }
+
     /// Returns the grace that it was killed with.
     pub fn grace(&self) -> Option<Duration> {
         *self.killed.borrow()
@@ -184,7 +191,8 @@ impl Sandbox for FakeSandbox {
         self.state.subscribe()
     }
 
-    async fn dial(&self) -> Result<DialStream, Error> {
+    async fn dial(&self, port: Option<u16>) -> Result<DialStream, Error> {
+        self.dialled.lock().push(port);
         let refused = |message: String| Error::Refused { message };
         if self.number < self.deaf.load(Ordering::SeqCst) {
             return Err(refused("its port is closed".to_owned()));

@@ -87,7 +87,7 @@ async fn answers_find_their_dials_in_any_order() {
     let state = watch::Sender::new(AgentState::Starting);
     let script = async {
         let ids: Vec<u64> = std::iter::repeat_with(|| match sidecar.hear() {
-            ToSidecar::Dial { id } => id,
+            ToSidecar::Dial { id, .. } => id,
             other => panic!("{other:?}"),
         })
         .take(2)
@@ -98,7 +98,7 @@ async fn answers_find_their_dials_in_any_order() {
         server
     };
     let dials = async {
-        let (first, second) = (link.dial(), link.dial());
+        let (first, second) = (link.dial(None), link.dial(None));
         tokio::pin!(first, second);
         // Both ask before the script listens.
         assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
@@ -125,7 +125,7 @@ async fn an_agent_that_resets_its_connections_fails_the_dial_and_not_the_link() 
     let dialled = tokio::select! {
         // First: it has to wait before its answer is taken in.
         biased;
-        dialled = link.dial() => dialled,
+        dialled = link.dial(None) => dialled,
         end = link.receive(&state, Some) => panic!("{end:?}"),
     };
     assert!(matches!(&dialled, Err(DialError::Refused(why)) if why.contains("closed")), "{dialled:?}");
@@ -137,7 +137,7 @@ async fn end_of(link: &Link) -> String {
     tokio::select! {
         // First: it has to wait before its answer is taken in.
         biased;
-        dialled = link.dial() => panic!("{dialled:?}"),
+        dialled = link.dial(None) => panic!("{dialled:?}"),
         end = link.receive(&state, Some) => end.unwrap_err().to_string(),
     }
 }
@@ -183,7 +183,7 @@ async fn whatever_breaks_the_rules_ends_the_link_and_leaks_nothing() {
         let end = end_of(&link).await;
         assert!(end.contains(why), "{what}: {end}");
         link.close();
-        assert!(matches!(link.dial().await, Err(DialError::Closed)), "{what}");
+        assert!(matches!(link.dial(None).await, Err(DialError::Closed)), "{what}");
     }
     drop(client);
     let mut server = server;
@@ -221,7 +221,7 @@ async fn a_socket_that_was_never_connected_fails_the_dial() {
     let state = watch::Sender::new(AgentState::Starting);
     tokio::select! {
         biased;
-        dialled = link.dial() => assert!(matches!(dialled, Err(DialError::Refused(_))), "{dialled:?}"),
+        dialled = link.dial(None) => assert!(matches!(dialled, Err(DialError::Refused(_))), "{dialled:?}"),
         end = link.receive(&state, Some) => panic!("{end:?}"),
     }
 }
@@ -231,7 +231,7 @@ async fn answers_to_nobody_end_the_link_and_late_ones_do_not() {
     let (client, _server, port) = connection();
     let (sidecar, link) = Sidecar::meet().await;
     // Asked, but nobody waits any more.
-    assert!(timeout(Duration::ZERO, link.dial()).await.is_err());
+    assert!(timeout(Duration::ZERO, link.dial(None)).await.is_err());
     for _ in 0..2 {
         sidecar.say(&ToHost::Dialled { id: 0, port }, &[&client]);
     }

@@ -134,8 +134,8 @@ impl<G: Ground> Sandbox for LocalSandbox<G> {
         self.state.clone()
     }
 
-    async fn dial(&self) -> Result<DialStream, Error> {
-        self.parts.link.dial().await.map_err(|error| match error {
+    async fn dial(&self, port: Option<u16>) -> Result<DialStream, Error> {
+        self.parts.link.dial(port).await.map_err(|error| match error {
             DialError::Refused(message) => Error::Refused { message },
             DialError::Closed => Error::Link { sandbox: self.parts.id.clone(), message: error.to_string() },
         })

@@ -40,7 +40,7 @@ impl Sandbox for Loopback {
     fn state(&self) -> watch::Receiver<AgentState> {
         watch::channel(AgentState::Starting).1
     }
-    async fn dial(&self) -> Result<DialStream, driver::Error> {
+    async fn dial(&self, _: Option<u16>) -> Result<DialStream, driver::Error> {
         self.n_dials.fetch_add(1, Ordering::Relaxed);
         let refused = |e: std::io::Error| driver::Error::Refused { message: e.to_string() };
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.map_err(refused)?;

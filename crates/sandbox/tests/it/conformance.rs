@@ -38,6 +38,7 @@ macro_rules! every_kind {
             starting::{
                 two_agents_on_one_port_answer_for_themselves_and_only_on_loopback,
                 every_way_to_bind_the_port_leads_to_the_agent,
+                another_port_of_the_agents_is_reached_by_its_number,
                 an_agent_that_ends_at_import_is_told_at_once_with_its_last_words,
                 an_agent_that_binds_another_port_is_not_ready_and_told_which,
                 an_agent_without_ping_is_named_and_accepted_by_tcp,

@@ -1,5 +1,6 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
+mod warmup;
 mod world;
 
 use std::sync::Arc;

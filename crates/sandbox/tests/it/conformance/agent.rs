@@ -70,7 +70,7 @@ pub(crate) fn obedient_script() -> String {
 /// Has an obedient agent run a piece of Python, and returns what it comes to.
 pub(crate) async fn run(sandbox: &Arc<dyn Sandbox>, python: &str) -> Value {
     let request = http::Request::post("/").body(Full::from(python.to_owned())).unwrap();
-    serde_json::from_str(&ask(sandbox, request).await).unwrap()
+    serde_json::from_str(&ask(sandbox, None, request).await).unwrap()
 }
 
 /// As [`run`], of something that comes to a list of words.
@@ -80,11 +80,16 @@ pub(crate) async fn run_words(sandbox: &Arc<dyn Sandbox>, python: &str) -> Vec<S
 
 /// Asks the agent over a fresh connection and returns the body.
 pub(crate) async fn get(sandbox: &Arc<dyn Sandbox>, path: &str) -> String {
-    ask(sandbox, http::Request::get(path).body(Full::default()).unwrap()).await
+    get_from(sandbox, None, path).await
 }
 
-async fn ask(sandbox: &Arc<dyn Sandbox>, mut request: http::Request<Full<Bytes>>) -> String {
-    let stream = sandbox.dial().await.unwrap();
+/// As [`get`], from another of the agent's ports.
+pub(crate) async fn get_from(sandbox: &Arc<dyn Sandbox>, port: Option<u16>, path: &str) -> String {
+    ask(sandbox, port, http::Request::get(path).body(Full::default()).unwrap()).await
+}
+
+async fn ask(sandbox: &Arc<dyn Sandbox>, port: Option<u16>, mut request: http::Request<Full<Bytes>>) -> String {
+    let stream = sandbox.dial(port).await.unwrap();
     let (mut requests, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     request.headers_mut().insert("host", http::HeaderValue::from_static("localhost"));
     let exchange = async move {

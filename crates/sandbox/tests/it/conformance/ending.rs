@@ -33,7 +33,7 @@ pub(crate) async fn kill_leaves_no_process_whatever_the_agent_started(world: Wor
     assert_eq!(world.processes(), 0);
     assert!(!world.directory(&sandbox).exists());
     assert!(sandbox.log_file().exists());
-    assert!(matches!(sandbox.dial().await, Err(Error::Link { .. })));
+    assert!(matches!(sandbox.dial(None).await, Err(Error::Link { .. })));
     assert_eq!(sandbox.kill(grace).await, Some(facts), "it may be killed again");
 }
 

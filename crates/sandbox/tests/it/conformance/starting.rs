@@ -10,7 +10,7 @@ use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{Error, Sandbox};
 use innkeep_types::{AgentExit, HealthCheck};
 
-use super::agent::{PING, get, obedient_script, run, run_words};
+use super::agent::{PING, get, get_from, obedient_script, run, run_words};
 use super::world::{Kind, SOON, World};
 
 pub(crate) async fn two_agents_on_one_port_answer_for_themselves_and_only_on_loopback(world: World) {
@@ -49,6 +49,20 @@ pub(crate) async fn every_way_to_bind_the_port_leads_to_the_agent(world: World) 
         assert_eq!(get(&sandbox, "/").await, "hi", "{way}");
         sandbox.kill(Duration::ZERO).await;
     }
+}
+
+pub(crate) async fn another_port_of_the_agents_is_reached_by_its_number(world: World) {
+    // Free a moment ago; only the process driver's agents share ports with us.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = format!(
+        "{PING}\nimport socket, threading\nlistener = socket.create_server(('', {port}))\ndef other():\n while True:\n  \
+         c, _ = listener.accept()\n  c.recv(999)\n  c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nother')\n  c.close()\n\
+         threading.Thread(target=other, daemon=True).start()\nserve('own')"
+    );
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    assert_eq!((get(&sandbox, "/").await, get_from(&sandbox, Some(port), "/").await), ("own".into(), "other".into()));
+    assert!(matches!(sandbox.dial(Some(1)).await, Err(Error::Refused { .. })));
+    sandbox.kill(Duration::ZERO).await;
 }
 
 pub(crate) async fn an_agent_that_ends_at_import_is_told_at_once_with_its_last_words(world: World) {

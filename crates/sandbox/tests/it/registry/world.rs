@@ -9,8 +9,8 @@ use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{
-    ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, RequestId, Resources, RuntimeArn, RuntimeName,
-    RuntimeVersion, SessionId, SessionKey, Settings, UnixMillis,
+    ArtifactDigest, Authorizer, Egress, EndpointName, Lifecycle, Protocol, RequestId, Resources, RuntimeArn,
+    RuntimeName, RuntimeVersion, SessionId, SessionKey, Settings, UnixMillis, limits,
 };
 use tokio::task::JoinHandle;
 
@@ -43,6 +43,10 @@ pub(super) fn deployment(version: u32) -> Arc<Deployment> {
         endpoint: EndpointName::default_endpoint(),
         lifecycle: Lifecycle::default(),
         protocol: Protocol::default(),
+        authorizer: Authorizer::SigV4,
+        request_headers: Vec::new(),
+        warmup: None,
+        start_timeout: limits::START_TIMEOUT,
         settings: Settings::default(),
         resources: Resources::default(),
         egress: Egress::Public,
