@@ -61,7 +61,8 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, body: Spooled
         let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.request_id).await?;
         let lease = Arc::new(lease);
         let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
-        // Made anew for each sandbox: the fresh one may be of another version.
+        // Made anew for each sandbox: the fresh one may be of another version, and with another allow-list.
+        forward::check_allowed(&lease.deployment().request_headers, errand.headers)?;
         let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
         match exchange(&lease, request, &mut watch, &gateway.limits).await {
             Ok(answer) => return Ok(Delivered { answer, lease, watch }),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, upstream};
-use innkeep_types::{EndpointName, ErrorKind, StopReason};
+use innkeep_types::{EndpointName, ErrorKind, StopReason, limits};
 
 use crate::call::Caller;
 use crate::stream::GatewayBody;
@@ -32,6 +32,15 @@ pub(crate) enum Error {
     BodyTooSlow(Duration),
     #[error(transparent)]
     Signature(#[from] innkeep_auth::sigv4::Error),
+    /// Source: field reports of the service.
+    #[error(
+        "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your \
+         request. Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)"
+    )]
+    WrongAuthorizer,
+    /// A header that the version's allow-list names.
+    #[error("Value at '{0}' failed to satisfy constraint: {rule}", rule = header_length())]
+    HeaderTooLong(HeaderName),
     #[error("No endpoint or agent found with qualifier '{qualifier}' for agent '{agent}'")]
     NoAgent { qualifier: EndpointName, agent: String },
     #[error(transparent)]
@@ -67,11 +76,13 @@ impl Error {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. }
+            | Self::HeaderTooLong(_)
             | Self::BodyTooLarge(_)
             | Self::BodyBroken(_)
             | Self::BodyStalled(_)
             | Self::BodyTooSlow(_) => ErrorKind::Validation,
             Self::Signature(source) => source.kind(),
+            Self::WrongAuthorizer => ErrorKind::AccessDenied,
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
@@ -108,6 +119,7 @@ impl Error {
             body.reason = Some(ValidationReason::FieldValidationFailed);
             let (name, message) = match self {
                 Self::Invalid { field, message } => (*field, message.clone()),
+                Self::HeaderTooLong(name) => (name.as_str(), header_length()),
                 _ => ("payload", body.message.clone()),
             };
             body.field_list = vec![ValidationField { name: name.to_owned(), message }];
@@ -143,6 +155,10 @@ impl Error {
             _ => tracing::debug!(request.id = %request, "request {request} refused: {chain}"),
         }
     }
+}
+
+fn header_length() -> String {
+    format!("Member must have length less than or equal to {}", limits::MAX_ALLOWED_HEADER_BYTES)
 }
 
 fn gone_message(ended: Option<&Ended>) -> String {

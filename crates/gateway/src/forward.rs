@@ -1,16 +1,17 @@
 //! The request as the agent gets it. Its headers are made from a list of what may pass, never by copying and striking out:
 //! what a client may not say of itself (session, request, token, caller) cannot slip through. Source: developer guide.
 
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
-use innkeep_types::{RequestId, SessionId};
+use innkeep_types::{Protocol, RequestId, SessionId, limits};
 use uuid::Uuid;
 
 use crate::call::header_value;
+use crate::error::Error;
 
 /// What passes as the caller sent it. Absent ones stay absent: nothing is made up, and agents parse JSON whatever the type.
 const PASSED: [HeaderName; 10] = [
@@ -26,11 +27,39 @@ const PASSED: [HeaderName; 10] = [
     headers::AMZN_TRACE_ID,
 ];
 
+/// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone, and what a caller
+/// signed with is for us alone.
+const OURS: [HeaderName; 10] = [
+    AUTHORIZATION,
+    headers::SESSION_ID,
+    headers::REQUEST_ID,
+    headers::USER_ID,
+    headers::ALIAS_SESSION_ID,
+    headers::ALIAS_REQUEST_ID,
+    headers::ALIAS_ACCESS_TOKEN,
+    headers::WORKLOAD_ACCESS_TOKEN,
+    headers::IDENTITY_WAT,
+    headers::OAUTH2_CALLBACK_URL,
+];
+
 /// Who asks, as the agent is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) session: &'a SessionId,
     pub(crate) request_id: &'a RequestId,
+}
+
+/// Checks the length of every header that an allow-list lets through.
+pub(crate) fn check_allowed(allowed: &[HeaderName], caller: &HeaderMap) -> Result<(), Error> {
+    let is_long = |name: &&HeaderName| caller.get_all(*name).iter().any(|v| v.len() > limits::MAX_ALLOWED_HEADER_BYTES);
+    match allowed.iter().filter(may_be_allowed).find(is_long) {
+        Some(name) => Err(Error::HeaderTooLong(name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn may_be_allowed(name: &&HeaderName) -> bool {
+    !OURS.contains(*name) && !PASSED.contains(*name)
 }
 
 /// Returns the request for the agent of `deployment`, whose body is of `body_bytes`.
@@ -43,18 +72,23 @@ pub(crate) fn request(
 ) -> Request<AgentRequestBody> {
     let aliases = deployment.settings.header_aliases.unwrap_or(true);
     let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
+    for name in deployment.request_headers.iter().filter(may_be_allowed) {
+        for value in caller.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
     // Always, also for an empty body: agents on plain HTTP libraries read as many bytes as this says, or fail without it.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = path(&deployment.protocol.path);
+    *request.uri_mut() = path(&deployment.protocol);
     *request.headers_mut() = headers;
     request
 }
 
-fn path(path: &str) -> Uri {
-    Uri::from(PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/invocations")))
+fn path(Protocol { server, path, .. }: &Protocol) -> Uri {
+    Uri::from(PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static(server.path())))
 }
 
 fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {

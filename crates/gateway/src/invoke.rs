@@ -4,7 +4,6 @@ use http::{Response, request};
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
-use crate::answer;
 use crate::call::{self, Caller};
 use crate::deliver::{self, Delivered, Errand};
 use crate::error::Error;
@@ -12,6 +11,7 @@ use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
 use crate::target::Named;
+use crate::{answer, authorizer, forward};
 
 pub(crate) async fn invoke(
     gateway: &Gateway,
@@ -33,6 +33,8 @@ pub(crate) async fn invoke(
 
     let target = named.at_home(&gateway.home)?;
     let deployment = gateway.resolver.resolve(target).await?.ok_or_else(|| named.not_found())?;
+    authorizer::admit_signed(&deployment)?;
+    forward::check_allowed(&deployment.request_headers, &head.headers)?;
 
     let errand =
         Errand { session: &session, deployment, request_id: &caller.request_id, headers: &head.headers, deadline };

@@ -5,6 +5,7 @@
 
 mod answer;
 mod authenticate;
+mod authorizer;
 mod call;
 mod deliver;
 mod error;

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, request};
 use innkeep_types::{SessionKey, StopReason, limits};
 use tokio::time::Instant;
 
+use crate::authorizer;
 use crate::call::{self, Caller};
 use crate::error::Error;
 use crate::gateway::Gateway;
@@ -31,6 +32,9 @@ pub(crate) async fn stop(
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?.clone();
+    if let Some(deployment) = gateway.resolver.resolve(&target).await? {
+        authorizer::admit_signed(&deployment)?;
+    }
     let key = SessionKey { runtime: target.runtime, endpoint: target.endpoint, session };
     gateway.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await?;
 

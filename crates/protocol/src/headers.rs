@@ -33,6 +33,14 @@ pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub const ALIAS_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 /// Alias of [`REQUEST_ID`] towards the agent.
 pub const ALIAS_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Alias of [`WORKLOAD_ACCESS_TOKEN`] towards the agent.
+pub const ALIAS_ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-access-token");
+/// The token of the workload, and of the user on whose behalf it acts; to the agent.
+pub const WORKLOAD_ACCESS_TOKEN: HeaderName = HeaderName::from_static("workloadaccesstoken");
+/// The same under its newer name; also from an agent that calls another.
+pub const IDENTITY_WAT: HeaderName = HeaderName::from_static("x-amz-bedrock-agentcore-identity-wat");
+/// Where a user is sent after consent; to the agent.
+pub const OAUTH2_CALLBACK_URL: HeaderName = HeaderName::from_static("oauth2callbackurl");
 /// Ours: who is to blame for an error: `caller`, `agent` or `innkeep`.
 pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-innkeep-error-source");
 /// Ours, on a data-plane response: `cold` when this request waited for the session's start, else `warm`.

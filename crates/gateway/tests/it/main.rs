@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod agent;
+mod allowed_headers;
 mod answers;
+mod authorizers;
 mod client;
 mod failures;
 mod hostile_agents;

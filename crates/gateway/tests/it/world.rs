@@ -107,6 +107,16 @@ impl World {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// Gives the runtime a next version, which DEFAULT serves.
+    pub(crate) async fn update(&self, change: impl FnOnce(&mut VersionConfig)) {
+        let id = RuntimeId::parse(RUNTIME).unwrap();
+        let mut config = self.store.get_version(&id, None).await.unwrap().unwrap().config;
+        change(&mut config);
+        let added = self.store.add_version(&id, config, None, None, UnixMillis(1)).await.unwrap();
+        let ready = Outcome::Ready { bundle: digest() };
+        self.store.finish_version(&id, added.version.version, ready, UnixMillis(1)).await.unwrap();
+    }
+
     pub(crate) fn open_requests(&self) -> u32 {
         self.registry.list().iter().map(|session| session.open_requests).sum()
     }

@@ -66,7 +66,7 @@ impl Operator {
             status: version.status,
             latest_version: version.version,
             failure_reason: version.failure_reason,
-            ignored: Vec::new(),
+            ignored: version.config.ignored().into_iter().map(str::to_owned).collect(),
             settings: version.settings,
             endpoints: endpoints
                 .into_iter()
