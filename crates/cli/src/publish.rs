@@ -242,18 +242,12 @@ fn create_request(client: &Client, plan: &Plan, artifact: &UploadedArtifact) -> 
 
 /// An Update replaces everything, so what the plan does not name is repeated from the version before.
 fn update_request(plan: &Plan, artifact: &UploadedArtifact, current: GetAgentRuntimeResponse) -> AgentRuntimeRequest {
+    let current = AgentRuntimeRequest::from(current);
     AgentRuntimeRequest {
         agent_runtime_artifact: Some(code(artifact)),
-        role_arn: Some(current.role_arn),
-        description: current.description,
-        network_configuration: current.network_configuration,
         protocol_configuration: protocol(plan).or(current.protocol_configuration),
-        lifecycle_configuration: Some(current.lifecycle_configuration),
-        environment_variables: environment(current.environment_variables, &plan.environment),
-        metadata_configuration: current.metadata_configuration,
-        platform_version: current.platform_version,
-        resource_configurations: current.resource_configurations,
-        ..AgentRuntimeRequest::default()
+        environment_variables: environment(current.environment_variables.unwrap_or_default(), &plan.environment),
+        ..current
     }
 }
 
