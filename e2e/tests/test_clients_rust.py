@@ -21,17 +21,28 @@ def program():
     return TARGET / "debug" / "innkeep-rust-sdk-client"
 
 
-def test_the_life_of_a_runtime(server, program):
-    session, started = new_session(), time.time()
+@pytest.fixture
+def run(server, program):
+    """Has the client do something and returns what it printed."""
     uploaded = server.upload(EXAMPLES / "raw-node")
     asked = {
-        "url": server.url, "session": session, "role": ROLE, "accessKey": server.key.access_key,
-        "secretKey": server.key.secret_key, "bucket": uploaded["bucket"], "prefix": uploaded["prefix"],
-        "runtime": uploaded["runtime"], "entryPoint": uploaded["entryPoint"][0],
+        "url": server.url, "role": ROLE, "accessKey": server.key.access_key, "secretKey": server.key.secret_key,
+        "bucket": uploaded["bucket"], "prefix": uploaded["prefix"], "runtime": uploaded["runtime"],
+        "entryPoint": uploaded["entryPoint"][0],
     }
-    ran = subprocess.run([program, json.dumps(asked)], capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    printed = json.loads(ran.stdout)
+
+    def run(what, session=""):
+        arguments = json.dumps(asked | {"do": what, "session": session})
+        ran = subprocess.run([program, arguments], capture_output=True, text=True, timeout=120, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return run
+
+
+def test_the_life_of_a_runtime(run):
+    session, started = new_session(), time.time()
+    printed = run("life", session)
     assert printed["status"] == "READY"
     for time_of in ("createdAt", "lastUpdatedAt"):
         assert started - 60 < printed[time_of] < time.time() + 60
@@ -45,3 +56,22 @@ def test_the_life_of_a_runtime(server, program):
     assert (name, version) == ("DEFAULT", "1") and started - 60 < created_at < time.time() + 60
     assert (printed["stopped"], printed["deleted"]) == (session, "DELETING")
     assert printed["refused"] == "ResourceNotFoundException"
+
+
+def test_every_operation_of_the_control_plane(run):
+    started = time.time()
+    printed = run("control_plane")
+    runtime, versions, endpoints, provider = (printed[what] for what in ("runtime", "versions", "endpoints", "capacityProvider"))
+    for about_now in (*runtime["times"], *versions["times"], *endpoints["times"], *provider["times"], *provider["listed"]):
+        assert started - 60 < about_now < time.time() + 60, printed
+    assert (runtime["description"], runtime["lifecycle"], runtime["environment"]) == ("first", [600, 3600], "green")
+    assert versions["updated"] == ["2", "UPDATING"] and versions["first"] == "first"
+    assert sorted(versions["listed"]) == [["1", "first", "READY"], ["2", "second", "READY"]]
+    assert endpoints["created"] == ["1", "prod"] and endpoints["live"] == ["1", "2", "2"]
+    assert (endpoints["description"], sorted(endpoints["listed"])) == ("for people", ["DEFAULT", "prod"])
+    assert printed["tags"] == [{"stage": "test", "team": "two"}, 0]
+    assert printed["policy"] == [True, True, None]
+    assert (provider["status"], provider["described"], provider["runtimes"]) == ("READY", "described", 0)
+    assert len(provider["listed"]) >= 1
+    assert endpoints["deleted"] == provider["deleted"] == "DELETING"
+    assert printed["refused"] == {"invalid": ["FieldValidationFailed", ["maxResults"]], "conflict": True, "missing": True}

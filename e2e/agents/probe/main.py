@@ -134,4 +134,4 @@ if __name__ == "__main__":
     if hold := os.environ.get("PROBE_HOLD"):  # starts for as long as this file is there
         while os.path.exists(hold):
             time.sleep(0.01)
-    Server(("0.0.0.0", 8080), Handler).serve_forever()
+    Server(("0.0.0.0", int(os.environ.get("PROBE_PORT", "8080"))), Handler).serve_forever()
