@@ -3,9 +3,13 @@
 import uuid
 from collections import Counter
 
+import pytest
+from botocore.exceptions import ClientError
+
 from conformance import answers
 from conformance.model import SERVICE_NAME, operation
-from harness import Answer, wait_for
+from conformance.rules import new_name
+from harness import ROLE, Answer, wait_for
 
 # Answers that the model does not have for an operation. They are what AWS answers there too, as its other operations do.
 UNMODELLED = {
@@ -86,3 +90,40 @@ def everything(control) -> dict:
         "policies": {r["agentRuntimeArn"]: control.get_resource_policy(resourceArn=r["agentRuntimeArn"]).get("policy") for r in runtimes},
         "capacity providers": every("list_capacity_providers", "capacityProviders"),
     }
+
+
+# --- what tests make ---------------------------------------------------------------------------------------------------
+
+COMPUTE = {
+    "ec2Configuration": {
+        "launchTemplateSource": {
+            "launchParameters": {
+                "operatingSystem": "LINUX_X86_64", "instanceRequirements": {"allowedInstanceTypes": ["m8i.large"]},
+            }
+        },
+        "vpcConfiguration": {"subnets": ["subnet-00000000"], "securityGroups": ["sg-00000000"]},
+    }
+}
+PERMISSIONS = {"capacityProviderOperatorRoleArn": ROLE}
+# Becomes CREATE_FAILED at once, as nothing listens there.
+NO_IMAGE = {"containerConfiguration": {"containerUri": "127.0.0.1:1/a:b"}}
+
+
+def runtime(control, artifact, wait=True, **members) -> str:
+    made = control.create_agent_runtime(agentRuntimeName=new_name(), agentRuntimeArtifact=artifact, roleArn=ROLE, **members)
+    if wait:
+        settled(control.get_agent_runtime, agentRuntimeId=made["agentRuntimeId"])
+    return made["agentRuntimeId"]
+
+
+def provider(control) -> str:
+    made = control.create_capacity_provider(name=new_name(), permissionsConfiguration=PERMISSIONS, computeConfiguration=COMPUTE)
+    settled(control.get_capacity_provider, capacityProviderId=made["capacityProviderId"])
+    return made["capacityProviderId"]
+
+
+def refused(call, code: str, **members) -> dict:
+    with pytest.raises(ClientError) as caught:
+        call(**members)
+    assert caught.value.response["Error"]["Code"] == code, caught.value.response
+    return caught.value.response

@@ -106,9 +106,7 @@ def examples(at: str, size: str):
         case "resourceConfigurations":
             return [{"minimumMemoryInMiB": 512}]
         case "platformVersion":
-            return "V1"
-        case "metadataConfiguration":
-            return {"requireMMDSV2": True}
+            return "V2" if long else "V1"
         case "authorizerConfiguration.customJWTAuthorizer.customClaims":
             return [
                 claim("STRING", "EQUALS", {"matchValueString": "a"}),
@@ -164,15 +162,12 @@ REFUSED = (
     Deviation(BOTH, lambda world: {"platformVersion": "V3"}, ("platformVersion",), "the platform's versions are V1 and V2"),
     Deviation(BOTH, lambda world: {"resourceConfigurations": [{"minimumMemoryInMiB": 1}]},
               ("resourceConfigurations", 0, "minimumMemoryInMiB"), "no agent starts in so little"),
-    Deviation(("UpdateAgentRuntime",), lambda world: {"metadataConfiguration": {"requireMMDSV2": False}},
-              ("metadataConfiguration", "requireMMDSV2"), "it would say what is not so; AWS does not invoke such runtimes any more"),
-    Deviation(BOTH, lambda world: {"agentRuntimeArtifact": covers(world)["agentRuntimeArtifact"]}, (*CODE, "code", "s3", "versionId"),
-              "the built-in store has one version of each object"),
     Deviation(BOTH, lambda world: {"capacityProviderConfiguration": covers(world)["capacityProviderConfiguration"]},
               ("capacityProviderConfiguration",), "no instances are rented here"),
 )
 
-# The members that no valid input has, as Innkeep refuses them whatever their value. Their rules are checked nonetheless.
+# The members that no valid input has, as Innkeep refuses them whatever their value, or cannot make what they ask for. Their rules are
+# checked nonetheless.
 LEFT_OUT = frozenset({
     "capacityProviderConfiguration", "agentRuntimeArtifact.codeConfiguration.code.s3.versionId",
     "networkConfiguration.networkModeConfig.requireServiceS3Endpoint",
@@ -201,6 +196,15 @@ def covers(world: "World") -> dict[str, object]:
 
 S3_FILES = "arn:aws:s3files:us-west-2:000000000000:file-system/{}/access-point/{}"
 EFS = "arn:aws:elasticfilesystem:us-west-2:000000000000:access-point/{}"
+
+# What is taken and cannot be made, with words of the reason.
+UNMAKEABLE = (
+    (lambda world: {"agentRuntimeArtifact": covers(world)["agentRuntimeArtifact"]}, "versionId"),
+    (lambda world: code(world, runtime="PYTHON_3_10"), "PYTHON_3_10"),
+    (lambda world: code(world, entryPoint=["absent.py"]), "absent.py"),
+    (lambda world: code(world, code={"s3": {"bucket": "innkeep", "prefix": "0" * 64}}), "0" * 64),
+    (lambda world: container("127.0.0.1:1/a:b"), "127.0.0.1:1"),
+)
 
 # Texts that are refused where the model's own pattern is not what Innkeep goes by.
 REFUSED_WORDS = {

@@ -4,9 +4,9 @@ import pytest
 from botocore import xform_name
 
 from conformance import answers, rules, text
-from conformance.client import client, everything, gone, settled, token
+from conformance.client import client, everything, gone, provider, runtime, settled, token
 from conformance.model import OPERATIONS, at, general, operation, spelt
-from conformance.rules import World, new_name
+from conformance.rules import World
 from conformance.walk import broken_inputs, every_place, valid_inputs
 from conformance.wire import Request, Sender, has_body, request
 from harness import AGENTS, ROLE, running_server
@@ -25,7 +25,7 @@ def control(server):
     return client(server)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sender(server):
     sender = Sender(server)
     yield sender
@@ -36,31 +36,15 @@ def sender(server):
 def world(server, control):
     """A runtime of two versions, with an endpoint beside DEFAULT, and a capacity provider. Nothing that is refused may change them."""
     members = dict(agentRuntimeArtifact=server.artifact(AGENTS / "probe"), roleArn=ROLE)
-    runtime = control.create_agent_runtime(agentRuntimeName=new_name(), tags={"k": "v"}, **members)
-    named = {"agentRuntimeId": runtime["agentRuntimeId"]}
-    assert settled(control.get_agent_runtime, **named)["status"] == "READY"
+    named = {"agentRuntimeId": runtime(control, members["agentRuntimeArtifact"], tags={"k": "v"})}
     control.update_agent_runtime(**named, **members)
-    runtime = settled(control.get_agent_runtime, **named)
-    provider = control.create_capacity_provider(
-        name=new_name(), permissionsConfiguration={"capacityProviderOperatorRoleArn": ROLE}, computeConfiguration=COMPUTE,
-    )
-    world = World(members["agentRuntimeArtifact"], runtime, provider)
+    got = settled(control.get_agent_runtime, **named)
+    assert got["status"] == "READY", got
+    made = control.get_capacity_provider(capacityProviderId=provider(control))
+    world = World(members["agentRuntimeArtifact"], got, made)
     control.create_agent_runtime_endpoint(name=world.endpoint, agentRuntimeVersion="1", **named)
     settled(control.get_agent_runtime_endpoint, endpointName=world.endpoint, **named)
-    settled(control.get_capacity_provider, capacityProviderId=provider["capacityProviderId"])
     return world
-
-
-COMPUTE = {
-    "ec2Configuration": {
-        "launchTemplateSource": {
-            "launchParameters": {
-                "operatingSystem": "LINUX_X86_64", "instanceRequirements": {"allowedInstanceTypes": ["m8i.large"]},
-            }
-        },
-        "vpcConfiguration": {"subnets": ["subnet-00000000"], "securityGroups": ["sg-00000000"]},
-    }
-}
 
 
 def fail_with(complaints: list[str], of: int):
@@ -152,10 +136,10 @@ def refused_by_the_model(shape, members, place) -> bool:
 @pytest.fixture(scope="module")
 def scratch(world, server, control):
     """A world of its own for what changes."""
-    made = control.create_agent_runtime(agentRuntimeName=new_name(), agentRuntimeArtifact=world.artifact, roleArn=ROLE)
-    runtime = settled(control.get_agent_runtime, agentRuntimeId=made["agentRuntimeId"])
-    control.create_agent_runtime_endpoint(agentRuntimeId=made["agentRuntimeId"], name=world.endpoint)
-    return World(world.artifact, runtime, world.provider)
+    id = runtime(control, world.artifact)
+    control.create_agent_runtime_endpoint(agentRuntimeId=id, name=world.endpoint)
+    settled(control.get_agent_runtime_endpoint, agentRuntimeId=id, endpointName=world.endpoint)
+    return World(world.artifact, control.get_agent_runtime(agentRuntimeId=id), world.provider)
 
 
 SIZES = ("least", "plain", "most")
@@ -180,7 +164,7 @@ def check_shown(name: str, sent: dict, got: dict, but=frozenset()) -> list[str]:
     return found + [f"{member} is shown as {got[member]} and was not sent" for member in sorted(set(got) & but - set(sent) - DEFAULTS)]
 
 
-OPTIONAL = frozenset(operation("UpdateAgentRuntime").input_shape.members)
+OPTIONAL = frozenset(operation("UpdateAgentRuntime").input_shape.members) - {"agentRuntimeId"}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -207,6 +191,15 @@ def check_made(members: dict, got: dict, failed: str) -> list[str]:
     if "containerConfiguration" in members["agentRuntimeArtifact"]:
         return [] if got["status"] == failed and got["failureReason"] else [f"{got['status']} without an image"]
     return [] if got["status"] == "READY" else [f"{got['status']}: {got.get('failureReason')}"]
+
+
+@pytest.mark.parametrize(("change", "words"), rules.UNMAKEABLE)
+def test_what_cannot_be_made_is_taken_and_fails_with_the_reason(control, world, change, words):
+    id = runtime(control, change(world)["agentRuntimeArtifact"])
+    got = control.get_agent_runtime(agentRuntimeId=id)
+    assert got["status"] == "CREATE_FAILED" and words in got["failureReason"], got
+    assert control.get_agent_runtime_endpoint(agentRuntimeId=id, endpointName="DEFAULT")["status"] == "CREATE_FAILED"
+    control.delete_agent_runtime(agentRuntimeId=id)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -252,9 +245,8 @@ def test_an_endpoint_is_created_and_updated_with_every_member(control, scratch, 
 @pytest.mark.parametrize("size", SIZES)
 def test_tags_are_laid_on_and_taken_off(control, scratch, size):
     endpoint = control.get_agent_runtime_endpoint(agentRuntimeId=scratch.runtime["agentRuntimeId"], endpointName=scratch.endpoint)
-    provider = scratch.provider["capacityProviderArn"]
     [laid_on], [taken_off] = valid_inputs("TagResource", scratch, size), valid_inputs("UntagResource", scratch, size)
-    for arn in (scratch.arn, endpoint["agentRuntimeEndpointArn"], provider):
+    for arn in (scratch.arn, endpoint["agentRuntimeEndpointArn"], scratch.provider["capacityProviderArn"]):
         before = control.list_tags_for_resource(resourceArn=arn)["tags"]
         control.tag_resource(resourceArn=arn, tags=laid_on["tags"])
         assert control.list_tags_for_resource(resourceArn=arn)["tags"] == before | laid_on["tags"]

@@ -10,28 +10,11 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from conformance import answers
-from conformance.client import client, gone, settled, token
+from conformance.client import COMPUTE, NO_IMAGE, PERMISSIONS, client, gone, provider, refused, runtime, settled, token
 from conformance.model import CLIENT_TOKEN, OPERATIONS, operation
 from conformance.rules import World, new_name
 from conformance.walk import valid_inputs
-from conformance.wire import Sender
 from harness import AGENTS, ROLE, binary, environment, running_server
-
-COMPUTE = {
-    "ec2Configuration": {
-        "launchTemplateSource": {
-            "launchParameters": {
-                "operatingSystem": "LINUX_X86_64", "instanceRequirements": {"allowedInstanceTypes": ["m8i.large"]},
-            }
-        },
-        "vpcConfiguration": {"subnets": ["subnet-00000000"], "securityGroups": ["sg-00000000"]},
-    }
-}
-PERMISSIONS = {"capacityProviderOperatorRoleArn": ROLE}
-# Becomes CREATE_FAILED at once, as nothing listens there.
-NO_IMAGE = {"containerConfiguration": {"containerUri": "127.0.0.1:1/a:b"}}
-
 
 @pytest.fixture(scope="module")
 def server():
@@ -47,26 +30,6 @@ def control(server):
 @pytest.fixture(scope="module")
 def artifact(server):
     return server.artifact(AGENTS / "probe")
-
-
-def runtime(control, artifact, wait=True, **members) -> str:
-    made = control.create_agent_runtime(agentRuntimeName=new_name(), agentRuntimeArtifact=artifact, roleArn=ROLE, **members)
-    if wait:
-        settled(control.get_agent_runtime, agentRuntimeId=made["agentRuntimeId"])
-    return made["agentRuntimeId"]
-
-
-def provider(control) -> str:
-    made = control.create_capacity_provider(name=new_name(), permissionsConfiguration=PERMISSIONS, computeConfiguration=COMPUTE)
-    settled(control.get_capacity_provider, capacityProviderId=made["capacityProviderId"])
-    return made["capacityProviderId"]
-
-
-def refused(call, code: str, **members) -> dict:
-    with pytest.raises(ClientError) as caught:
-        call(**members)
-    assert caught.value.response["Error"]["Code"] == code, caught.value.response
-    return caught.value.response
 
 
 # --- in progress -------------------------------------------------------------------------------------------------------

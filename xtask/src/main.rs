@@ -4,7 +4,7 @@
 //! check   formatting, clippy, tidy and the fast tests: what every commit passes
 //! tidy    the rules of the tree that no compiler knows: layers, file length, docs, names, migrations
 //! test    everything: what `check` does, then the release build and the end-to-end tests with real clients
-//! suite   one part of `test` alone: crash, abuse, security or clients
+//! suite   one part of `test` alone: crash, abuse, security, clients or conformance
 //! bench   side-by-side measurements; writes bench/RESULTS.md
 //! ```
 
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | suite crash|abuse|security|clients | bench [ARGUMENT…]";
+const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | suite crash|abuse|security|clients|conformance | bench [ARGUMENT…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

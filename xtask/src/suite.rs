@@ -17,7 +17,7 @@ struct Suite {
     end_to_end: &'static [&'static str],
 }
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "crash",
         rust: &[
@@ -37,6 +37,17 @@ const SUITES: [Suite; 4] = [
         end_to_end: &["test_container_security", "test_base_tree"],
     },
     Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_"] },
+    Suite {
+        name: "conformance",
+        rust: &[&["--package", "innkeep-control", "--test", "it"]],
+        end_to_end: &[
+            "test_conformance",
+            "test_control_plane",
+            "test_endpoints",
+            "test_clients_pollers",
+            "test_clients_rust",
+        ],
+    },
 ];
 
 /// Runs the suite called `name`.
