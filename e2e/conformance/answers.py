@@ -147,6 +147,8 @@ def check_integer(shape, value, place):
         yield f" is {value!r}, not a whole number"
         return
     yield from check_size(shape, value, "as value")
+    if not -(2**31) <= value < 2**31:
+        yield f" is {value}, which 32 bits do not hold"
 
 
 def check_boolean(shape, value, place):

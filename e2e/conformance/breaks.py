@@ -14,6 +14,7 @@ OTHERS = {
     "list": ("x", {}), "map": ("x", []),
 }
 HUGE = 10**30  # beyond what any machine's integer holds
+GREATEST = 2**31 - 1  # an Integer of the model has 32 bits
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ def of_number(shape: Shape, _good: int, place: Place) -> Iterator[Break]:
     if "min" in shape.metadata:
         yield Break("too small", place, shape.metadata["min"] - 1)
         yield Break("too small", place, -HUGE)
-    if "max" in shape.metadata:
-        yield Break("too great", place, shape.metadata["max"] + 1)
+    yield Break("too great", place, shape.metadata.get("max", GREATEST) + 1)
 
 
 def of_list(shape: Shape, value: list, place: Place, words) -> Iterator[Break]:
