@@ -3,6 +3,7 @@ takes or refuses what the model does not; each is tried by itself, and is no lon
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -197,10 +198,13 @@ def covers(world: "World") -> dict[str, object]:
 S3_FILES = "arn:aws:s3files:us-west-2:000000000000:file-system/{}/access-point/{}"
 EFS = "arn:aws:elasticfilesystem:us-west-2:000000000000:access-point/{}"
 
+# A runtime that this host does not have.
+ABSENT = next(f"PYTHON_3_{minor}" for minor in (10, 14, 13, 12) if not shutil.which(f"python3.{minor}"))
+
 # What is taken and cannot be made, with words of the reason.
 UNMAKEABLE = (
     (lambda world: {"agentRuntimeArtifact": covers(world)["agentRuntimeArtifact"]}, "versionId"),
-    (lambda world: code(world, runtime="PYTHON_3_10"), "PYTHON_3_10"),
+    (lambda world: code(world, runtime=ABSENT), ABSENT.replace("PYTHON_3_", "Python 3.")),
     (lambda world: code(world, entryPoint=["absent.py"]), "absent.py"),
     (lambda world: code(world, code={"s3": {"bucket": "innkeep", "prefix": "0" * 64}}), "0" * 64),
     (lambda world: container("127.0.0.1:1/a:b"), "127.0.0.1:1"),
@@ -281,5 +285,5 @@ TOGETHER = (
     Together(("PutResourcePolicy",), {"policy": "not JSON"}, ("policy",), "a policy is JSON"),
     Together(("PutResourcePolicy",), {"policy": '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", '
                                                 '"Action": "bedrock-agentcore:InvokeAgentRuntime", "Resource": "*"}]}'},
-             ("policy",), "Resource is the very resource"),
+             ("policy", "Statement", 0, "Resource"), "Resource is the very resource"),
 )

@@ -7,7 +7,7 @@ from itertools import count
 from botocore.model import Shape
 
 from conformance import text
-from conformance.model import CLIENT_TOKEN, Key, Place, bounds, general
+from conformance.model import CLIENT_TOKEN, Key, Place, bounds, general, location
 
 # A list or a map is filled up to its greatest length, but not further than this.
 MANY = 50
@@ -68,6 +68,8 @@ class Writer:
 
     def length(self, shape: Shape) -> int:
         least, greatest = bounds(shape)
+        if location(shape) == "querystring":
+            least = max(least, 1)  # without items it is not there at all
         scalar = (shape.member if shape.type_name == "list" else shape.value).type_name != "structure"
         return {"least": least, "plain": max(least, 1), "most": min(greatest or 3, MANY) if scalar else max(least, 1)}[self.size]
 
