@@ -17,9 +17,6 @@ class Request:
     target: str
     body: bytes
 
-    def __str__(self):
-        return f"{self.method} {self.target[:200]} {self.body[:600].decode(errors='replace')}"
-
 
 def request(operation: OperationModel, members: dict) -> Request:
     """Puts members where the model has them. Values need not be of their type; members that the model does not know go into the body."""
@@ -47,13 +44,12 @@ class Sender:
     """Sends signed requests one after the other on one connection."""
 
     def __init__(self, server):
-        self.server, self.sent = server, 0
+        self.server = server
         self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
 
     def send(self, request: Request) -> Answer:
         headers = {"Content-Type": "application/json"} if request.body else {}
         headers = self.server.signed(request.method, request.target, request.body, headers)
-        self.sent += 1
         self.connection.request(request.method, request.target, body=request.body or None, headers=headers)
         response = self.connection.getresponse()
         return Answer(response.status, response.headers, response.read())

@@ -80,7 +80,8 @@ def test_the_sdk_raises_why_an_agent_failed(server, sdk):
     sdk.delete_agent_runtime_and_wait(SOON, **named)
 
 
-def test_the_sdk_tears_down_an_endpoint_and_its_runtime(server, sdk):
+def test_the_sdk_tears_down_an_endpoint_and_its_runtime(server, sdk, monkeypatch):
+    monkeypatch.setattr("bedrock_agentcore._utils.polling.WaitConfig", lambda: SOON)  # it lets nobody choose
     created = sdk.create_agent_runtime_and_wait(SOON, agentRuntimeName=new_name(), **members(server))
     named = {"agentRuntimeId": created["agentRuntimeId"]}
     sdk.create_agent_runtime_endpoint_and_wait(SOON, **named, name="prod")

@@ -1,4 +1,5 @@
-"""The walk over the service model: what it has must be taken and shown again, what breaks its rules refused by name, nothing else changed."""
+"""The walk over the service model: what it has must be taken and shown again, what breaks its rules refused by name, and nothing
+changed by that."""
 
 import pytest
 from botocore import xform_name

@@ -59,7 +59,7 @@ def test_what_is_being_made_is_not_changed(control, artifact, tmp_path):
 # --- not there ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_gone_or_never_was_is_not_found_by_any_operation(server, control, artifact):
+def test_what_is_gone_or_never_was_is_not_found_by_any_operation(control, artifact):
     id, provider_id = runtime(control, NO_IMAGE), provider(control)
     got = control.get_agent_runtime(agentRuntimeId=id)
     world = World(artifact, got, control.get_capacity_provider(capacityProviderId=provider_id))
@@ -92,7 +92,7 @@ def test_what_is_gone_or_never_was_is_not_found_by_any_operation(server, control
     control.delete_agent_runtime(**here)
 
 
-def test_resources_of_other_accounts_and_regions_are_not_found(server, control):
+def test_resources_of_other_accounts_and_regions_are_not_found(control):
     id = runtime(control, NO_IMAGE)
     arn = control.get_agent_runtime(agentRuntimeId=id)["agentRuntimeArn"]
     for foreign in (arn.replace(":000000000000:", ":111111111111:"), arn.replace("us-west-2", "eu-west-1")):
@@ -172,7 +172,7 @@ def test_a_token_is_of_one_operation_and_one_resource(control, artifact):
     gone(control, control.get_agent_runtime, agentRuntimeId=other)
 
 
-def test_calls_at_the_same_time_with_one_token_create_once(server, control):
+def test_calls_at_the_same_time_with_one_token_create_once(control):
     members = {"agentRuntimeName": new_name(), "agentRuntimeArtifact": NO_IMAGE, "roleArn": ROLE, CLIENT_TOKEN: token()}
     start, arns = threading.Barrier(8), []
 
@@ -285,7 +285,7 @@ def test_pages_show_all_that_stays_once_while_others_write(control, many, call):
 
 
 @pytest.mark.parametrize("call", LISTS)
-def test_only_what_a_page_of_the_same_list_gave_opens_the_next(server, control, many, call):
+def test_only_what_a_page_of_the_same_list_gave_opens_the_next(control, many, call):
     page = getattr(control, call)
     good = page(**many[call], maxResults=1)["nextToken"]
     assert page(**many[call], maxResults=1, nextToken=good)

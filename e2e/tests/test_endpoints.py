@@ -19,9 +19,9 @@ class Deployed(Agent):
     """A runtime whose versions tell which they are."""
 
     @staticmethod
-    def create(server, artifact=None, wait=True, **environment):
+    def create(server, artifact=None, wait=True, name=None, **environment):
         made = server.control.create_agent_runtime(
-            agentRuntimeName=f"endpoints_{uuid.uuid4().hex[:8]}", agentRuntimeArtifact=artifact or server.artifact(AGENTS / "probe"),
+            agentRuntimeName=name or f"endpoints_{uuid.uuid4().hex[:8]}", agentRuntimeArtifact=artifact or server.artifact(AGENTS / "probe"),
             roleArn=ROLE, environmentVariables={SERVED_BY: "1", **environment},
         )
         deployed = Deployed(server, made["agentRuntimeArn"], made["agentRuntimeId"])
@@ -217,7 +217,7 @@ def sessions(server, deployed):
 
 def test_a_runtime_that_is_deleted_leaves_nothing_behind(own_server):
     server = own_server
-    deployed = Deployed.create(server)
+    deployed = Deployed.create(server, name="once")
     deployed.point("1")
     server.control.tag_resource(resourceArn=deployed.arn, tags={"team": "one"})
     for qualifier in ("prod", "DEFAULT"):
@@ -230,11 +230,12 @@ def test_a_runtime_that_is_deleted_leaves_nothing_behind(own_server):
     for call in (server.control.list_tags_for_resource, server.control.get_resource_policy):
         refused("ResourceNotFoundException", call, resourceArn=deployed.arn)
     refused("ResourceNotFoundException", server.data.invoke_agent_runtime, agentRuntimeArn=deployed.arn, payload=b"{}")
-    assert server.request("GET", f"/innkeep/v1/runtimes/{deployed.id}").status == 404
-    # Nothing of it is in the database but the words of the log of changes.
-    again = Deployed.create(server)
+    assert server.request("GET", "/innkeep/v1/runtimes").json()["runtimes"] == []
+    # One of the same name has nothing of it, either.
+    again = Deployed.create(server, name="once")
     assert again.id != deployed.id
     assert server.control.list_tags_for_resource(resourceArn=again.arn)["tags"] == {}
+    assert [item["name"] for item in endpoints(server, again)] == ["DEFAULT"]
 
 
 # --- kill -9 in the middle ---------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def test_a_server_that_dies_while_something_is_made_or_moved_takes_it_up_again(o
     assert own_server.settled(deployed.id)["status"] == "READY"
     deployed.point("1")
 
-    hold.touch()
+    (hold := tmp_path / "another").touch()
     deployed.update(wait=False, PROBE_HOLD=str(hold))
     deployed.point("2", wait=False)
     own_server.control.create_agent_runtime_endpoint(agentRuntimeId=deployed.id, name="fresh", agentRuntimeVersion="2")

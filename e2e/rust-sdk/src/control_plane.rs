@@ -17,8 +17,7 @@ use crate::{Asked, Result, seconds};
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(Asked { control, artifact, role, .. }: Asked) -> Result<Value> {
-    let lifecycle =
-        LifecycleConfiguration::builder().idle_runtime_session_timeout(600).max_lifetime(3600).build();
+    let lifecycle = LifecycleConfiguration::builder().idle_runtime_session_timeout(600).max_lifetime(3600).build();
     let created = control
         .create_agent_runtime()
         .agent_runtime_name("rust_control_plane")
@@ -73,7 +72,8 @@ async fn versions(control: &control::Client, id: &str, artifact: AgentRuntimeArt
     let updated = update.description("second").send().await?;
     ready(control, id).await?;
     let first = control.get_agent_runtime().agent_runtime_id(id).agent_runtime_version("1").send().await?;
-    let mut pages = control.list_agent_runtime_versions().agent_runtime_id(id).into_paginator().page_size(1).items().send();
+    let mut pages =
+        control.list_agent_runtime_versions().agent_runtime_id(id).into_paginator().page_size(1).items().send();
     let mut listed = Vec::new();
     while let Some(item) = pages.next().await {
         let item = item?;
@@ -94,7 +94,8 @@ async fn endpoints(control: &control::Client, id: &str) -> Result<Value> {
     let update = control.update_agent_runtime_endpoint().agent_runtime_id(id).endpoint_name("prod");
     let updated = update.agent_runtime_version("2").send().await?;
     let moved = endpoint(control, id).await?.ok_or("no endpoint")?;
-    let mut pages = control.list_agent_runtime_endpoints().agent_runtime_id(id).into_paginator().page_size(1).items().send();
+    let mut pages =
+        control.list_agent_runtime_endpoints().agent_runtime_id(id).into_paginator().page_size(1).items().send();
     let mut names = Vec::new();
     while let Some(item) = pages.next().await {
         names.push(item?.name().to_owned());
@@ -168,7 +169,9 @@ async fn capacity_provider(control: &control::Client, role: &str) -> Result<Valu
     let created = control
         .create_capacity_provider()
         .name("rust_provider")
-        .permissions_configuration(PermissionsConfiguration::builder().capacity_provider_operator_role_arn(role).build()?)
+        .permissions_configuration(
+            PermissionsConfiguration::builder().capacity_provider_operator_role_arn(role).build()?,
+        )
         .compute_configuration(ComputeConfiguration::Ec2Configuration(compute))
         .send()
         .await?;
