@@ -32,7 +32,7 @@ pub(crate) async fn invoke(
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?;
-    let deployment = gateway.resolver.resolve(target).await?.ok_or_else(|| named.not_found())?;
+    let deployment = gateway.resolver.resolve(target, &session).await?.ok_or_else(|| named.not_found())?;
     authorizer::admit_signed(&deployment)?;
     forward::check_allowed(&deployment.request_headers, &head.headers)?;
 

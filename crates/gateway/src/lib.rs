@@ -15,6 +15,7 @@ mod inbound;
 mod invoke;
 mod resolve;
 mod route;
+mod split;
 mod spool;
 mod stop;
 mod stream;

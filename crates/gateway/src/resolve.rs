@@ -1,5 +1,5 @@
-//! (runtime, endpoint) to what its sessions are started from, remembered until the store says that an answer may have changed.
-//! Misses are remembered too.
+//! (runtime, endpoint, session) to what the session is started from. What an endpoint serves, all parts of a split, is remembered
+//! until the store says that it may have changed. Misses are remembered too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use innkeep_sandbox::Deployment;
 use innkeep_store::{Store, VersionRecord};
-use innkeep_types::EndpointName;
+use innkeep_types::{EndpointName, SessionId};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::error::{BoxError, Error};
+use crate::split::Split;
 use crate::target::Target;
 
 /// Makes a stored version startable through an endpoint; may read the disk.
@@ -30,7 +31,17 @@ pub(crate) struct Resolver {
 #[derive(Default)]
 struct Answers {
     generation: u64,
-    by_target: HashMap<Target, Option<Arc<Deployment>>>,
+    by_target: HashMap<Target, Served>,
+}
+
+/// What an endpoint serves.
+#[derive(Debug, Clone)]
+enum Served {
+    /// There is no such endpoint, or it is not READY.
+    Nothing,
+    /// The common case, which costs one counter.
+    One(Arc<Deployment>),
+    Parts(Arc<Split>),
 }
 
 impl Resolver {
@@ -38,20 +49,34 @@ impl Resolver {
         Self { store, deploy, answers: Mutex::default() }
     }
 
-    /// Returns what the target's sessions are started from now; none if runtime or endpoint is absent or not READY.
-    pub(crate) async fn resolve(&self, target: &Target) -> Result<Option<Arc<Deployment>>, Error> {
+    /// Returns what the session is started from if it has no sandbox; none if runtime or endpoint is absent or not READY.
+    pub(crate) async fn resolve(&self, target: &Target, session: &SessionId) -> Result<Option<Arc<Deployment>>, Error> {
+        Ok(match self.served(target).await? {
+            Served::Nothing => None,
+            Served::One(deployment) => Some(deployment),
+            Served::Parts(split) => split.pick(target, session),
+        })
+    }
+
+    async fn served(&self, target: &Target) -> Result<Served, Error> {
         // Read before the store is: an answer that a commit overtakes is remembered as of the time before it.
         let generation = self.store.generation();
-        if let Some(answer) = self.answers.lock().get(generation, target) {
-            return Ok(answer);
+        if let Some(served) = self.answers.lock().get(generation, target) {
+            return Ok(served);
         }
-        let version = self.store.resolve(&target.runtime, &target.endpoint).await;
-        let answer = match version.map_err(|e| Error::Resolve(e.into()))? {
-            None => None,
-            Some(version) => Some(Arc::new(self.deploy(version, target.endpoint.clone()).await?)),
+        let shares = self.store.resolve(&target.runtime, &target.endpoint).await;
+        let mut parts = Vec::new();
+        for share in shares.map_err(|e| Error::Resolve(e.into()))? {
+            let deployment = self.deploy(share.version, target.endpoint.clone()).await?;
+            parts.push((Arc::new(deployment), share.weight));
+        }
+        let served = match parts.as_slice() {
+            [] => Served::Nothing,
+            [(only, _)] => Served::One(only.clone()),
+            _ => Served::Parts(Arc::new(Split::new(parts))),
         };
-        self.answers.lock().remember(generation, target, answer.clone());
-        Ok(answer)
+        self.answers.lock().remember(generation, target, served.clone());
+        Ok(served)
     }
 
     async fn deploy(&self, version: VersionRecord, endpoint: EndpointName) -> Result<Deployment, Error> {
@@ -62,11 +87,11 @@ impl Resolver {
 }
 
 impl Answers {
-    fn get(&self, generation: u64, target: &Target) -> Option<Option<Arc<Deployment>>> {
+    fn get(&self, generation: u64, target: &Target) -> Option<Served> {
         if self.generation == generation { self.by_target.get(target).cloned() } else { None }
     }
 
-    fn remember(&mut self, generation: u64, target: &Target, answer: Option<Arc<Deployment>>) {
+    fn remember(&mut self, generation: u64, target: &Target, served: Served) {
         if generation < self.generation {
             return;
         }
@@ -74,7 +99,7 @@ impl Answers {
             self.by_target.clear();
             self.generation = generation;
         }
-        self.by_target.insert(target.clone(), answer);
+        self.by_target.insert(target.clone(), served);
     }
 }
 
@@ -98,11 +123,11 @@ mod tests {
     #[test]
     fn misses_are_remembered_until_the_store_changes() {
         let mut answers = Answers::default();
-        answers.remember(3, &target(1), None);
-        assert!(answers.get(3, &target(1)).unwrap().is_none());
+        answers.remember(3, &target(1), Served::Nothing);
+        assert!(matches!(answers.get(3, &target(1)), Some(Served::Nothing)));
         assert!(answers.get(4, &target(1)).is_none(), "may have changed");
-        answers.remember(4, &target(2), None);
-        answers.remember(3, &target(1), None);
+        answers.remember(4, &target(2), Served::Nothing);
+        answers.remember(3, &target(1), Served::Nothing);
         assert!(answers.get(4, &target(1)).is_none(), "an overtaken answer is not remembered");
     }
 
@@ -110,7 +135,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut answers = Answers::default();
         for n in 0..=REMEMBERED {
-            answers.remember(1, &target(n), None);
+            answers.remember(1, &target(n), Served::Nothing);
         }
         assert_eq!(answers.by_target.len(), 1);
     }

@@ -32,7 +32,7 @@ pub(crate) async fn stop(
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?.clone();
-    if let Some(deployment) = gateway.resolver.resolve(&target).await? {
+    if let Some(deployment) = gateway.resolver.resolve(&target, &session).await? {
         authorizer::admit_signed(&deployment)?;
     }
     let key = SessionKey { runtime: target.runtime, endpoint: target.endpoint, session };

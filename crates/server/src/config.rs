@@ -55,7 +55,7 @@ pub struct Config {
     pub max_runtimes: u32,
     /// Versions of one runtime; default 1000.
     pub max_versions: u32,
-    /// Endpoints of one runtime besides DEFAULT; default 10.
+    /// Endpoints of one runtime, DEFAULT counted; default 10.
     pub max_endpoints: u32,
     /// Connections served at one time; more wait until one ends; default 10000.
     pub max_connections: usize,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::driver::{Adopted, Sandbox};
 use innkeep_sandbox::{Origin, Registry};
-use innkeep_store::{SessionRecord, Store};
+use innkeep_store::{SessionRecord, Store, VersionRecord};
 use innkeep_types::{Clock, SandboxId, StopReason};
 use tracing::{info, warn};
 
@@ -72,19 +72,22 @@ pub(crate) async fn recover(
 pub(crate) async fn make_bundles(store: &Store, artifacts: &Artifacts) -> Result<(), innkeep_store::Error> {
     for runtime in store.list_runtimes(None, u32::MAX).await? {
         for endpoint in store.list_endpoints(&runtime.runtime).await? {
-            let Some(version) = store.resolve(&endpoint.runtime, &endpoint.name).await? else { continue };
-            let Some(digest) = version.bundle.as_ref().filter(|digest| artifacts.bundle(digest).is_err()) else {
-                continue;
-            };
-            let (id, number) = (&version.runtime, version.version);
-            match artifacts.restore(&version.config.artifact, digest).await {
-                Ok(_) => info!(runtime.id = %id, "made version {number} of {id} ready for this host"),
-                Err(error) => warn!(runtime.id = %id, error = &error as &dyn std::error::Error,
-                    "version {number} of {id} cannot be run on this host until it is deployed anew: {error}"),
+            for share in store.resolve(&endpoint.runtime, &endpoint.name).await? {
+                make_bundle(&share.version, artifacts).await;
             }
         }
     }
     Ok(())
+}
+
+async fn make_bundle(version: &VersionRecord, artifacts: &Artifacts) {
+    let Some(digest) = version.bundle.as_ref().filter(|digest| artifacts.bundle(digest).is_err()) else { return };
+    let (id, number) = (&version.runtime, version.version);
+    match artifacts.restore(&version.config.artifact, digest).await {
+        Ok(_) => info!(runtime.id = %id, "made version {number} of {id} ready for this host"),
+        Err(error) => warn!(runtime.id = %id, error = &error as &dyn std::error::Error,
+            "version {number} of {id} cannot be run on this host until it is deployed anew: {error}"),
+    }
 }
 
 /// Hands the sandbox to the registry. False if what it runs cannot be found any more.

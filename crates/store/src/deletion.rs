@@ -18,12 +18,11 @@ pub(crate) fn begin(
     token: Option<&ClientToken>,
     at: UnixMillis,
 ) -> Result<(), Fault> {
-    if let Some(token) = token {
-        if tokens::find(db, Operation::Delete(runtime), token, at)?.is_some() {
-            return Ok(());
-        }
-        tokens::remember(db, Operation::Delete(runtime), token, None, at)?;
+    let operation = Operation::DeleteRuntime(runtime);
+    if tokens::find::<()>(db, operation, token, at)?.is_some() {
+        return Ok(());
     }
+    tokens::remember(db, operation, token, &(), None, at)?;
     if !db.exists("SELECT 1 FROM runtime WHERE id = ?1", [runtime.as_str()])? {
         return Err(Error::NoRuntime(runtime.clone()).into());
     }
@@ -39,6 +38,7 @@ pub(crate) fn finish(db: &Db, runtime: &RuntimeId, version: Option<RuntimeVersio
     // Of a runtime that is going no version can go alone: an endpoint may still point to it.
     if db.execute("DELETE FROM runtime WHERE id = ?1 AND deleting", [runtime.as_str()])? > 0 {
         db.execute("DELETE FROM session WHERE runtime = ?1", [runtime.as_str()])?;
+        tokens::forget(db, &tokens::runtime(runtime))?;
         db.mark_resolve_changed();
     } else if let Some(version) = version {
         let n_deleted = db.execute(
@@ -56,6 +56,9 @@ fn mark_runtime(db: &Db, runtime: &RuntimeId, at: UnixMillis) -> Result<(), Faul
     let busy = "SELECT 1 FROM version WHERE runtime = ?1 AND status IN ('CREATING', 'UPDATING', 'DELETING')";
     if db.exists(busy, [runtime.as_str()])? {
         return Err(Error::InProgress(runtime.clone()).into());
+    }
+    if let Some(endpoint) = endpoints::unfinished(db, Some(runtime))?.into_iter().next() {
+        return Err(Error::EndpointInProgress(runtime.clone(), endpoint.name, endpoint.status).into());
     }
     db.execute("UPDATE runtime SET deleting = 1 WHERE id = ?1", [runtime.as_str()])?;
     for sql in [
@@ -80,8 +83,14 @@ fn mark_version(db: &Db, runtime: &RuntimeId, version: RuntimeVersion, at: UnixM
     if !db.exists(others, params![runtime.as_str(), version.get()])? {
         return Err(Error::OnlyVersion(runtime.clone(), version).into());
     }
-    if let Some(endpoint) = endpoints::serving(db, runtime, version)? {
-        return Err(Error::Served(runtime.clone(), version, endpoint).into());
+    for endpoint in endpoints::all(db, runtime)? {
+        if endpoint.live == Some(version) || endpoint.split.contains_key(&version) {
+            return Err(Error::Served(runtime.clone(), version, endpoint.name).into());
+        }
+        // DEFAULT aims at another version by itself.
+        if endpoint.target == version && !endpoint.name.is_default() {
+            return Err(Error::Targeted(runtime.clone(), version, endpoint.name).into());
+        }
     }
     db.execute(
         "UPDATE version SET status = 'DELETING', updated_at = ?3 WHERE runtime = ?1 AND version = ?2",

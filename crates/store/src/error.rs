@@ -4,7 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use innkeep_types::{EndpointName, ErrorKind, RuntimeId, RuntimeName, RuntimeVersion};
+use innkeep_types::{
+    CapacityProviderId, CapacityProviderName, EndpointName, ErrorKind, RuntimeId, RuntimeName, RuntimeStatus,
+    RuntimeVersion,
+};
 use rusqlite::ErrorCode;
 
 use crate::{seal, secret_key};
@@ -34,6 +37,41 @@ pub enum Error {
     /// Requests are sent to the version.
     #[error("version {1} of agent runtime {0} is served by its endpoint {2}")]
     Served(RuntimeId, RuntimeVersion, EndpointName),
+    /// Requests are to be sent to the version, or were.
+    #[error(
+        "version {1} of agent runtime {0} is what its endpoint {2} is to serve: move the endpoint to another version first"
+    )]
+    Targeted(RuntimeId, RuntimeVersion, EndpointName),
+    /// No endpoint can serve the version, or not yet.
+    #[error("version {1} of agent runtime {0} is {status} and cannot be served", status = .2.as_str())]
+    NotServable(RuntimeId, RuntimeVersion, RuntimeStatus),
+    /// No such endpoint.
+    #[error("endpoint {1} of agent runtime {0} does not exist")]
+    NoEndpoint(RuntimeId, EndpointName),
+    /// The runtime has an endpoint of that name.
+    #[error("endpoint {1} of agent runtime {0} already exists")]
+    EndpointTaken(RuntimeId, EndpointName),
+    /// The endpoint is being created, moved or deleted.
+    #[error("endpoint {1} of agent runtime {0} is {status}: wait until that has ended", status = .2.as_str())]
+    EndpointInProgress(RuntimeId, EndpointName, RuntimeStatus),
+    /// The endpoint is not being moved (any more), so its move cannot end.
+    #[error("endpoint {1} of agent runtime {0} is not being moved")]
+    EndpointAtRest(RuntimeId, EndpointName),
+    /// `DEFAULT` is nobody's to change.
+    #[error(
+        "endpoint DEFAULT follows the newest READY version of its agent runtime; it cannot be created, moved, split or deleted. To go \
+         back to an older version, `innkeep rollback {0} VERSION` publishes a copy of it"
+    )]
+    DefaultEndpoint(RuntimeName),
+    /// A split in which no version has a weight.
+    #[error("endpoint {1} of agent runtime {0} must be served by a version: give one a weight above 0")]
+    NothingServes(RuntimeId, EndpointName),
+    /// No such capacity provider.
+    #[error("capacity provider {0} does not exist")]
+    NoCapacityProvider(CapacityProviderId),
+    /// Another capacity provider has the name.
+    #[error("a capacity provider named {0} already exists")]
+    CapacityProviderTaken(CapacityProviderName),
     /// The token was used with other parameters.
     #[error("client token was used before with other parameters")]
     TokenMismatch,
@@ -99,9 +137,18 @@ impl Error {
             | Self::InProgress(_)
             | Self::NotInProgress(..)
             | Self::OnlyVersion(..)
-            | Self::Served(..) => ErrorKind::Conflict,
-            Self::NoRuntime(_) | Self::NoVersion(..) => ErrorKind::NotFound,
-            Self::TokenMismatch => ErrorKind::Validation,
+            | Self::Served(..)
+            | Self::Targeted(..)
+            | Self::NotServable(..)
+            | Self::EndpointTaken(..)
+            | Self::EndpointInProgress(..)
+            | Self::EndpointAtRest(..)
+            | Self::DefaultEndpoint(_)
+            | Self::CapacityProviderTaken(_) => ErrorKind::Conflict,
+            Self::NoRuntime(_) | Self::NoVersion(..) | Self::NoEndpoint(..) | Self::NoCapacityProvider(_) => {
+                ErrorKind::NotFound
+            }
+            Self::TokenMismatch | Self::NothingServes(..) => ErrorKind::Validation,
             Self::Quota(_) => ErrorKind::Quota,
             Self::Closed => ErrorKind::Unavailable,
             Self::Key(_) | Self::Newer { .. } | Self::Database { .. } | Self::Sealed { .. } | Self::Thread { .. } => {

@@ -6,6 +6,7 @@
 
 mod access_keys;
 mod backup;
+mod capacity_providers;
 mod columns;
 mod db;
 mod deletion;
@@ -13,6 +14,8 @@ mod endpoints;
 mod error;
 mod making;
 mod migrate;
+mod moves;
+mod policies;
 mod quotas;
 mod readers;
 mod records;
@@ -21,6 +24,7 @@ mod sandboxes;
 mod seal;
 pub mod secret_key;
 mod sessions;
+mod tags;
 mod tokens;
 mod versions;
 mod writer;
@@ -37,13 +41,16 @@ use db::Db;
 use readers::Readers;
 use writer::Writer;
 
+pub use capacity_providers::{CapacityProviderRecord, NewCapacityProvider};
 pub use error::Error;
 pub use quotas::Quotas;
+pub use records::endpoint::{Begins, EndpointAccepted, EndpointChange, EndpointRecord, Moved, NewEndpoint, Share};
 pub use records::{
-    Accepted, AccessKey, ClientToken, Deployed, EndpointRecord, NewRuntime, Outcome, RuntimeRecord, SandboxFilter,
-    SandboxRecord, SessionRecord, VersionRecord,
+    Accepted, AccessKey, ClientToken, Deployed, NewRuntime, Outcome, RuntimeRecord, SandboxFilter, SandboxRecord,
+    SessionRecord, VersionRecord,
 };
 pub use seal::Error as SealError;
+pub use tags::Tagged;
 
 /// Handle to the store; clones share it. The writer ends with the last one, after what is queued.
 ///
@@ -122,6 +129,20 @@ impl Store {
         self.writer.write(move |db| making::add(db, &runtime, config, settings, token.as_ref(), at)).await
     }
 
+    /// Adds the next version in UPDATING, which differs from the newest in its settings alone.
+    ///
+    /// # Errors
+    /// Those of [`Store::add_version`].
+    pub async fn change_settings(
+        &self,
+        runtime: &RuntimeId,
+        settings: Settings,
+        at: UnixMillis,
+    ) -> Result<Accepted, Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| making::change_settings(db, &runtime, settings, at)).await
+    }
+
     /// Records how the making of a version ended; READY moves DEFAULT to it.
     ///
     /// # Errors
@@ -140,8 +161,8 @@ impl Store {
     /// Marks DELETING: the whole runtime, or one version. A token that was sent before is accepted and changes nothing.
     ///
     /// # Errors
-    /// `NoRuntime`, `NoVersion`, `InProgress` while a version is made or the same thing is deleted; for one version
-    /// also `OnlyVersion` and `Served`; `TokenMismatch`.
+    /// `NoRuntime`, `NoVersion`, `InProgress` while a version is made or the same thing is deleted; for the whole runtime also
+    /// `EndpointInProgress`; for one version also `OnlyVersion`, `Served` and `Targeted`; `TokenMismatch`.
     pub async fn begin_delete(
         &self,
         runtime: &RuntimeId,
@@ -183,7 +204,7 @@ impl Store {
     }
 
     /// Returns up to `limit` runtimes' newest versions, by creation (then id), after the one created at that time
-    /// with that id, which may be gone by now.
+    /// with that id, which may be gone by now. Without their environments.
     pub async fn list_runtimes(
         &self,
         after: Option<(UnixMillis, RuntimeId)>,
@@ -192,7 +213,7 @@ impl Store {
         self.readers.read(move |db| versions::newest(db, after.as_ref(), limit)).await
     }
 
-    /// Returns up to `limit` versions of a runtime, newest first, older than `before`.
+    /// Returns up to `limit` versions of a runtime, newest first, older than `before`. Without their environments.
     pub async fn list_versions(
         &self,
         runtime: &RuntimeId,
@@ -206,11 +227,12 @@ impl Store {
     /// Returns the endpoints of a runtime, DEFAULT first.
     pub async fn list_endpoints(&self, runtime: &RuntimeId) -> Result<Vec<EndpointRecord>, Error> {
         let runtime = runtime.clone();
-        self.readers.read(move |db| endpoints::list(db, &runtime)).await
+        self.readers.read(move |db| endpoints::all(db, &runtime)).await
     }
 
-    /// Returns the version that the endpoint serves; none if runtime or endpoint is absent, not yet READY, or DELETING.
-    pub async fn resolve(&self, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<Option<VersionRecord>, Error> {
+    /// Returns what the endpoint serves: one version, or those that share its new sessions, by number. Nothing, if runtime or
+    /// endpoint is absent, not yet READY, or DELETING.
+    pub async fn resolve(&self, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<Vec<Share>, Error> {
         let runtime = runtime.clone();
         let endpoint = endpoint.clone();
         self.readers.read(move |db| versions::served(db, &runtime, &endpoint)).await

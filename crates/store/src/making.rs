@@ -18,7 +18,7 @@ use crate::{endpoints, runtimes, versions};
 
 /// Creates a runtime with its first version.
 pub(crate) fn create(db: &Db, new: NewRuntime) -> Result<Accepted, Fault> {
-    if let Some(version) = answered(db, Operation::Create, new.token.as_ref(), new.at)? {
+    if let Some(version) = tokens::find(db, Operation::CreateRuntime, new.token.as_ref(), new.at)? {
         return Ok(Accepted { version, replayed: true });
     }
     if db.exists("SELECT 1 FROM runtime WHERE name = ?1", [new.name.as_str()])? {
@@ -29,7 +29,7 @@ pub(crate) fn create(db: &Db, new: NewRuntime) -> Result<Accepted, Fault> {
     }
     runtimes::insert(db, &new)?;
     endpoints::insert_default(db, &new.id, new.at)?;
-    begin(db, Operation::Create, &new.id, new.config, &new.settings, new.token.as_ref(), new.at)
+    begin(db, Operation::CreateRuntime, &new.id, new.config, &new.settings, new.token.as_ref(), new.at)
 }
 
 /// Adds a version to a runtime.
@@ -41,19 +41,33 @@ pub(crate) fn add(
     token: Option<&ClientToken>,
     at: UnixMillis,
 ) -> Result<Accepted, Fault> {
-    if let Some(version) = answered(db, Operation::Update(runtime), token, at)? {
+    if let Some(version) = tokens::find(db, Operation::UpdateRuntime(runtime), token, at)? {
         return Ok(Accepted { version, replayed: true });
     }
-    let newest = versions::get(db, runtime, None)?.ok_or_else(|| Error::NoRuntime(runtime.clone()))?;
-    if newest.status.in_progress() {
-        return Err(Error::InProgress(runtime.clone()).into());
-    }
+    let newest = newest(db, runtime)?;
     if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.versions {
         return Err(Error::Quota("versions of an agent runtime").into());
     }
     config.platform_version = config.platform_version.or(newest.config.platform_version);
     let settings = settings.unwrap_or(newest.settings);
-    begin(db, Operation::Update(runtime), runtime, config, &settings, token, at)
+    begin(db, Operation::UpdateRuntime(runtime), runtime, config, &settings, token, at)
+}
+
+/// Adds a version that differs from the newest in its settings alone.
+pub(crate) fn change_settings(
+    db: &Db,
+    runtime: &RuntimeId,
+    settings: Settings,
+    at: UnixMillis,
+) -> Result<Accepted, Fault> {
+    let config = newest(db, runtime)?.config;
+    add(db, runtime, config, Some(settings), None, at)
+}
+
+/// Returns the newest version, after which another can be made.
+fn newest(db: &Db, runtime: &RuntimeId) -> Result<VersionRecord, Fault> {
+    let newest = versions::get(db, runtime, None)?.ok_or_else(|| Error::NoRuntime(runtime.clone()))?;
+    if newest.status.in_progress() { Err(Error::InProgress(runtime.clone()).into()) } else { Ok(newest) }
 }
 
 /// Records how the making of a version ended.
@@ -86,7 +100,7 @@ pub(crate) fn finish(
     }
     match outcome {
         Outcome::Ready { .. } => endpoints::move_default(db, runtime, version, at)?,
-        Outcome::Failed { .. } => endpoints::keep_default(db, runtime, at)?,
+        Outcome::Failed { reason, .. } => endpoints::keep_default(db, runtime, reason, at)?,
     }
     runtimes::touch(db, runtime, at)
 }
@@ -107,23 +121,15 @@ fn begin(
     runtimes::touch(db, runtime, at)?;
     versions::insert(db, runtime, version, config, settings, at)?;
     endpoints::aim_default(db, runtime, version, at)?;
-    if let Some(token) = token {
-        tokens::remember(db, operation, token, Some((runtime, version)), at)?;
-    }
     let version = versions::get(db, runtime, Some(version))?.ok_or(Error::NoVersion(runtime.clone(), version))?;
+    let answer = without_environment(&version);
+    tokens::remember(db, operation, token, &answer, Some(tokens::runtime(runtime)), at)?;
     Ok(Accepted { version, replayed: false })
 }
 
-/// Returns the answer that this operation gave to this token before.
-fn answered(
-    db: &Db,
-    operation: Operation<'_>,
-    token: Option<&ClientToken>,
-    now: UnixMillis,
-) -> Result<Option<VersionRecord>, Fault> {
-    let Some(token) = token else { return Ok(None) };
-    match tokens::find(db, operation, token, now)? {
-        Some(first) => first.answer(db),
-        None => Ok(None),
-    }
+/// Returns the version as it may be kept outside of its own row, where nothing is sealed.
+fn without_environment(version: &VersionRecord) -> VersionRecord {
+    let mut version = version.clone();
+    version.config.environment.clear();
+    version
 }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_sandbox.sql"),
     include_str!("../migrations/0003_session_retention.sql"),
     include_str!("../migrations/0004_session_started_by.sql"),
+    include_str!("../migrations/0005_control_plane.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.
@@ -64,5 +65,22 @@ mod tests {
         assert!(apply(&mut conn, Path::new("x"), &[ONE, "no SQL"]).is_err());
         assert_eq!(version(&conn), 0);
         apply(&mut conn, Path::new("x"), &[ONE, TWO]).unwrap();
+    }
+
+    #[test]
+    fn an_endpoint_that_failed_before_says_why_afterwards() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, Path::new("x"), &MIGRATIONS[..4]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO runtime VALUES ('r', 'r', '{}', 2, 0, 0, 0);
+             INSERT INTO version VALUES ('r', 1, 'CREATE_FAILED', '{}', x'', '{}', 'exit code 3', '[]', NULL, 0);
+             INSERT INTO endpoint VALUES ('r', 'DEFAULT', NULL, 1, 'CREATE_FAILED', 0, 0);",
+        )
+        .unwrap();
+        run(&mut conn, Path::new("x")).unwrap();
+        let found = conn.query_row("SELECT failure_reason, split FROM endpoint", [], |row| {
+            Ok((row.get::<_, String>("failure_reason")?, row.get::<_, String>("split")?))
+        });
+        assert_eq!(found.unwrap(), ("exit code 3".to_owned(), "{}".to_owned()));
     }
 }

@@ -1,11 +1,14 @@
 //! What is kept: runtimes, versions, endpoints, access keys, sessions.
 
+pub(crate) mod endpoint;
+
 use std::collections::BTreeMap;
 
 use innkeep_types::{
     Artifact, ArtifactDigest, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion,
     SandboxId, SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
+use serde::{Deserialize, Serialize};
 
 /// A runtime without its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +25,13 @@ pub struct RuntimeRecord {
     pub created_at: UnixMillis,
     /// When anything of it last changed.
     pub updated_at: UnixMillis,
-    /// Tags given at Create.
+    /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// One immutable version and how its making stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One immutable version and how its making stands. Its environment is left out, and empty, in lists and in the answer to a token
+/// that was sent before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// Of which runtime.
     pub runtime: RuntimeId,
@@ -50,25 +54,6 @@ pub struct VersionRecord {
     /// When the runtime was created.
     pub created_at: UnixMillis,
     /// When this version last changed.
-    pub updated_at: UnixMillis,
-}
-
-/// A named pointer to a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointRecord {
-    /// Of which runtime.
-    pub runtime: RuntimeId,
-    /// Its name.
-    pub name: EndpointName,
-    /// The version that serves; none before the first READY.
-    pub live: Option<RuntimeVersion>,
-    /// The version it is to serve.
-    pub target: RuntimeVersion,
-    /// Where it stands.
-    pub status: RuntimeStatus,
-    /// When it was created.
-    pub created_at: UnixMillis,
-    /// When it last changed.
     pub updated_at: UnixMillis,
 }
 

@@ -5,11 +5,17 @@ use rusqlite::{Row, params};
 
 use crate::columns::{Json, Number, Word, corrupt, millis};
 use crate::db::Db;
+use crate::endpoints;
 use crate::error::Fault;
+use crate::records::endpoint::Share;
 use crate::records::{Deployed, VersionRecord};
 
 const SELECT: &str = "SELECT r.id, r.name, v.version, v.config, v.environment, v.settings, v.status, v.failure_reason,
     v.failure_log, v.bundle, r.created_at, v.updated_at FROM version v JOIN runtime r ON r.id = v.runtime";
+
+/// What lists take, which show no environment: to open each would cost more than all the rest.
+const SELECT_LISTED: &str = "SELECT r.id, r.name, v.version, v.config, NULL AS environment, v.settings, v.status,
+    v.failure_reason, v.failure_log, v.bundle, r.created_at, v.updated_at FROM runtime r JOIN version v ON v.runtime = r.id";
 
 /// Returns the version, or the newest.
 pub(crate) fn get(
@@ -26,6 +32,20 @@ pub(crate) fn get(
     )
 }
 
+/// Returns where the version, or the newest, stands.
+pub(crate) fn status(
+    db: &Db,
+    runtime: &RuntimeId,
+    version: Option<RuntimeVersion>,
+) -> Result<Option<(RuntimeVersion, RuntimeStatus)>, Fault> {
+    db.first(
+        "SELECT version, status FROM version WHERE runtime = ?1 AND version = coalesce(?2, version)
+         ORDER BY version DESC LIMIT 1",
+        params![runtime.as_str(), version.map(RuntimeVersion::get)],
+        |row| Ok((row.get::<_, Number>("version")?.0, row.get::<_, Word<_>>("status")?.0)),
+    )
+}
+
 /// Returns the newest version of each runtime, by (creation, id), after `after`.
 pub(crate) fn newest(
     db: &Db,
@@ -33,14 +53,13 @@ pub(crate) fn newest(
     limit: u32,
 ) -> Result<Vec<VersionRecord>, Fault> {
     let (time, id) = after.map_or((i64::MIN, ""), |(time, id)| (time.0, id.as_str()));
-    db.all(
-        &format!(
-            "{SELECT} WHERE (r.created_at, r.id) > (?1, ?2)
-             AND v.version = (SELECT max(version) FROM version WHERE runtime = r.id)
-             ORDER BY r.created_at, r.id LIMIT ?3"
-        ),
-        params![time, id, limit],
-        |row| record(db, row),
+    db.all(&newest_sql(), params![time, id, limit], |row| record(db, row))
+}
+
+fn newest_sql() -> String {
+    format!(
+        "{SELECT_LISTED} AND v.version = (SELECT max(version) FROM version WHERE runtime = r.id)
+         WHERE (r.created_at, r.id) > (?1, ?2) ORDER BY r.created_at, r.id LIMIT ?3"
     )
 }
 
@@ -52,22 +71,19 @@ pub(crate) fn list(
     limit: u32,
 ) -> Result<Vec<VersionRecord>, Fault> {
     db.all(
-        &format!("{SELECT} WHERE v.runtime = ?1 AND v.version < ?2 ORDER BY v.version DESC LIMIT ?3"),
+        &format!("{SELECT_LISTED} WHERE v.runtime = ?1 AND v.version < ?2 ORDER BY v.version DESC LIMIT ?3"),
         params![runtime.as_str(), before.map_or(i64::MAX, |version| i64::from(version.get())), limit],
         |row| record(db, row),
     )
 }
 
-/// Returns the version that the endpoint serves, unless its runtime is being deleted.
-pub(crate) fn served(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<Option<VersionRecord>, Fault> {
-    db.first(
-        &format!(
-            "{SELECT} JOIN endpoint e ON e.runtime = v.runtime AND e.live = v.version
-             WHERE v.runtime = ?1 AND e.name = ?2 AND NOT r.deleting"
-        ),
-        [runtime.as_str(), endpoint.as_str()],
-        |row| record(db, row),
-    )
+/// Returns what the endpoint serves.
+pub(crate) fn served(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<Vec<Share>, Fault> {
+    let mut shares = Vec::new();
+    for (version, weight) in endpoints::served(db, runtime, endpoint)? {
+        shares.extend(get(db, runtime, Some(version))?.map(|version| Share { version, weight }));
+    }
+    Ok(shares)
 }
 
 /// Returns every version that is being made or deleted.
@@ -124,8 +140,10 @@ fn record(db: &Db, row: &Row<'_>) -> Result<VersionRecord, Fault> {
     let runtime: RuntimeId = row.get::<_, Word<_>>("id")?.0;
     let version = row.get::<_, Number>("version")?.0;
     let mut config: VersionConfig = row.get::<_, Json<_>>("config")?.0;
-    let environment = db.sealer.open(&environment_of(&runtime, version), row.get("environment")?)?;
-    config.environment = serde_json::from_slice(&environment).map_err(corrupt)?;
+    if let Some(sealed) = row.get("environment")? {
+        let environment = db.sealer.open(&environment_of(&runtime, version), sealed)?;
+        config.environment = serde_json::from_slice(&environment).map_err(corrupt)?;
+    }
     Ok(VersionRecord {
         runtime,
         name: row.get::<_, Word<_>>("name")?.0,
@@ -143,4 +161,22 @@ fn record(db: &Db, row: &Row<'_>) -> Result<VersionRecord, Fault> {
 
 fn environment_of(runtime: &RuntimeId, version: RuntimeVersion) -> String {
     format!("version/{runtime}/{version}/environment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page must cost the same among a hundred runtimes and among ten thousand.
+    #[test]
+    fn a_page_of_runtimes_is_found_by_indexes_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open_writer(dir.path(, crate::Quotas::default())).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", newest_sql());
+        let plan: Vec<String> = db.all(&sql, params![0, "", 100], |row| Ok(row.get("detail")?)).unwrap();
+        assert!(plan[0].contains("r USING INDEX runtime_by_creation"), "{plan:?}");
+        for step in &plan {
+            assert!(!step.contains("SCAN") && !step.contains("TEMP B-TREE"), "{plan:?}");
+        }
+    }
 }

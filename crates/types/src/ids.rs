@@ -80,6 +80,15 @@ string_id!(
     EndpointName, "endpointName", "[a-zA-Z][a-zA-Z0-9_]{0,47}", |s| is_name(s, 48)
 );
 string_id!(
+    /// A capacity provider's name: `[a-zA-Z][a-zA-Z0-9_]{0,47}`.
+    CapacityProviderName, "name", "[a-zA-Z][a-zA-Z0-9_]{0,47}", |s| is_name(s, 48)
+);
+string_id!(
+    /// A capacity provider's id: its name, a hyphen, ten alphanumeric characters.
+    CapacityProviderId, "capacityProviderId", "[a-zA-Z][a-zA-Z0-9_]{0,47}-[a-zA-Z0-9]{10}",
+    |s| s.rsplit_once('-').is_some_and(|(name, suffix)| is_name(name, 48) && is_alphanumeric(suffix, 10))
+);
+string_id!(
     /// A session's id: 33 to 256 visible ASCII characters. The model gives the request no pattern; what a header cannot carry
     /// is refused. Source: service model, which bounds the length only.
     SessionId, "runtimeSessionId", "[\\x21-\\x7E]{33,256}",
@@ -134,15 +143,31 @@ impl RuntimeName {
 impl RuntimeId {
     /// Returns a fresh id for a runtime called `name`; `random` supplies ten bytes.
     pub fn generate(name: &RuntimeName, random: [u8; 10]) -> Self {
-        let suffix: String = random.iter().map(|b| char::from(ALPHANUMERIC[usize::from(*b) % 62])).collect();
-        Self(format!("{name}-{suffix}"))
+        Self(with_suffix(name.as_str(), random))
     }
+}
+
+impl CapacityProviderId {
+    /// Returns a fresh id for a capacity provider called `name`; `random` supplies ten bytes.
+    pub fn generate(name: &CapacityProviderName, random: [u8; 10]) -> Self {
+        Self(with_suffix(name.as_str(), random))
+    }
+}
+
+fn with_suffix(name: &str, random: [u8; 10]) -> String {
+    let suffix: String = random.iter().map(|b| char::from(ALPHANUMERIC[usize::from(*b) % 62])).collect();
+    format!("{name}-{suffix}")
 }
 
 impl EndpointName {
     /// Returns `DEFAULT`, the endpoint that every runtime has and that follows its newest READY version.
     pub fn default_endpoint() -> Self {
         Self("DEFAULT".to_owned())
+    }
+
+    /// Tells whether this is `DEFAULT`, which no caller creates, moves or deletes.
+    pub fn is_default(&self) -> bool {
+        self.0 == "DEFAULT"
     }
 }
 

@@ -19,8 +19,8 @@ pub use bounds::OutOfBounds;
 pub use clock::{Clock, SystemClock, UnixMillis};
 pub use error_kind::ErrorKind;
 pub use ids::{
-    AccountId, ArtifactDigest, EndpointName, InvalidId, Region, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
-    SandboxId, SessionId,
+    AccountId, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, InvalidId, Region, RequestId,
+    RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId,
 };
 pub use resources::{Egress, Resources};
 pub use runtime::{

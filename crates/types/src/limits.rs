@@ -101,8 +101,20 @@ pub const MAX_RUNTIMES: u32 = 1000;
 /// Versions of one runtime. Source: AgentCore quotas.
 pub const MAX_VERSIONS: u32 = 1000;
 
-/// Endpoints of one runtime besides DEFAULT. Source: AgentCore quotas.
+/// Endpoints of one runtime, `DEFAULT` counted. Source: AgentCore quotas.
 pub const MAX_ENDPOINTS: u32 = 10;
+
+/// Capacity providers of one account. Source: our choice; they are records, and no account needs more.
+pub const MAX_CAPACITY_PROVIDERS: u32 = 100;
+
+/// Tags of one resource. Source: model, `TagsMap`.
+pub const MAX_TAGS: usize = 50;
+
+/// Versions that share an endpoint's new sessions. Source: our choice; each is read when the endpoint is resolved.
+pub const MAX_SPLIT_VERSIONS: usize = 10;
+
+/// The greatest weight of one of them. Source: our choice.
+pub const MAX_SPLIT_WEIGHT: u32 = 1000;
 
 /// A code zip as uploaded, bytes. Source: AgentCore developer guide, "Zip ≤250 MB".
 pub const MAX_ZIP_BYTES: u64 = 250_000_000;

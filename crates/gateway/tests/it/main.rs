@@ -8,6 +8,7 @@ mod allowed_headers;
 mod answers;
 mod authorizers;
 mod client;
+mod endpoints;
 mod failures;
 mod hostile_agents;
 mod refusals;

@@ -117,6 +117,14 @@ impl World {
         self.store.finish_version(&id, added.version.version, ready, UnixMillis(1)).await.unwrap();
     }
 
+    /// Adds a version to the runtime, which is READY at once.
+    pub(crate) async fn add_version(&self) {
+        let id = RuntimeId::parse(RUNTIME).unwrap();
+        let added = self.store.add_version(&id, config(), None, None, UnixMillis(0)).await.unwrap();
+        let outcome = Outcome::Ready { bundle: digest() };
+        self.store.finish_version(&id, added.version.version, outcome, UnixMillis(0)).await.unwrap();
+    }
+
     pub(crate) fn open_requests(&self) -> u32 {
         self.registry.list().iter().map(|session| session.open_requests).sum()
     }
@@ -154,9 +162,8 @@ fn bundle() -> Bundle {
     }
 }
 
-async fn deploy(store: &Store) {
-    let id = RuntimeId::parse(RUNTIME).unwrap();
-    let config = VersionConfig {
+fn config() -> VersionConfig {
+    VersionConfig {
         artifact: Artifact::Container { uri: "hello".to_owned() },
         role_arn: "arn:aws:iam::000000000000:role/agent".to_owned(),
         description: None,
@@ -168,11 +175,15 @@ async fn deploy(store: &Store) {
         warmup: None,
         request_headers: Vec::new(),
         kept: BTreeMap::new(),
-    };
+    }
+}
+
+async fn deploy(store: &Store) {
+    let id = RuntimeId::parse(RUNTIME).unwrap();
     let new = NewRuntime {
         id: id.clone(),
         name: RuntimeName::parse("hello").unwrap(),
-        config,
+        config: config(),
         settings: Settings::default(),
         tags: BTreeMap::new(),
         token: None,

@@ -93,7 +93,9 @@ fn when_the_commit_fails_every_write_of_the_group_does() {
     // A foreign key that is checked only at the commit.
     let mut culprit = queued.push(|db| {
         db.execute("PRAGMA defer_foreign_keys = ON", [])?;
-        db.execute("INSERT INTO endpoint VALUES ('none', 'DEFAULT', NULL, 1, 'READY', 0, 0)", [])?;
+        let orphan = "INSERT INTO endpoint (runtime, name, target, status, created_at, updated_at)
+            VALUES ('none', 'DEFAULT', 1, 'READY', 0, 0)";
+        db.execute(orphan, [])?;
         Ok(())
     });
     queued.serve(&db);

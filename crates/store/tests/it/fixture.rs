@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use innkeep_store::{ClientToken, NewRuntime, Outcome, Store};
+use innkeep_store::{
+    CapacityProviderRecord, ClientToken, EndpointChange, EndpointRecord, NewCapacityProvider, NewEndpoint, NewRuntime,
+    Outcome, Store,
+};
 use std::collections::BTreeMap;
 
 use innkeep_types::{
-    Artifact, ArtifactDigest, EndpointName, Lifecycle, Protocol, RequestId, RuntimeId, RuntimeName, RuntimeVersion,
-    SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis, VersionConfig,
+    Artifact, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, Lifecycle, Protocol, RequestId,
+    RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis,
+    VersionConfig,
 };
 
 pub(crate) struct Fixture {
@@ -54,10 +58,15 @@ impl Fixture {
         self.store.finish_version(runtime, v(version), outcome, at(20)).await.unwrap();
     }
 
+    /// Returns the endpoint.
+    pub(crate) async fn endpoint(&self, runtime: &RuntimeId, name: &str) -> Option<EndpointRecord> {
+        self.store.get_endpoint(runtime, &endpoint(name)).await.unwrap()
+    }
+
     /// Returns the number of the version that DEFAULT serves.
     pub(crate) async fn served(&self, runtime: &RuntimeId) -> Option<u32> {
         let served = self.store.resolve(runtime, &EndpointName::default_endpoint()).await.unwrap();
-        served.map(|record| record.version.get())
+        served.first().map(|share| share.version.version.get())
     }
 }
 
@@ -133,4 +142,40 @@ pub(crate) fn session(runtime: &str, n: usize) -> innkeep_store::SessionRecord {
         started_by: Some(RequestId::generate()),
         stopped: None,
     }
+}
+
+pub(crate) fn endpoint(name: &str) -> EndpointName {
+    EndpointName::parse(name).unwrap()
+}
+
+pub(crate) fn new_endpoint(runtime: &RuntimeId, name: &str, target: Option<u32>) -> NewEndpoint {
+    NewEndpoint {
+        runtime: runtime.clone(),
+        name: endpoint(name),
+        target: target.map(v),
+        description: Some("for customers".to_owned()),
+        tags: [("team".to_owned(), "b".to_owned())].into(),
+        token: None,
+        at: at(100),
+    }
+}
+
+pub(crate) fn change(runtime: &RuntimeId, name: &str, target: Option<u32>) -> EndpointChange {
+    let (runtime, name) = (runtime.clone(), endpoint(name));
+    EndpointChange { runtime, name, target: target.map(v), description: None, token: None, at: at(101) }
+}
+
+pub(crate) fn capacity_provider(name: &str, ms: i64) -> NewCapacityProvider {
+    let name = CapacityProviderName::parse(name).unwrap();
+    let record = CapacityProviderRecord {
+        id: CapacityProviderId::generate(&name, [0; 10]),
+        name,
+        description: None,
+        permissions: serde_json::json!({"capacityProviderOperatorRoleArn": "arn:aws:iam::000000000000:role/x"}),
+        compute: serde_json::json!({"ec2Configuration": {"launchTemplateSource": {}}}),
+        tags: BTreeMap::new(),
+        created_at: at(ms),
+        updated_at: at(ms),
+    };
+    NewCapacityProvider { record, token: None }
 }

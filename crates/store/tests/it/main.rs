@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests, not what they share")]
 
+mod attached;
 mod backup;
 mod concurrency;
 mod deletion;
 mod durability;
+mod endpoints;
 mod fixture;
 mod keys_and_sessions;
 mod listing;

@@ -9,19 +9,39 @@ fn with_token(name: &str, digest: &str, ms: i64) -> NewRuntime {
     NewRuntime { token: token("t", digest), at: at(ms), ..new(name) }
 }
 
+/// The first answer again, without what is sealed.
+fn again(first: &Accepted) -> Accepted {
+    let mut version = first.version.clone();
+    version.config.environment.clear();
+    Accepted { version, replayed: true }
+}
+
 #[tokio::test]
 async fn a_repeated_create_gets_the_first_answer() {
     let f = Fixture::new().await;
     let first = f.store.create_runtime(with_token("hello", "d", 0)).await.unwrap();
     assert!(!first.replayed);
-    let replay = Accepted { replayed: true, ..first.clone() };
+    let replay = again(&first);
     assert_eq!(f.store.create_runtime(with_token("hello", "d", 1)).await.unwrap(), replay);
     // Whatever has become of it since.
     f.finish(&first.version.runtime, 1, failed()).await;
     assert_eq!(f.store.create_runtime(with_token("hello", "d", 2)).await.unwrap(), replay);
     f.add(&first.version.runtime, ready()).await;
     assert_eq!(f.store.create_runtime(with_token("hello", "d", 3)).await.unwrap(), replay);
+    // Even of the version itself.
+    f.store.begin_delete(&first.version.runtime, Some(v(1)), None, at(4)).await.unwrap();
+    f.store.finish_delete(&first.version.runtime, Some(v(1))).await.unwrap();
+    assert_eq!(f.store.create_runtime(with_token("hello", "d", 5)).await.unwrap(), replay);
     assert_eq!(f.store.list_runtimes(None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_secret_is_kept_with_a_token() {
+    let f = Fixture::new().await;
+    f.store.create_runtime(with_token("hello", "d", 0)).await.unwrap();
+    f.store.close().await.unwrap();
+    let database = std::fs::read(f.database()).unwrap();
+    assert!(!database.windows(15).any(|bytes| bytes == b"hunter2-hunter2"));
 }
 
 #[tokio::test]
@@ -30,7 +50,7 @@ async fn a_repeated_update_gets_the_first_answer() {
     let runtime = f.ready("hello").await;
     let update = |digest: &'static str, ms| f.store.add_version(&runtime, config(), None, token("t", digest), at(ms));
     let first = update("d", 1).await.unwrap();
-    let replay = Accepted { replayed: true, ..first.clone() };
+    let replay = again(&first);
     assert_eq!(update("d", 2).await.unwrap(), replay, "and not a conflict with itself");
     f.finish(&runtime, 2, ready()).await;
     assert_eq!(update("d", 3).await.unwrap(), replay);
