@@ -17,6 +17,18 @@ pub(crate) fn accepted(body: impl Serialize) -> Result<Response<Full<Bytes>>, Er
     json(StatusCode::ACCEPTED, &body)
 }
 
+/// Returns 201 with `body`: what is there now.
+pub(crate) fn created(body: impl Serialize) -> Result<Response<Full<Bytes>>, Error> {
+    json(StatusCode::CREATED, &body)
+}
+
+/// Returns 204: it is done, and there is nothing to say.
+pub(crate) fn done() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// Returns `body` as rest-json has it.
 fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Full<Bytes>>, Error> {
     let bytes = serde_json::to_vec(body).map_err(Error::Unwritable)?;

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use innkeep_protocol::error_shape::{ErrorBody, Shape, ValidationReason, shape};
 use innkeep_protocol::headers;
-use innkeep_types::{EndpointName, ErrorKind, RuntimeId};
+use innkeep_types::ErrorKind;
 
 use crate::validate::Violations;
 
@@ -18,14 +18,18 @@ pub(crate) enum Error {
     CannotParse(serde_json::Error),
     #[error(transparent)]
     Store(#[from] innkeep_store::Error),
-    #[error("endpoint {endpoint} of agent runtime {runtime} does not exist")]
-    NoEndpoint { runtime: RuntimeId, endpoint: EndpointName },
+    #[error("resource {0} does not exist")]
+    NoResource(String),
+    #[error("resource {0} has no policy")]
+    NoPolicy(String),
     #[error("this version of Innkeep does not have the operation {method} {path} yet")]
     NotYet { method: Method, path: String },
     #[error("the host has no randomness for an id")]
     NoRandomness(#[source] getrandom::Error),
     #[error("the operation ended without an answer")]
     Lost(#[source] tokio::task::JoinError),
+    #[error("what passed the table of its operation could not be read")]
+    Misread(#[source] serde_json::Error),
     #[error("JSON could not be written")]
     Unwritable(#[source] serde_json::Error),
 }
@@ -35,8 +39,8 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::CannotParse(_) => ErrorKind::Validation,
             Self::Store(source) => source.kind(),
-            Self::NoEndpoint { .. } | Self::NotYet { .. } => ErrorKind::NotFound,
-            Self::NoRandomness(_) | Self::Lost(_) | Self::Unwritable(_) => ErrorKind::Internal,
+            Self::NoResource(_) | Self::NoPolicy(_) | Self::NotYet { .. } => ErrorKind::NotFound,
+            Self::NoRandomness(_) | Self::Lost(_) | Self::Misread(_) | Self::Unwritable(_) => ErrorKind::Internal,
         }
     }
 

@@ -1,7 +1,7 @@
 //! GetAgentRuntimeEndpoint: which version an endpoint serves, and which it is to serve.
 
 use innkeep_protocol::control::AgentRuntimeEndpoint;
-use innkeep_types::{EndpointName, RuntimeStatus};
+use innkeep_types::EndpointName;
 
 use crate::error::Error;
 use crate::validate::{self, Violations};
@@ -18,19 +18,13 @@ impl Control {
         let target = validate::runtime_id(runtime, &mut found).zip(name);
         let (runtime, endpoint) = found.complete(target)?;
         let store = &self.inner.store;
-        let endpoints = store.list_endpoints(&runtime).await?;
-        if endpoints.is_empty() {
-            return Err(innkeep_store::Error::NoRuntime(runtime).into());
+        if let Some(record) = store.get_endpoint(&runtime, &endpoint).await? {
+            return Ok(wire::endpoint::shown(&self.arn(&runtime), record));
         }
-        let Some(record) = endpoints.into_iter().find(|record| record.name == endpoint) else {
-            return Err(Error::NoEndpoint { runtime, endpoint });
-        };
-        let failure_reason = match record.status {
-            RuntimeStatus::CreateFailed | RuntimeStatus::UpdateFailed => {
-                store.get_version(&runtime, Some(record.target)).await?.and_then(|version| version.failure_reason)
-            }
-            _ => None,
-        };
-        Ok(AgentRuntimeEndpoint { failure_reason, ..wire::endpoint(&self.arn(&runtime), record) })
+        Err(match store.get_runtime(&runtime).await? {
+            Some(_) => innkeep_store::Error::NoEndpoint(runtime, endpoint),
+            None => innkeep_store::Error::NoRuntime(runtime),
+        }
+        .into())
     }
 }

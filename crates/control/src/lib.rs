@@ -1,39 +1,53 @@
 //! The control plane: rest-json operations on runtimes, their versions and endpoints, one file per operation.
 //!
 //! A request arrives authenticated and with its whole body. [`route()`] finds the operation, [`Control::handle`] performs it:
-//! parse, validate everything at once, one durable write, answer. What takes long (booting a version, ending a runtime's
-//! sessions) is `work`: it goes on after the answer and is taken up again by [`Control::resume`] after a crash. Nothing here
+//! parse, validate everything at once, one durable write, answer. What takes long (booting a version, ending sessions) is `work`
+//! and `moves`: it goes on after the answer and is taken up again by [`Control::resume`] after a crash. Nothing here
 //! starts a sandbox or knows what one is: that is the [`Maker`]'s.
 
 mod answer;
 mod create_agent_runtime;
+mod create_agent_runtime_endpoint;
+mod create_capacity_provider;
 mod delete_agent_runtime;
+mod delete_agent_runtime_endpoint;
+mod delete_capacity_provider;
+mod delete_resource_policy;
+mod dispatch;
 mod error;
 mod get_agent_runtime;
 mod get_agent_runtime_endpoint;
+mod get_capacity_provider;
+mod get_resource_policy;
 mod list_agent_runtime_endpoints;
 mod list_agent_runtime_versions;
+mod list_agent_runtime_versions_by_capacity_provider;
 mod list_agent_runtimes;
+mod list_capacity_providers;
+mod list_tags_for_resource;
 mod local_maker;
 mod maker;
-#[expect(dead_code, reason = "the operations come to use them one by one")]
 mod model;
+mod moves;
 mod page;
+mod policy;
+mod put_resource_policy;
 mod queue;
 mod request;
+mod resource;
 mod route;
 mod shape;
+mod tag_resource;
+mod untag_resource;
 mod update_agent_runtime;
+mod update_agent_runtime_endpoint;
+mod update_capacity_provider;
 mod validate;
 mod wire;
 mod work;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::Response;
-use http::request::Parts;
-use http_body_util::Full;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::Store;
 use innkeep_types::{AccountId, Clock, Region, RuntimeArn, RuntimeId};
@@ -42,7 +56,6 @@ pub use local_maker::LocalMaker;
 pub use maker::{MakeFailed, Maker};
 pub use route::{Route, route};
 
-use error::Error;
 use queue::Queue;
 
 /// What the control plane is made of.
@@ -99,42 +112,6 @@ impl Control {
         let ControlConfig { store, maker, region, account, clock, tasks, max_concurrent_checks, page_key } = config;
         let (queue, pages) = (Arc::new(Queue::new(max_concurrent_checks)), page::Tokens::new(&page_key));
         Self { inner: Arc::new(Inner { store, maker, region, account, clock, tasks, queue, pages }) }
-    }
-
-    /// Performs the operation and returns its answer, an error's too. `body` is the whole request body.
-    /// # Cancel safety
-    /// Safe: a change once begun is brought to its end when the caller goes away.
-    pub async fn handle(
-        &self,
-        route: &Route,
-        parts: &Parts,
-        body: Bytes,
-        principal: &Principal,
-    ) -> Response<Full<Bytes>> {
-        let done = match route {
-            Route::CreateAgentRuntime => {
-                self.create_agent_runtime(parts, &body, principal).await.and_then(answer::accepted)
-            }
-            Route::GetAgentRuntime { runtime } => self.get_agent_runtime(runtime, parts).await.and_then(answer::ok),
-            Route::UpdateAgentRuntime { runtime } => {
-                self.update_agent_runtime(runtime, parts, &body, principal).await.and_then(answer::accepted)
-            }
-            Route::DeleteAgentRuntime { runtime } => {
-                self.delete_agent_runtime(runtime, parts, principal).await.and_then(answer::accepted)
-            }
-            Route::ListAgentRuntimes => self.list_agent_runtimes(parts).await.and_then(answer::ok),
-            Route::ListAgentRuntimeVersions { runtime } => {
-                self.list_agent_runtime_versions(runtime, parts).await.and_then(answer::ok)
-            }
-            Route::GetAgentRuntimeEndpoint { runtime, endpoint } => {
-                self.get_agent_runtime_endpoint(runtime, endpoint).await.and_then(answer::ok)
-            }
-            Route::ListAgentRuntimeEndpoints { runtime } => {
-                self.list_agent_runtime_endpoints(runtime, parts).await.and_then(answer::ok)
-            }
-            Route::NotYet => Err(Error::NotYet { method: parts.method.clone(), path: parts.uri.path().to_owned() }),
-        };
-        done.unwrap_or_else(|error| error.into_response())
     }
 
     fn arn(&self, runtime: &RuntimeId) -> RuntimeArn {

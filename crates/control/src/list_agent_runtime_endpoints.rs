@@ -20,18 +20,14 @@ impl Control {
         let page = pages.page(&list, &parts.uri, |cursor| EndpointName::parse(cursor).ok(), &mut found);
         let target = validate::runtime_id(runtime, &mut found).zip(page);
         let (runtime, page) = found.complete(target)?;
-        let mut records = self.inner.store.list_endpoints(&runtime).await?;
-        if records.is_empty() {
+        let mut records = self.inner.store.page_endpoints(&runtime, page.cursor.clone(), page.fetch()).await?;
+        // A runtime has DEFAULT as long as it lives, but a page after the last endpoint is empty too.
+        if records.is_empty() && self.inner.store.get_runtime(&runtime).await?.is_none() {
             return Err(innkeep_store::Error::NoRuntime(runtime).into());
-        }
-        // A runtime has ten endpoints at most: they come all at once, and are paged here.
-        if let Some(cursor) = &page.cursor {
-            let seen = records.iter().position(|record| record.name == *cursor).map_or(0, |idx| idx + 1);
-            records.drain(..seen);
         }
         let next_token = pages.cut(&list, &page, &mut records, |record| record.name.to_string());
         let arn = self.arn(&runtime);
-        let runtime_endpoints = records.into_iter().map(|record| wire::endpoint(&arn, record)).collect();
+        let runtime_endpoints = records.into_iter().map(|record| wire::endpoint::item(&arn, record)).collect();
         Ok(ListAgentRuntimeEndpointsResponse { runtime_endpoints, next_token })
     }
 }

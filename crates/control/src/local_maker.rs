@@ -9,7 +9,8 @@ use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::VersionRecord;
 use innkeep_types::{
-    AccountId, ArtifactDigest, Egress, EndpointName, ErrorKind, Region, RuntimeArn, RuntimeVersion, StopReason,
+    AccountId, ArtifactDigest, Egress, EndpointArn, EndpointName, ErrorKind, Region, RuntimeArn, RuntimeVersion,
+    StopReason,
 };
 
 use crate::maker::{MakeFailed, Maker};
@@ -58,6 +59,10 @@ impl Maker for LocalMaker {
 
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
         self.registry.stop_runtime(runtime, version, StopReason::RuntimeDeleted).await;
+    }
+
+    async fn unmake_endpoint(&self, endpoint: &EndpointArn) {
+        self.registry.stop_endpoint(endpoint, StopReason::RuntimeDeleted).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use innkeep_store::VersionRecord;
-use innkeep_types::{ArtifactDigest, RuntimeArn, RuntimeVersion};
+use innkeep_types::{ArtifactDigest, EndpointArn, RuntimeArn, RuntimeVersion};
 
 /// Makes versions ready to be invoked, and ends what runs of them.
 #[async_trait]
@@ -14,6 +14,9 @@ pub trait Maker: fmt::Debug + Send + Sync + 'static {
 
     /// Ends every sandbox of a runtime, or of one version of it, and returns when they are gone. Idempotent.
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>);
+
+    /// Ends every sandbox of an endpoint and returns when they are gone. Idempotent.
+    async fn unmake_endpoint(&self, endpoint: &EndpointArn);
 }
 
 /// Why a version was not made.

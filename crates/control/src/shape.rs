@@ -165,6 +165,24 @@ impl Shape {
     }
 }
 
+/// Compiles every pattern of the tables, which must not fail when a request comes.
+#[cfg(test)]
+pub(crate) fn compile(members: &[Member]) {
+    fn compile_shape(shape: &Shape) {
+        match shape {
+            Shape::Text(_, pattern) => drop(pattern.map(|pattern| pattern.matches(""))),
+            Shape::Enum(_) | Shape::Integer(..) | Shape::Boolean => {}
+            Shape::List(_, item) => compile_shape(item),
+            Shape::Map(_, key, value) => {
+                compile_shape(key);
+                compile_shape(value);
+            }
+            Shape::Structure(members) | Shape::Union(members) => compile(members),
+        }
+    }
+    members.iter().for_each(|member| compile_shape(member.shape));
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

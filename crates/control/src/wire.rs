@@ -1,13 +1,16 @@
 //! Stored records as the API shows them.
 
+pub(crate) mod capacity_provider;
+pub(crate) mod endpoint;
+
 use std::collections::BTreeMap;
 
 use innkeep_protocol::control::{
-    AgentRuntime, AgentRuntimeAccepted, AgentRuntimeArtifact, AgentRuntimeEndpoint, Code, CodeConfiguration,
-    ContainerConfiguration, GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration,
-    ProtocolConfiguration, ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
+    AgentRuntime, AgentRuntimeAccepted, AgentRuntimeArtifact, Code, CodeConfiguration, ContainerConfiguration,
+    GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration, ProtocolConfiguration,
+    ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
 };
-use innkeep_store::{EndpointRecord, VersionRecord};
+use innkeep_store::VersionRecord;
 use innkeep_types::{Artifact, Lifecycle, Protocol, RuntimeArn};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -75,23 +78,6 @@ pub(crate) fn item(arn: &RuntimeArn, record: VersionRecord) -> AgentRuntime {
         description: record.config.description.unwrap_or_default(),
         last_updated_at: record.updated_at.to_string(),
         status: record.status,
-    }
-}
-
-/// Shows an endpoint. Its id, of which there is one per endpoint, is its name with the suffix of its runtime's.
-pub(crate) fn endpoint(arn: &RuntimeArn, record: EndpointRecord) -> AgentRuntimeEndpoint {
-    let suffix = record.runtime.as_str().rsplit_once('-').map_or("", |(_, suffix)| suffix);
-    AgentRuntimeEndpoint {
-        id: format!("{}-{suffix}", record.name),
-        agent_runtime_endpoint_arn: arn.endpoint(&record.name).to_string(),
-        agent_runtime_arn: arn.to_string(),
-        name: record.name,
-        live_version: record.live.map(|version| version.to_string()),
-        target_version: Some(record.target.to_string()),
-        status: record.status,
-        created_at: record.created_at.to_string(),
-        last_updated_at: record.updated_at.to_string(),
-        failure_reason: None,
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use innkeep_sandbox::tasks::Kind;
 use innkeep_store::{Error, Outcome, VersionRecord};
-use innkeep_types::{RuntimeId, RuntimeStatus, RuntimeVersion};
+use innkeep_types::{EndpointName, RuntimeId, RuntimeStatus, RuntimeVersion};
 
 use crate::Control;
 use crate::maker::MakeFailed;
@@ -21,6 +21,7 @@ impl Control {
     /// # Errors
     /// Fails where the store cannot be read; the work itself goes on after the return.
     pub async fn resume(&self) -> Result<(), Error> {
+        self.resume_moves().await?;
         let mut deletes = BTreeSet::new();
         for record in self.inner.store.unfinished().await? {
             if record.status != RuntimeStatus::Deleting {
@@ -71,7 +72,7 @@ impl Control {
         });
     }
 
-    /// Tells whether a runtime as a whole, or one version, is on its way out. Only the former takes the endpoints along.
+    /// Tells whether a runtime as a whole, or one version, is on its way out. Only the former takes DEFAULT along.
     pub(crate) async fn is_deleting(
         &self,
         runtime: &RuntimeId,
@@ -80,7 +81,10 @@ impl Control {
         let store = &self.inner.store;
         Ok(match version {
             Some(_) => store.get_version(runtime, version).await?.is_some_and(|v| v.status == RuntimeStatus::Deleting),
-            None => store.list_endpoints(runtime).await?.iter().any(|e| e.status == RuntimeStatus::Deleting),
+            None => {
+                let default = store.get_endpoint(runtime, &EndpointName::default_endpoint()).await?;
+                default.is_some_and(|endpoint| endpoint.status == RuntimeStatus::Deleting)
+            }
         })
     }
 
@@ -97,6 +101,7 @@ impl Control {
             }
             Err(MakeFailed::ShuttingDown) => return Ok(()),
         };
-        self.inner.store.finish_version(runtime, version, outcome, self.inner.clock.now()).await
+        self.inner.store.finish_version(runtime, version, outcome, self.inner.clock.now()).await?;
+        self.begin_waiting_moves(runtime, version).await
     }
 }

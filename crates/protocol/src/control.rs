@@ -4,6 +4,10 @@
 //! Requests take every member as optional and every number as it comes: which ones are required, and their rules, is for
 //! the control plane to say, all at once. Versions and times are text on the wire (`"1"`, `2026-11-20T10:00:00.000Z`).
 
+pub mod attached;
+pub mod capacity_provider;
+pub mod endpoint;
+
 use std::collections::BTreeMap;
 
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeStatus};
@@ -316,6 +320,8 @@ pub struct AgentRuntimeEndpoint {
     pub target_version: Option<String>,
     pub agent_runtime_endpoint_arn: String,
     pub agent_runtime_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     pub status: RuntimeStatus,
     pub id: String,
     pub created_at: String,

@@ -1,5 +1,6 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
+mod closing;
 pub(crate) mod error;
 
 use std::collections::{HashMap, HashSet};
@@ -20,6 +21,7 @@ use crate::deployment::Deployment;
 use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
+use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::session::{Command, Ended, Lease, Origin, Session, SessionInfo, Status};
 use crate::start::{self, Failure};
@@ -68,6 +70,8 @@ struct Sessions {
     /// Deleted since this server started: who found one before that and waited must not start it any more. Ids are never given
     /// twice, and take some fifty bytes each.
     deleted: HashSet<RuntimeId>,
+    /// Endpoints that were deleted, which may be made again.
+    closings: Closings,
     closed: bool,
 }
 
@@ -84,8 +88,8 @@ impl Registry {
         limits: Limits,
     ) -> Self {
         let start_rate = StartRate::new(limits.starts_per_second);
-        let sessions =
-            Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted: HashSet::new(), closed: false });
+        let (deleted, closings) = (HashSet::new(), Closings::default());
+        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted, closings, closed: false });
         let (capabilities, counters) = (driver.capabilities(), Arc::default());
         Self { shared: Arc::new(Shared { driver, capabilities, journal, clock, tasks, limits, counters, sessions }) }
     }
@@ -135,8 +139,9 @@ impl Registry {
         deployment: &Arc<Deployment>,
         request: &RequestId,
     ) -> Result<Lease, Error> {
+        let asked_at = Instant::now();
         loop {
-            let session = self.find_or_start(key, deployment, request)?;
+            let session = self.find_or_start(key, deployment, request, asked_at)?;
             let mut status = session.status.clone();
             let was_provisioning = status.borrow_and_update().state == State::Provisioning;
             // Stopping is where a failed start shows first; a session that was ending already is waited for to its end.
@@ -178,6 +183,7 @@ impl Registry {
         key: &SessionKey,
         deployment: &Arc<Deployment>,
         request: &RequestId,
+        asked_at: Instant,
     ) -> Result<Arc<Session>, Error> {
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
@@ -186,7 +192,7 @@ impl Registry {
         if sessions.closed {
             return Err(Error::ShuttingDown);
         }
-        if sessions.deleted.contains(&key.runtime) {
+        if sessions.deleted.contains(&key.runtime) || sessions.closings.since(asked_at, key) {
             return Err(Error::Deleted(key.runtime.clone()));
         }
         self.check_tier(deployment)?;

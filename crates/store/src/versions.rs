@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_page_of_runtimes_is_found_by_indexes_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open_writer(dir.path(, crate::Quotas::default())).unwrap();
+        let db = Db::open_writer(dir.path(), crate::Quotas::default()).unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", newest_sql());
         let plan: Vec<String> = db.all(&sql, params![0, "", 100], |row| Ok(row.get("detail")?)).unwrap();
         assert!(plan[0].contains("r USING INDEX runtime_by_creation"), "{plan:?}");

@@ -84,7 +84,7 @@ pub enum StopReason {
     OutOfMemory,
     /// StopRuntimeSession, or `innkeep sessions stop`.
     StoppedByCaller,
-    /// Its runtime or version was deleted.
+    /// Its runtime, version or endpoint was deleted.
     RuntimeDeleted,
     /// `innkeep dev` deployed a newer version.
     Reloaded,

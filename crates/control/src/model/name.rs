@@ -4,7 +4,11 @@ use crate::shape::{Pattern, Shape};
 
 /// The name of a runtime, an endpoint or a capacity provider.
 pub(crate) static NAME: Shape = Shape::Text(crate::shape::ANY, Some(&NAME_PATTERN));
-static NAME_PATTERN: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_]{0,47}");
+pub(crate) static NAME_PATTERN: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_]{0,47}");
+
+/// A runtime's id.
+pub(crate) static RUNTIME_ID: Shape = Shape::Text(crate::shape::ANY, Some(&RUNTIME_ID_PATTERN));
+static RUNTIME_ID_PATTERN: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}");
 
 /// The number of a version.
 pub(crate) static VERSION: Shape = Shape::Text((1, 5), Some(&VERSION_PATTERN));

@@ -23,6 +23,13 @@ struct Violation {
 }
 
 impl Violations {
+    /// Returns the one violation.
+    pub(crate) fn one(at: &str, rule: impl fmt::Display) -> Self {
+        let mut found = Self::default();
+        found.must::<()>(at, rule);
+        found
+    }
+
     /// Notes that the member `at` must do what `rule` says. Always `None`, for the value that there is not.
     pub(crate) fn must<T>(&mut self, at: &str, rule: impl fmt::Display) -> Option<T> {
         self.note(at, format_args!("Member must {rule}"), true)

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use innkeep_control::{Control, ControlConfig, MakeFailed, Maker, Principal, route};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::{Store, VersionRecord};
-use innkeep_types::{AccountId, ArtifactDigest, Clock, Region, RuntimeArn, RuntimeVersion, UnixMillis};
+use innkeep_types::{AccountId, ArtifactDigest, Clock, EndpointArn, Region, RuntimeArn, RuntimeVersion, UnixMillis};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,6 +75,11 @@ impl Maker for FakeMaker {
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
         let version = version.map_or_else(String::new, |version| format!(" {version}"));
         self.calls.lock().push(format!("unmake {}{version}", runtime.runtime));
+        self.opened().await;
+    }
+
+    async fn unmake_endpoint(&self, endpoint: &EndpointArn) {
+        self.calls.lock().push(format!("unmake {}/{}", endpoint.runtime.runtime, endpoint.endpoint));
         self.opened().await;
     }
 }
@@ -144,6 +149,12 @@ impl Plane {
         let route = route(&parts.method, parts.uri.path()).expect("a control-plane path");
         let principal = Principal { key_id: "AKIATEST".to_owned(), operator: false };
         let response = self.control.handle(&route, &parts, body, &principal).await;
+        if response.status() == 204 {
+            assert!(
+                response.headers().is_empty() && response.into_body().collect().await.unwrap().to_bytes().is_empty()
+            );
+            return Answer { status: 204, exception: None, body: Value::Null };
+        }
         assert_eq!(response.headers()["content-type"], "application/json");
         let exception = response.headers().get("x-amzn-errortype").map(|v| v.to_str().unwrap().to_owned());
         let status = response.status().as_u16();

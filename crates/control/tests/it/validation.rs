@@ -242,8 +242,7 @@ async fn path_and_query_members_are_checked() {
 #[tokio::test]
 async fn other_operations_are_known_to_be_missing() {
     let (plane, _dir) = plane().await;
-    let answer = plane.call("PUT", "/runtimes/hello-0123456789/runtime-endpoints/", &json!({"name": "prod"})).await;
-    let message = "this version of Innkeep does not have the operation \
-        PUT /runtimes/hello-0123456789/runtime-endpoints/ yet";
+    let answer = plane.call("POST", "/identities/CreateWorkloadIdentity", &json!({"name": "mine"})).await;
+    let message = "this version of Innkeep does not have the operation POST /identities/CreateWorkloadIdentity yet";
     answer.refuses(404, "UnknownOperationException", message);
 }

@@ -26,8 +26,8 @@ pub enum Error {
     /// No such session has a sandbox.
     #[error("no running session {0}")]
     NotRunning(SessionKey),
-    /// Its runtime was deleted while the request waited.
-    #[error("agent runtime {0} was deleted")]
+    /// Its runtime, or its endpoint, was deleted while the request waited.
+    #[error("agent runtime {0}, or its endpoint, was deleted")]
     Deleted(RuntimeId),
     /// [`super::Limits::active_sessions`].
     #[error("maxVms limit exceeded: {0} sessions are active")]

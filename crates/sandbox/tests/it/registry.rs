@@ -12,7 +12,9 @@ use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, S
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{AgentExit, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
+use innkeep_types::{
+    AgentExit, EndpointName, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits,
+};
 
 use world::{SOON, deployment, key, limited, session, world};
 
@@ -255,6 +257,26 @@ async fn deleting_a_version_ends_its_sessions_and_no_others() {
     world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::RuntimeDeleted).await;
     let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
     assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_an_endpoint_ends_its_sessions_and_starts_none_for_who_waited() {
+    let world = world(FakeDriver::ready());
+    let default = deployment(1);
+    let prod = Arc::new(Deployment { endpoint: EndpointName::parse("prod").unwrap(), ..Deployment::clone(&default) });
+    drop(world.acquire("alice", &prod).await.unwrap());
+    drop(world.acquire("alice", &default).await.unwrap());
+    world.registry.stop(&key(&prod, "alice"), StopReason::StoppedByCaller, SOON).await.unwrap();
+    let endpoint = prod.arn.endpoint(&prod.endpoint);
+    let (waited, ()) = tokio::join!(
+        world.acquire("alice", &prod),
+        world.registry.stop_endpoint(&endpoint, StopReason::RuntimeDeleted)
+    );
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((world.driver.alive(), world.states()), (1, vec!["Idle"]));
+    // Made again, under the same name.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(world.acquire("alice", &prod).await.unwrap().is_cold());
 }
 
 #[tokio::test(start_paused = true)]

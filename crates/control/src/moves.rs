@@ -1,0 +1,98 @@
+//! What goes on after a change of a named endpoint was answered: its version is checked on this host before it serves, and its
+//! sessions end before it goes.
+//!
+//! ```text
+//! CREATING ─┬─► READY            UPDATING ─┬─► READY           READY ──► DELETING ──► (gone)
+//!           └─► CREATE_FAILED              └─► UPDATE_FAILED
+//! ```
+//! A move whose version is still being made begins when that has ended. The store knows what is unfinished, so a server started
+//! after a crash begins it again: all of it is idempotent.
+
+use innkeep_sandbox::tasks::Kind;
+use innkeep_store::{EndpointRecord, Error, Moved};
+use innkeep_types::{EndpointName, RuntimeId, RuntimeStatus, RuntimeVersion};
+
+use crate::Control;
+use crate::maker::MakeFailed;
+
+impl Control {
+    /// Begins to move an endpoint that is CREATING or UPDATING.
+    pub(crate) fn spawn_move(&self, endpoint: EndpointRecord) {
+        let control = self.clone();
+        self.inner.tasks.spawn(Kind::Make, async move {
+            if let Err(error) = control.move_endpoint(&endpoint).await {
+                let (runtime, name, error) = (&endpoint.runtime, &endpoint.name, &error as &dyn std::error::Error);
+                tracing::error!(runtime.id = %runtime, error, "endpoint {name} of {runtime} is left for the next start");
+            }
+        });
+    }
+
+    /// Begins the moves that waited for the version, whose making has ended, well or not.
+    pub(crate) async fn begin_waiting_moves(&self, runtime: &RuntimeId, version: RuntimeVersion) -> Result<(), Error> {
+        let unfinished = self.inner.store.unfinished_endpoints(Some(runtime)).await?;
+        let waiting = unfinished.into_iter().filter(|e| e.status != RuntimeStatus::Deleting && e.target == version);
+        waiting.for_each(|endpoint| self.spawn_move(endpoint));
+        Ok(())
+    }
+
+    /// Begins to end the sessions of an endpoint that is DELETING.
+    pub(crate) fn spawn_delete_endpoint(&self, runtime: RuntimeId, name: EndpointName) {
+        let control = self.clone();
+        self.inner.tasks.spawn(Kind::Make, async move {
+            control.inner.maker.unmake_endpoint(&control.arn(&runtime).endpoint(&name)).await;
+            match control.inner.store.finish_delete_endpoint(&runtime, &name).await {
+                Ok(()) => tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} is deleted"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(runtime.id = %runtime, error, "delete of endpoint {name} of {runtime} is left for the next start");
+                }
+            }
+        });
+    }
+
+    /// Takes up what a dead server left unfinished of named endpoints. Call it before versions are taken up: theirs begin the moves
+    /// that wait for them.
+    pub(crate) async fn resume_moves(&self) -> Result<(), Error> {
+        for endpoint in self.inner.store.unfinished_endpoints(None).await? {
+            match endpoint.status {
+                RuntimeStatus::Deleting => self.spawn_delete_endpoint(endpoint.runtime, endpoint.name),
+                _ if self.is_made(&endpoint).await? => self.spawn_move(endpoint),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_made(&self, endpoint: &EndpointRecord) -> Result<bool, Error> {
+        let version = self.inner.store.get_version(&endpoint.runtime, Some(endpoint.target)).await?;
+        Ok(version.is_none_or(|version| !version.status.in_progress()))
+    }
+
+    async fn move_endpoint(&self, endpoint: &EndpointRecord) -> Result<(), Error> {
+        let EndpointRecord { runtime, name, target, .. } = endpoint;
+        let Some(version) = self.inner.store.get_version(runtime, Some(*target)).await? else {
+            return Err(Error::NoVersion(runtime.clone(), *target));
+        };
+        // Also a version that serves elsewhere: it may have been made long ago, or on another host.
+        let checked = match version.status {
+            RuntimeStatus::Ready => self.inner.maker.make(&version).await.map(drop),
+            _ => {
+                let why = version.failure_reason.unwrap_or_else(|| version.status.as_str().to_owned());
+                let reason = format!("version {target} could not be made: {why}");
+                Err(MakeFailed::Failed { reason, log: version.failure_log })
+            }
+        };
+        let moved = match checked {
+            Ok(()) => {
+                tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} serves version {target}");
+                Moved::Done
+            }
+            Err(MakeFailed::Failed { reason, .. }) => {
+                tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} cannot serve version {target}: {reason}");
+                Moved::Failed { reason }
+            }
+            Err(MakeFailed::ShuttingDown) => return Ok(()),
+        };
+        self.inner.store.finish_move(runtime, name, moved, self.inner.clock.now()).await
+    }
+}
