@@ -32,6 +32,7 @@ mod moves;
 mod page;
 mod policy;
 mod put_resource_policy;
+mod put_settings;
 mod queue;
 mod request;
 mod resource;

@@ -23,6 +23,6 @@ mod violations;
 
 pub(crate) use body::Body;
 pub(crate) use configuration::{Operation, configuration};
-pub(crate) use settings::settings;
+pub(crate) use settings::{settings, settings_object};
 pub(crate) use target::{client_token, runtime_id, version};
 pub(crate) use violations::Violations;

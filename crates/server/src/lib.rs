@@ -293,6 +293,7 @@ impl Parts<'_> {
         });
         let operator = Operator {
             store: self.store.clone(),
+            control: control.clone(),
             artifacts: self.artifacts,
             registry: self.registry.clone(),
             region,

@@ -2,16 +2,19 @@
 //! operator's token.
 
 mod artifacts;
+mod endpoints;
 mod logs;
 mod query;
 mod routes;
 mod runtimes;
 mod sessions;
+mod settings;
 mod usage;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use innkeep_artifacts::Artifacts;
+use innkeep_control::Control;
 use innkeep_gateway::Inbound;
 use innkeep_sandbox::Registry;
 use innkeep_sandbox::tasks::Tasks;
@@ -30,6 +33,7 @@ use crate::respond::{self, Body, Refused};
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(crate) store: Store,
+    pub(crate) control: Control,
     pub(crate) artifacts: Artifacts,
     pub(crate) registry: Registry,
     pub(crate) region: Region,
@@ -62,19 +66,23 @@ impl Operator {
         let path = parts.uri.path().to_owned();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let route = routes::find(&parts.method, path.strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/'));
-        match route {
+        match &route {
             // Large bodies, which are read to where they go.
             Some((Operation::UploadArtifact, _)) => return self.upload_artifact(parts, body, &query).await,
-            Some((Operation::UploadLayer, fingerprint)) => return self.upload_layer(parts, body, fingerprint).await,
+            Some((Operation::UploadLayer, values)) => return self.upload_layer(parts, body, first(values)).await,
             _ => {}
         }
         let body = self.authenticator.small_operator(parts, body).await?;
         let no_route = || Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method));
-        let (operation, value) = route.ok_or_else(no_route)?;
+        let (operation, values) = route.ok_or_else(no_route)?;
+        let value = first(&values);
         match operation {
             Operation::HasLayer => Ok(self.has_layer(value)),
             Operation::ListRuntimes => self.list_runtimes(&query).await,
             Operation::ExplainFailure => self.runtime_failure(value).await,
+            Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
+            Operation::GetSettings => self.get_settings(value).await,
+            Operation::PutSettings => Ok(self.put_settings(value, &body).await),
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
             Operation::ReadLogs => self.logs(&query).await,
@@ -82,6 +90,16 @@ impl Operator {
             Operation::UploadArtifact | Operation::UploadLayer => Err(no_route()),
         }
     }
+}
+
+/// Returns what stands for the first segment in braces.
+fn first<'a>(values: &[&'a str]) -> &'a str {
+    values.first().copied().unwrap_or_default()
+}
+
+/// Returns what stands for the last one.
+fn last<'a>(values: &[&'a str]) -> &'a str {
+    values.last().copied().unwrap_or_default()
 }
 
 fn describe() -> Response<Body> {

@@ -15,18 +15,23 @@ pub(crate) fn settings(headers: &HeaderMap, found: &mut Violations) -> Option<Op
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(header.as_bytes()) else {
         return found.must(at, "be a JSON object");
     };
+    settings_object(&format!("{at}."), object, found).map(Some)
+}
+
+/// Returns the settings of an object whose members' paths begin with `at`.
+pub(crate) fn settings_object(at: &str, object: Map<String, Value>, found: &mut Violations) -> Option<Settings> {
     let mut n_unknown = 0;
     for key in object.keys().filter(|key| !Settings::KEYS.contains(&key.as_str())) {
         n_unknown += 1;
-        found.say::<()>(&format!("{at}.{key}"), unknown(key));
+        found.say::<()>(&format!("{at}{key}"), unknown(key));
     }
     if n_unknown > 0 {
         return None;
     }
     match serde_path_to_error::deserialize::<_, Settings>(Value::Object(object)) {
-        Ok(settings) => bounded(at, settings, found).map(Some),
+        Ok(settings) => bounded(at, settings, found),
         Err(error) => {
-            let at = format!("{at}.{}", error.path());
+            let at = format!("{at}{}", error.path());
             found.must(&at, format_args!("have the setting's type ({})", error.into_inner()))
         }
     }
@@ -39,7 +44,7 @@ fn bounded(at: &str, settings: Settings, found: &mut Violations) -> Option<Setti
             true => ("greater", bounds.start()),
             false => ("less", bounds.end()),
         };
-        found.must::<()>(&format!("{at}.{setting}"), format_args!("have value {rule} than or equal to {bound}"));
+        found.must::<()>(&format!("{at}{setting}"), format_args!("have value {rule} than or equal to {bound}"));
     }
     broken.is_empty().then_some(settings)
 }

@@ -10,42 +10,46 @@ pub(super) enum Operation {
     UploadLayer,
     ListRuntimes,
     ExplainFailure,
+    SplitEndpoint,
+    GetSettings,
+    PutSettings,
     ListSessions,
     StopSessions,
     ReadLogs,
     Describe,
 }
 
-/// A segment in braces stands for any one segment; a path has at most one.
-const ROUTES: [(Method, &str, Operation); 9] = [
+/// A segment in braces stands for any one segment.
+const ROUTES: [(Method, &str, Operation); 12] = [
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::HEAD, "layers/{fingerprint}", Operation::HasLayer),
     (Method::PUT, "layers/{fingerprint}", Operation::UploadLayer),
     (Method::GET, "runtimes", Operation::ListRuntimes),
     (Method::GET, "runtimes/{runtimeId}/failure", Operation::ExplainFailure),
+    (Method::PUT, "runtimes/{runtimeId}/endpoints/{endpoint}/split", Operation::SplitEndpoint),
+    (Method::GET, "runtimes/{runtimeId}/settings", Operation::GetSettings),
+    (Method::PUT, "runtimes/{runtimeId}/settings", Operation::PutSettings),
     (Method::GET, "sessions", Operation::ListSessions),
     (Method::POST, "sessions/stop", Operation::StopSessions),
     (Method::GET, "logs", Operation::ReadLogs),
     (Method::GET, "openapi.json", Operation::Describe),
 ];
 
-/// Returns the operation, and what stands for the segment in braces, if there is one.
-pub(super) fn find<'a>(method: &Method, path: &'a str) -> Option<(Operation, &'a str)> {
+/// Returns the operation, and what stands for the segments in braces.
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Option<(Operation, Vec<&'a str>)> {
     ROUTES.iter().filter(|(m, ..)| m == method).find_map(|(_, route, operation)| Some((*operation, fit(route, path)?)))
 }
 
-fn fit<'a>(route: &str, path: &'a str) -> Option<&'a str> {
-    let mut value = "";
-    let mut segments = path.split('/');
-    for expected in route.split('/') {
-        let segment = segments.next()?;
-        if expected.starts_with('{') {
-            value = segment;
-        } else if expected != segment {
-            return None;
+fn fit<'a>(route: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let (mut expected, mut segments, mut values) = (route.split('/'), path.split('/'), Vec::new());
+    loop {
+        match (expected.next(), segments.next()) {
+            (None, None) => return Some(values),
+            (Some(name), Some(segment)) if name.starts_with('{') => values.push(segment),
+            (Some(name), Some(segment)) if name == segment => {}
+            _ => return None,
         }
     }
-    segments.next().is_none().then_some(value)
 }
 
 #[cfg(test)]
@@ -73,8 +77,10 @@ mod tests {
 
     #[test]
     fn a_path_fits_as_a_whole_or_not_at_all() {
-        assert_eq!(find(&Method::GET, "sessions"), Some((Operation::ListSessions, "")));
-        assert_eq!(find(&Method::GET, "runtimes/a-b/failure"), Some((Operation::ExplainFailure, "a-b")));
+        assert_eq!(find(&Method::GET, "sessions"), Some((Operation::ListSessions, vec![])));
+        assert_eq!(find(&Method::GET, "runtimes/a-b/failure"), Some((Operation::ExplainFailure, vec!["a-b"])));
+        let split = find(&Method::PUT, "runtimes/a-b/endpoints/prod/split");
+        assert_eq!(split, Some((Operation::SplitEndpoint, vec!["a-b", "prod"])));
         for (method, path) in [
             (Method::POST, "sessions"),
             (Method::GET, "sessions/stop"),

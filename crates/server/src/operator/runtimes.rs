@@ -1,15 +1,13 @@
 //! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure`.
 
-use std::collections::BTreeMap;
-
 use http::Response;
-use innkeep_protocol::operator::{EndpointView, RuntimeList, RuntimeView};
+use innkeep_protocol::operator::{RuntimeList, RuntimeView};
 use innkeep_store::VersionRecord;
 use innkeep_types::{ErrorKind, RuntimeArn, RuntimeId, RuntimeName};
 use serde_json::json;
 
-use crate::operator::Operator;
 use crate::operator::query::Query;
+use crate::operator::{Operator, endpoints};
 use crate::respond::{self, Body, Refused};
 
 /// Runtimes read from the store at a time.
@@ -68,16 +66,7 @@ impl Operator {
             failure_reason: version.failure_reason,
             ignored: version.config.ignored().into_iter().map(str::to_owned).collect(),
             settings: version.settings,
-            endpoints: endpoints
-                .into_iter()
-                .map(|e| EndpointView {
-                    name: e.name,
-                    live_version: e.live,
-                    target_version: e.target,
-                    split: BTreeMap::new(),
-                    status: e.status,
-                })
-                .collect(),
+            endpoints: endpoints.into_iter().map(endpoints::view).collect(),
             live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
             last_updated_at: version.updated_at.to_string(),
         })

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "seeds and measurements are for who reads a test's output")]
 
 mod connections;
+mod endpoints;
 mod heads;
 mod isolation;
 mod operators;

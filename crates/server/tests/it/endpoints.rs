@@ -1,0 +1,110 @@
+//! Splits of endpoints and settings of versions, through the operator API.
+
+use http::Method;
+use innkeep_server::Config;
+use serde_json::{Value, json};
+
+use crate::wire::{Draft, SOON};
+use crate::world::World;
+
+/// Sends a signed request; returns status and body.
+async fn ask(world: &World, method: Method, target: &str, body: &Value) -> (u16, Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let digest = innkeep_auth::digest(body.as_bytes());
+    let head = world.sign(Draft { method, target: target.to_owned(), digest, headers: Vec::new() });
+    let mut wire = world.wire().await;
+    wire.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await;
+    let answer = wire.answer().await.unwrap();
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+/// Returns the runtime, once it and its endpoints are READY.
+async fn ready(world: &World) -> Value {
+    let asked = async {
+        loop {
+            let (_, listed) = ask(world, Method::GET, "/innkeep/v1/runtimes?name=counter", &Value::Null).await;
+            let runtime = listed["runtimes"][0].clone();
+            let endpoints = runtime["endpoints"].as_array().unwrap();
+            if runtime["status"] == "READY" && endpoints.iter().all(|endpoint| endpoint["status"] == "READY") {
+                return runtime;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("the runtime becomes READY")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_shown_and_a_change_of_them_is_a_version_that_is_made() {
+    let world = World::new(Config::default()).await;
+    let id = ready(&world).await["id"].as_str().unwrap().to_owned();
+    let path = format!("/innkeep/v1/runtimes/{id}/settings");
+    assert_eq!(ask(&world, Method::GET, &path, &Value::Null).await, (200, json!({})));
+    let asked = json!({"start_timeout_secs": 20, "header_aliases": false});
+    let (status, accepted) = ask(&world, Method::PUT, &path, &asked).await;
+    assert_eq!((status, &accepted["agentRuntimeVersion"], &accepted["status"]), (202, &json!("2"), &json!("UPDATING")));
+    assert_eq!(ask(&world, Method::GET, &path, &Value::Null).await, (200, asked.clone()));
+    let runtime = ready(&world).await;
+    assert_eq!((&runtime["settings"], &runtime["endpoints"][0]["liveVersion"]), (&asked, &json!(2)));
+
+    for (body, at) in
+        [(json!({"memory_mib": 1}), "memory_mib"), (json!({"memory": 64}), "memory"), (json!({"health": 1}), "health")]
+    {
+        let (status, refused) = ask(&world, Method::PUT, &path, &body).await;
+        assert_eq!((status, &refused["fieldList"][0]["name"]), (400, &json!(at)), "{refused}");
+    }
+    let many: serde_json::Map<_, _> = (0..101).map(|n| (n.to_string(), json!(1))).collect();
+    let (status, refused) = ask(&world, Method::PUT, &path, &Value::Object(many)).await;
+    assert_eq!((status, refused["fieldList"].as_array().unwrap().len()), (400, 1));
+    assert_eq!(ask(&world, Method::PUT, &path, &json!([])).await.0, 400);
+    for method in [Method::GET, Method::PUT] {
+        let absent = "/innkeep/v1/runtimes/gone-0123456789/settings";
+        assert_eq!(ask(&world, method.clone(), absent, &json!({})).await.0, 404, "{method}");
+        assert_eq!(ask(&world, method, "/innkeep/v1/runtimes/gone/settings", &json!({})).await.0, 400);
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_named_endpoint_is_split_and_put_together_again() {
+    let world = World::new(Config::default()).await;
+    let id = ready(&world).await["id"].as_str().unwrap().to_owned();
+    let settings = format!("/innkeep/v1/runtimes/{id}/settings");
+    assert_eq!(ask(&world, Method::PUT, &settings, &json!({"start_timeout_secs": 20})).await.0, 202);
+    let endpoint = json!({"name": "prod", "agentRuntimeVersion": "1"});
+    let endpoints = format!("/runtimes/{id}/runtime-endpoints/");
+    assert_eq!(ask(&world, Method::PUT, &endpoints, &endpoint).await.0, 202);
+    let runtime = ready(&world).await;
+    let whole = json!({"name": "prod", "liveVersion": 1, "targetVersion": 1, "status": "READY"});
+    assert_eq!(runtime["endpoints"][1], whole);
+
+    let path = format!("/innkeep/v1/runtimes/{id}/endpoints/prod/split");
+    let split = async |weights: Value| ask(&world, Method::PUT, &path, &json!({"weights": weights})).await;
+    let parts = json!({"1": 10, "2": 90});
+    let view = json!({"name": "prod", "liveVersion": 2, "targetVersion": 2, "split": parts, "status": "READY"});
+    assert_eq!(split(parts).await, (200, view.clone()));
+    assert_eq!(ready(&world).await["endpoints"][1], view);
+
+    for (weights, status) in [
+        (json!({"1": 1001}), 400),
+        (json!({"1": -1}), 400),
+        (json!({"1": 0, "2": 0}), 400),
+        (json!({}), 400),
+        (json!({"one": 1}), 400),
+        (json!([1]), 400),
+        ((1..12).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into(), 400),
+        (json!({"0": 1}), 404),
+        (json!({"1": 1, "9": 1}), 404),
+    ] {
+        let (found, refused) = split(weights.clone()).await;
+        assert_eq!(found, status, "{weights}: {refused}");
+    }
+    let (status, refused) =
+        ask(&world, Method::PUT, &path.replace("prod", "DEFAULT"), &json!({"weights": {"1": 1}})).await;
+    assert!(status == 409 && refused["message"].as_str().unwrap().contains("innkeep rollback counter"), "{refused}");
+    assert_eq!(ask(&world, Method::PUT, &path.replace("prod", "none"), &json!({"weights": {"1": 1}})).await.0, 404);
+    assert_eq!(ready(&world).await["endpoints"][1], view, "what was refused changed nothing");
+
+    assert_eq!(split(json!({"1": 5})).await, (200, whole));
+    world.finish().await;
+}
