@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{backup, deploy, dev, doctor, env, invoke, logs, serve, sessions, status};
+use crate::{
+    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, logs, rollback, runtimes, serve, sessions, status,
+    versions,
+};
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
 #[derive(Debug, Parser)]
@@ -54,6 +57,11 @@ pub(crate) enum Command {
     Sessions(sessions::Sessions),
     Status(status::Status),
     Logs(logs::Logs),
+    Runtimes(runtimes::Runtimes),
+    Endpoints(endpoints::Endpoints),
+    Versions(versions::Versions),
+    Rollback(rollback::Rollback),
+    Artifacts(artifacts::Artifacts),
     Env(env::Env),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),

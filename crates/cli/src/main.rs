@@ -1,12 +1,16 @@
 //! `innkeep`: the server, and every command that asks it something.
 
 mod args;
+mod artifacts;
 mod backup;
 mod context;
 mod credentials;
 mod deploy;
 mod dev;
+mod diff;
 mod doctor;
+mod document;
+mod endpoints;
 mod env;
 mod environment;
 mod failure;
@@ -16,6 +20,8 @@ mod output;
 mod pack;
 mod publish;
 mod resolve;
+mod rollback;
+mod runtimes;
 mod serve;
 mod sessions;
 mod signals;
@@ -24,6 +30,8 @@ mod source;
 mod sse;
 mod status;
 mod venv;
+mod versions;
+mod wait;
 mod watch;
 
 use std::process::ExitCode;
@@ -82,6 +90,11 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,
             Command::Status(status) => Box::pin(status.run(&context)).await,
             Command::Logs(logs) => Box::pin(logs.run(&context)).await,
+            Command::Runtimes(runtimes) => Box::pin(runtimes.run(&context)).await,
+            Command::Endpoints(endpoints) => Box::pin(endpoints.run(&context)).await,
+            Command::Versions(versions) => Box::pin(versions.run(&context)).await,
+            Command::Rollback(rollback) => Box::pin(rollback.run(&context)).await,
+            Command::Artifacts(artifacts) => Box::pin(artifacts.run(&context)).await,
             Command::Doctor(doctor) => Box::pin(doctor.run(&context)).await,
             Command::Env(env) => env.run(&context),
             Command::Backup(backup) => backup.run(&context).await,

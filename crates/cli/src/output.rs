@@ -29,6 +29,10 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     /// Whether step timings are shown.
     pub(crate) progress: bool,
+    /// Whether there are bars, which move.
+    pub(crate) bars: bool,
+    /// Whether somebody is there to be asked.
+    interactive: bool,
     colour_out: bool,
     colour_err: bool,
 }
@@ -37,8 +41,16 @@ impl Output {
     pub(crate) fn new(json: bool, no_colour: bool, environment: &Environment) -> Self {
         let plain = no_colour || environment.get("NO_COLOR").is_some() || environment.get("TERM") == Some("dumb");
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let progress = err && !json && environment.get("CI").is_none();
-        Self { json, progress, colour_out: out && !plain, colour_err: err && !plain }
+        let attended = err && environment.get("CI").is_none();
+        let (progress, interactive) = (attended && !json, attended && io::stdin().is_terminal());
+        Self {
+            json,
+            progress,
+            bars: progress && !plain,
+            interactive,
+            colour_out: out && !plain,
+            colour_err: err && !plain,
+        }
     }
 
     /// Writes one line of data.
@@ -72,6 +84,23 @@ impl Output {
     /// Writes one line for people. One that cannot be written is lost: there is nobody to tell.
     pub(crate) fn note(self, line: impl AsRef<str>) {
         let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
+    }
+
+    /// Asks people whether to go on with what cannot be undone. Where nobody can be asked, the command itself is the answer.
+    ///
+    /// # Errors
+    /// If the answer is not yes.
+    pub(crate) fn confirm(self, question: &str) -> Result<(), Failure> {
+        if !self.interactive {
+            return Ok(());
+        }
+        let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(|e| Failure::io("cannot read the answer", &e))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::new(Code::Failed, "nothing was removed").with_fix("answer y, or give --yes")),
+        }
     }
 
     /// Tells people, or a program, why the command failed.
@@ -149,12 +178,13 @@ pub(crate) fn human_duration(d: Duration) -> String {
     }
 }
 
-/// Returns a size as people read it: `812 B`, `3.4 kB`, `24.0 MB`.
+/// Returns a size as people read it: `812 B`, `3.4 kB`, `24.0 MB`, `1.2 GB`.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
         1000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes / 100 % 10),
-        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+        1_000_000..1_000_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10),
     }
 }
 
@@ -166,6 +196,7 @@ mod tests {
     fn durations_and_sizes_are_short() {
         let shown = [210, 1830, 192_000, 7_500_000, 273_600_000].map(|ms| human_duration(Duration::from_millis(ms)));
         assert_eq!(shown, ["210 ms", "1.8 s", "3m 12s", "2h 5m", "3d 4h"]);
-        assert_eq!([812, 3456, 24_000_000].map(human_bytes), ["812 B", "3.4 kB", "24.0 MB"]);
+        let sizes = [812, 3456, 24_000_000, 1_250_000_000].map(human_bytes);
+        assert_eq!(sizes, ["812 B", "3.4 kB", "24.0 MB", "1.2 GB"]);
     }
 }

@@ -53,6 +53,14 @@ impl Contents {
     }
 }
 
+impl Packed {
+    /// Tells whether there is a file of this name, at the top.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        let archive = self.zip.try_clone().ok().and_then(|zip| zip::ZipArchive::new(zip).ok());
+        archive.is_some_and(|archive| archive.index_for_name(name).is_some())
+    }
+}
+
 /// Zips what `contents` keeps of the folder `root`. Blocks.
 ///
 /// # Errors
@@ -174,6 +182,7 @@ mod tests {
         let packed = folder(project().path(), Contents::Project).unwrap();
         assert_eq!(names(&packed), ["environment.py", "lib/a.py", "lib/b.py", "main.py", "node_modules/x/index.js"]);
         assert_eq!(packed.n_files, 5);
+        assert!(packed.holds("main.py") && !packed.holds("a.py") && !packed.holds(".env"));
     }
 
     #[test]

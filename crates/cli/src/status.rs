@@ -79,6 +79,9 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     line("status", &format!("{} (version {})", runtime.status.as_str(), runtime.latest_version))?;
     line("serves", &endpoints(&runtime))?;
     line("changed", &runtime.last_updated_at)?;
+    if !runtime.ignored.is_empty() {
+        line("ignored", &format!("{} (kept and shown; nothing acts on it)", runtime.ignored.join(", ")))?;
+    }
     if let Some(failure) = failure {
         line("failure", &out.out(Style::Red, failure.failure_reason.as_deref().unwrap_or("no reason was recorded")))?;
         failure
@@ -89,11 +92,48 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     if recent.is_empty() { line("sessions", "none yet") } else { sessions::list(out, &recent) }
 }
 
-/// Returns which version each endpoint serves: `DEFAULT v3`.
+/// Returns which version each endpoint serves, and where it moves to: `DEFAULT v3, prod v7=90 v8=10, canary v8→v9`.
 fn endpoints(runtime: &RuntimeView) -> String {
-    let each = |EndpointView { name, live_version, status, .. }: &EndpointView| match live_version {
-        Some(version) => format!("{name} v{version}"),
-        None => format!("{name} {}", status.as_str()),
-    };
-    runtime.endpoints.iter().map(each).collect::<Vec<_>>().join(", ")
+    runtime.endpoints.iter().map(endpoint).collect::<Vec<_>>().join(", ")
+}
+
+fn endpoint(endpoint: &EndpointView) -> String {
+    let EndpointView { name, live_version, target_version, split, status } = endpoint;
+    match (live_version, split.is_empty()) {
+        (_, false) => {
+            let shares: Vec<_> = split.iter().map(|(version, weight)| format!("v{version}={weight}")).collect();
+            format!("{name} {}", shares.join(" "))
+        }
+        (Some(live), true) if status.in_progress() && live != target_version => {
+            format!("{name} v{live}→v{target_version}")
+        }
+        (Some(live), true) => format!("{name} v{live}"),
+        (None, true) => format!("{name} {}", status.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use innkeep_types::RuntimeVersion;
+
+    use super::*;
+
+    fn check(live: Option<u32>, target: u32, split: &[(u32, u32)], status: RuntimeStatus, expect: &str) {
+        let version = |n| RuntimeVersion::new(n).unwrap();
+        let split: BTreeMap<_, _> = split.iter().map(|(n, weight)| (version(*n), *weight)).collect();
+        let name = "prod".parse().unwrap();
+        let (live_version, target_version) = (live.map(version), version(target));
+        assert_eq!(endpoint(&EndpointView { name, live_version, target_version, split, status }), expect);
+    }
+
+    #[test]
+    fn an_endpoint_shows_what_it_serves_and_where_it_goes() {
+        check(Some(7), 7, &[], RuntimeStatus::Ready, "prod v7");
+        check(Some(7), 8, &[], RuntimeStatus::Updating, "prod v7→v8");
+        check(Some(7), 8, &[], RuntimeStatus::UpdateFailed, "prod v7");
+        check(None, 1, &[], RuntimeStatus::Creating, "prod CREATING");
+        check(Some(8), 8, &[(7, 90), (8, 10)], RuntimeStatus::Ready, "prod v7=90 v8=10");
+    }
 }

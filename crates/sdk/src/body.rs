@@ -1,8 +1,10 @@
 //! What a request carries: bytes in memory, or a file that is streamed. Its digest is taken before it is sent.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -19,7 +21,38 @@ pub enum Payload {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A whole file, from its start, wherever its cursor stands.
-    File(File),
+    File(Upload),
+}
+
+/// A file to be sent, and who is told how far it is.
+#[derive(Debug)]
+pub struct Upload {
+    /// Sent from its start, wherever its cursor stands.
+    pub file: File,
+    /// Told as it is sent.
+    pub meter: Meter,
+}
+
+/// Is told how many bytes of a file were sent, piece by piece. Told on the task that sends: it must not block.
+#[derive(Clone)]
+pub struct Meter(Arc<dyn Fn(u64) + Send + Sync>);
+
+impl Meter {
+    /// Returns a meter that calls `sent` with the length of each piece.
+    pub fn new(sent: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sent))
+    }
+
+    /// Returns a meter that nobody reads.
+    pub fn none() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meter")
+    }
 }
 
 /// Returns the SHA-256 of everything that `reader` yields.
@@ -45,7 +78,7 @@ impl Payload {
                 let digest = sha256(&bytes[..])?;
                 Ok((PayloadBody::Bytes(bytes), digest))
             }
-            Self::File(mut file) => {
+            Self::File(Upload { mut file, meter }) => {
                 let hashing = tokio::task::spawn_blocking(move || {
                     file.rewind()?;
                     let digest = sha256(&file)?;
@@ -55,7 +88,8 @@ impl Payload {
                 });
                 let (file, digest, left) = hashing.await.map_err(io::Error::other)??;
                 let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
-                Ok((PayloadBody::File { file: tokio::fs::File::from_std(file), left, chunk }, digest))
+                let file = tokio::fs::File::from_std(file);
+                Ok((PayloadBody::File { file, left, chunk, meter }, digest))
             }
         }
     }
@@ -65,7 +99,7 @@ impl Payload {
 #[derive(Debug)]
 pub(crate) enum PayloadBody {
     Bytes(Bytes),
-    File { file: tokio::fs::File, left: u64, chunk: Box<[u8]> },
+    File { file: tokio::fs::File, left: u64, chunk: Box<[u8]>, meter: Meter },
 }
 
 impl Body for PayloadBody {
@@ -77,7 +111,7 @@ impl Body for PayloadBody {
             Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File { left: 0, .. } => Poll::Ready(None),
-            Self::File { file, left, chunk } => {
+            Self::File { file, left, chunk, meter } => {
                 let mut buffer = ReadBuf::new(chunk);
                 if let Err(error) = ready!(Pin::new(file).poll_read(cx, &mut buffer)) {
                     return Poll::Ready(Some(Err(error)));
@@ -87,6 +121,7 @@ impl Body for PayloadBody {
                     return Poll::Ready(Some(Err(io::Error::other("the file changed while it was sent"))));
                 }
                 *left -= n;
+                (meter.0)(n);
                 Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(buffer.filled())))))
             }
         }

@@ -2,20 +2,28 @@
 
 use http::{HeaderValue, Method};
 use innkeep_protocol::control::{
-    AgentRuntimeAccepted, AgentRuntimeRequest, DeleteAgentRuntimeResponse, GetAgentRuntimeResponse,
-    ListAgentRuntimesResponse,
+    AgentRuntime, AgentRuntimeAccepted, DeleteAgentRuntimeResponse, GetAgentRuntimeResponse,
 };
 use innkeep_protocol::headers;
 use innkeep_types::{RuntimeId, RuntimeVersion, Settings};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::client::{Call, Client, encode, with_query};
 use crate::error::Error;
+
+/// The most that one page of a list has. Source: service model, `maxResults`.
+const PAGE: &str = "100";
+
+/// A body of the API with every member that the server, or the caller, gives it, also those that this crate has no name for.
+pub type Document = Map<String, Value>;
 
 impl Client {
     /// Creates a runtime; its first version is booted once before it is READY. Without `settings` they are all default.
     pub async fn create_runtime(
         &self,
-        request: &AgentRuntimeRequest,
+        request: &impl Serialize,
         settings: Option<&Settings>,
     ) -> Result<AgentRuntimeAccepted, Error> {
         self.json(with_settings(Call::new(Method::PUT, "/runtimes/").json(request)?, settings)?).await
@@ -25,7 +33,7 @@ impl Client {
     pub async fn update_runtime(
         &self,
         runtime: &RuntimeId,
-        request: &AgentRuntimeRequest,
+        request: &impl Serialize,
         settings: Option<&Settings>,
     ) -> Result<AgentRuntimeAccepted, Error> {
         let call = Call::new(Method::PUT, runtime_target(runtime, &[])).json(request)?;
@@ -42,6 +50,16 @@ impl Client {
         self.json(Call::new(Method::GET, runtime_target(runtime, &[("version", version.as_deref())]))).await
     }
 
+    /// Returns a runtime as its newest version, or as `version`, with every member that the server gives it.
+    pub async fn runtime_document(
+        &self,
+        runtime: &RuntimeId,
+        version: Option<RuntimeVersion>,
+    ) -> Result<Document, Error> {
+        let version = version.map(|v| v.to_string());
+        self.json(Call::new(Method::GET, runtime_target(runtime, &[("version", version.as_deref())]))).await
+    }
+
     /// Deletes a runtime with all its versions, or one `version` of it.
     pub async fn delete_runtime(
         &self,
@@ -52,9 +70,30 @@ impl Client {
         self.json(Call::new(Method::DELETE, runtime_target(runtime, &[("version", version.as_deref())]))).await
     }
 
-    /// Returns one page of runtimes: the first, or the one that `next_token` names.
-    pub async fn list_runtimes(&self, next_token: Option<&str>) -> Result<ListAgentRuntimesResponse, Error> {
-        self.json(Call::new(Method::POST, with_query("/runtimes/", &[("nextToken", next_token)]))).await
+    /// Returns all runtimes, each as its newest version.
+    pub async fn list_runtimes(&self) -> Result<Vec<AgentRuntime>, Error> {
+        self.every("agentRuntimes", "/runtimes/").await
+    }
+
+    /// Returns all versions of a runtime.
+    pub async fn list_versions(&self, runtime: &RuntimeId) -> Result<Vec<AgentRuntime>, Error> {
+        let target = format!("{}versions/", runtime_target(runtime, &[]));
+        self.every("agentRuntimes", &target).await
+    }
+
+    /// Returns every item of a list of the control plane, page by page; `member` is the list's name in the answer.
+    pub(crate) async fn every<T: DeserializeOwned>(&self, member: &str, target: &str) -> Result<Vec<T>, Error> {
+        let (mut all, mut next) = (Vec::new(), None::<String>);
+        loop {
+            let query = [("maxResults", Some(PAGE)), ("nextToken", next.as_deref())];
+            let mut page: Document = self.json(Call::new(Method::POST, with_query(target, &query))).await?;
+            let items = page.remove(member).unwrap_or_default();
+            all.extend(serde_json::from_value::<Vec<T>>(items).map_err(Error::Decode)?);
+            match page.remove("nextToken") {
+                Some(Value::String(token)) if Some(&token) != next.as_ref() => next = Some(token),
+                _ => return Ok(all),
+            }
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Every call opens a connection of its own, and no call spawns a task: what a dropped future was doing, stops.
 
+mod artifacts;
 mod body;
 mod client;
 mod connection;
 mod control;
+mod endpoints;
 mod error;
 mod invoke;
 mod lines;
@@ -14,12 +16,14 @@ mod operator;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Payload, sha256};
+pub use artifacts::UploadKind;
+pub use body::{Meter, Payload, Upload, sha256};
 pub use client::{Client, Endpoint};
 pub use connection::ResponseBody;
+pub use control::Document;
 pub use error::Error;
 pub use innkeep_auth::sigv4::Credentials;
 pub use invoke::{Answer, Invocation};
 pub use lines::LineBuffer;
 pub use logs::{LogQuery, LogStream};
-pub use operator::{Failure, SessionQuery, UploadKind};
+pub use operator::{Failure, SessionQuery};

@@ -1,32 +1,14 @@
-//! The operator API: artifacts, layers, runtimes as operators see them, sessions.
+//! The operator API: runtimes as operators see them, settings, splits, sessions. Artifacts: `artifacts.rs`; logs: `logs.rs`.
 
-use std::fs::File;
-use std::time::Duration;
-
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
-use innkeep_protocol::operator::{RuntimeList, SessionList, StopSessions, StoppedSessions, UploadedArtifact};
-use innkeep_types::{EndpointName, RuntimeId, RuntimeName, SessionId};
+use http::Method;
+use innkeep_protocol::operator::{
+    EndpointView, RuntimeList, SessionList, SplitEndpoint, StopSessions, StoppedSessions,
+};
+use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings};
 use serde::Deserialize;
 
-use crate::body::Payload;
 use crate::client::{Call, Client, encode, with_query};
 use crate::error::Error;
-
-/// Time for an upload: the server installs a project's dependencies before it answers. Source: our choice.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-
-/// What an uploaded zip is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UploadKind {
-    /// A finished code zip: dependencies are inside.
-    Zip,
-    /// A project folder, zipped: dependencies are installed by the server, unless a layer brings them.
-    Project {
-        /// Fingerprint of the layer.
-        layer: Option<String>,
-    },
-}
 
 /// Which sessions to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,30 +38,6 @@ pub struct Failure {
 }
 
 impl Client {
-    /// Uploads a zip; returns what to put into `codeConfiguration`. A project's dependencies are installed meanwhile.
-    pub async fn upload_artifact(&self, zip: File, kind: &UploadKind) -> Result<UploadedArtifact, Error> {
-        let (kind, layer) = match kind {
-            UploadKind::Zip => ("zip", None),
-            UploadKind::Project { layer } => ("project", layer.as_deref()),
-        };
-        let target = with_query("/innkeep/v1/artifacts", &[("kind", Some(kind)), ("layer", layer)]);
-        self.json(zip_call(Method::POST, target, zip)).await
-    }
-
-    /// Tells whether the server has the layer.
-    pub async fn has_layer(&self, fingerprint: &str) -> Result<bool, Error> {
-        match self.send(Call::new(Method::HEAD, layer_target(fingerprint))).await {
-            Ok(_) => Ok(true),
-            Err(Error::Service { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Uploads a layer: the contents of a `site-packages`, zipped.
-    pub async fn upload_layer(&self, fingerprint: &str, zip: File) -> Result<(), Error> {
-        self.send(zip_call(Method::PUT, layer_target(fingerprint), zip)).await.map(drop)
-    }
-
     /// Returns all runtimes, or the one called `name`.
     pub async fn runtimes(&self, name: Option<&RuntimeName>) -> Result<RuntimeList, Error> {
         let target = with_query("/innkeep/v1/runtimes", &[("name", name.map(RuntimeName::as_str))]);
@@ -88,7 +46,25 @@ impl Client {
 
     /// Returns why the newest version of `runtime` failed.
     pub async fn failure(&self, runtime: &RuntimeId) -> Result<Failure, Error> {
-        self.json(Call::new(Method::GET, format!("/innkeep/v1/runtimes/{}/failure", encode(runtime.as_str())))).await
+        self.json(Call::new(Method::GET, runtime_target(runtime, "failure"))).await
+    }
+
+    /// Returns Innkeep's own settings of one version, or of the newest.
+    pub async fn settings(&self, runtime: &RuntimeId, version: Option<RuntimeVersion>) -> Result<Settings, Error> {
+        let version = version.map(|version| version.to_string());
+        let target = with_query(&runtime_target(runtime, "settings"), &[("version", version.as_deref())]);
+        self.json(Call::new(Method::GET, target)).await
+    }
+
+    /// Shares an endpoint's new sessions out among versions; running sessions stay with theirs.
+    pub async fn split_endpoint(
+        &self,
+        runtime: &RuntimeId,
+        endpoint: &EndpointName,
+        split: &SplitEndpoint,
+    ) -> Result<EndpointView, Error> {
+        let target = runtime_target(runtime, &format!("endpoints/{}/split", encode(endpoint.as_str())));
+        self.json(Call::new(Method::PUT, target).json(split)?).await
     }
 
     /// Returns sessions, newest first. Looking never starts or extends one.
@@ -113,14 +89,6 @@ impl Client {
     }
 }
 
-fn zip_call(method: Method, target: String, zip: File) -> Call {
-    let mut call = Call::new(method, target);
-    call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
-    call.payload = Payload::File(zip);
-    call.timeout = UPLOAD_TIMEOUT;
-    call
-}
-
-fn layer_target(fingerprint: &str) -> String {
-    format!("/innkeep/v1/layers/{}", encode(fingerprint))
+fn runtime_target(runtime: &RuntimeId, what: &str) -> String {
+    format!("/innkeep/v1/runtimes/{}/{what}", encode(runtime.as_str()))
 }

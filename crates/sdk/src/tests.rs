@@ -1,7 +1,10 @@
 //! The client against a server that answers from a script and keeps what it was asked.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +15,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeep_auth::sigv4::{Credentials, Signed, SigningKeys};
 use innkeep_protocol::control::AgentRuntimeRequest;
+use innkeep_protocol::operator::SplitEndpoint;
 use innkeep_types::{
-    AccountId, Clock, EndpointName, ErrorKind, HealthCheck, Region, RuntimeId, SessionId, Settings, SystemClock,
+    AccountId, Clock, EndpointName, ErrorKind, HealthCheck, Region, RuntimeId, RuntimeVersion, SessionId, Settings,
+    SystemClock,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +64,7 @@ fn invocation(payload: &'static str) -> Invocation {
 
 /// Runs `calls` against a server that gives `answer` to every request; returns what `calls` returned and what was asked.
 async fn with_server<T>(
-    answer: fn() -> Response<Full<Bytes>>,
+    answer: impl Fn() -> Response<Full<Bytes>>,
     calls: impl AsyncFnOnce(Client) -> T,
 ) -> (T, Vec<Asked>) {
     let asked = Mutex::new(Vec::new());
@@ -68,7 +73,7 @@ async fn with_server<T>(
     let serve = async {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let asked = &asked;
+            let (asked, answer) = (&asked, &answer);
             let service = service_fn(move |request: Request<Incoming>| async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
@@ -141,7 +146,14 @@ async fn a_file_is_streamed_with_its_length_and_digest() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content.as_bytes()).unwrap();
     let kind = UploadKind::Project { layer: Some("ab".to_owned()) };
-    let (uploaded, asked) = with_server(answer, async |c| c.upload_artifact(file, &kind).await.unwrap()).await;
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&sent);
+    let meter = Meter::new(move |n| {
+        count.fetch_add(n, Ordering::Relaxed);
+    });
+    let upload = Upload { file, meter };
+    let (uploaded, asked) = with_server(answer, async |c| c.upload_artifact(upload, &kind).await.unwrap()).await;
+    assert_eq!(sent.load(Ordering::Relaxed), 300_000, "the meter is told of every byte");
     assert_eq!(uploaded.entry_point, ["main.py"]);
     let Asked { target, headers, body, .. } = &asked[0];
     assert_eq!(target, "/innkeep/v1/artifacts?kind=project&layer=ab");
@@ -166,6 +178,69 @@ async fn settings_travel_as_a_header() {
     assert_eq!(accepted.agent_runtime_version, "2");
     assert_eq!((asked[0].method.as_str(), asked[0].target.as_str()), ("PUT", "/runtimes/hello-Ab3dE6gH9j/"));
     assert_eq!(asked[0].headers["x-innkeep-settings"], r#"{"health":"tcp"}"#);
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_last_page() {
+    let pages = Mutex::new(
+        [
+            r#"{"runtimeEndpoints":[{"name":"DEFAULT","more":1}],"nextToken":"a b"}"#,
+            r#"{"runtimeEndpoints":[{"name":"prod"}]}"#,
+        ]
+        .into_iter(),
+    );
+    let answer = || Response::new(Full::from(pages.lock().next().unwrap()));
+    let (endpoints, asked) = with_server(answer, async |client| client.endpoints(&runtime()).await.unwrap()).await;
+    let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint["name"].as_str().unwrap()).collect();
+    assert_eq!((names.as_slice(), endpoints[0]["more"].as_i64()), (["DEFAULT", "prod"].as_slice(), Some(1)));
+    let targets: Vec<_> = asked.iter().map(|asked| asked.target.as_str()).collect();
+    let base = "/runtimes/hello-Ab3dE6gH9j/runtime-endpoints/?maxResults=100";
+    assert_eq!(targets, [base, &format!("{base}&nextToken=a%20b")]);
+}
+
+#[tokio::test]
+async fn an_endpoint_s_body_has_what_was_given_and_no_more() {
+    let answer = || Response::new(Full::from("{}"));
+    let prod = EndpointName::parse("prod").unwrap();
+    let (_, asked) = with_server(answer, async |client| {
+        let version = RuntimeVersion::new(7);
+        client.create_endpoint(&runtime(), &prod, version, Some("for customers")).await.unwrap();
+        client.update_endpoint(&runtime(), &prod, version, None).await.unwrap();
+        client.delete_endpoint(&runtime(), &prod).await.unwrap();
+    })
+    .await;
+    let asked: Vec<_> =
+        asked.iter().map(|a| (a.method.as_str(), a.target.as_str(), std::str::from_utf8(&a.body).unwrap())).collect();
+    let base = "/runtimes/hello-Ab3dE6gH9j/runtime-endpoints/";
+    let prod = format!("{base}prod/");
+    assert_eq!(
+        asked,
+        [
+            ("PUT", base, r#"{"agentRuntimeVersion":"7","description":"for customers","name":"prod"}"#),
+            ("PUT", &prod, r#"{"agentRuntimeVersion":"7"}"#),
+            ("DELETE", &prod, ""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_split_names_versions_and_weights() {
+    let answer = || {
+        let json = r#"{"name":"prod","liveVersion":8,"targetVersion":8,"split":{"7":90,"8":10},"status":"READY"}"#;
+        Response::new(Full::from(json))
+    };
+    let version = |n| RuntimeVersion::new(n).unwrap();
+    let weights = BTreeMap::from([(version(7), 90), (version(8), 10)]);
+    let split = SplitEndpoint { weights: weights.clone() };
+    let prod = EndpointName::parse("prod").unwrap();
+    let (view, asked) =
+        with_server(answer, async |client| client.split_endpoint(&runtime(), &prod, &split).await.unwrap()).await;
+    assert_eq!(view.split, weights);
+    let Asked { method, target, body, .. } = &asked[0];
+    assert_eq!(
+        (method.as_str(), target.as_str(), &body[..]),
+        ("PUT", "/innkeep/v1/runtimes/hello-Ab3dE6gH9j/endpoints/prod/split", &br#"{"weights":{"7":90,"8":10}}"#[..])
+    );
 }
 
 #[tokio::test]

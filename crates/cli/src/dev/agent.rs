@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderValue};
 use innkeep_protocol::operator::StopSessions;
 use innkeep_sdk::{Client, Invocation, SessionQuery};
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, limits};
-use serde_json::Map;
 
 use crate::failure::{Code, Failure};
 use crate::invoke;
@@ -45,8 +44,7 @@ struct Content {
 
 impl Agent {
     pub(super) fn new(client: Client, out: Output, source: Source, name: RuntimeName) -> Self {
-        let plan = Plan { name, environment: Vec::new(), settings: Map::new(), protocol: None, wait: true };
-        Self { client, out, source, plan, current: None, seen: None, superseded: Vec::new() }
+        Self { client, out, source, plan: Plan::new(name), current: None, seen: None, superseded: Vec::new() }
     }
 
     /// Deploys what the folder holds; `None` if that is what was deployed last.
