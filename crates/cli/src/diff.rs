@@ -33,7 +33,7 @@ pub(crate) fn show(out: Output, changes: &[Change]) -> Result<(), Failure> {
     if changes.is_empty() {
         out.note("no difference");
     }
-    changes.iter().try_for_each(|change| {
+    for change in changes {
         let (style, line) = match change {
             Change::Added { path, after } => (Style::Green, format!("+ {path}  {}", document::text(after))),
             Change::Removed { path, before } => (Style::Red, format!("- {path}  {}", document::text(before))),
@@ -41,8 +41,12 @@ pub(crate) fn show(out: Output, changes: &[Change]) -> Result<(), Failure> {
                 (Style::Yellow, format!("~ {path}  {} → {}", document::text(before), document::text(after)))
             }
         };
-        out.data(out.out(style, &line))
-    })
+        out.data(out.out(style, &line))?;
+    }
+    if changes.iter().any(is_masked) {
+        out.note(out.err(Style::Dim, "--show-values shows the values of environment variables"));
+    }
+    Ok(())
 }
 
 fn members(path: &str, before: Option<&Document>, after: Option<&Document>, changes: &mut Vec<Change>) {
@@ -70,6 +74,13 @@ fn value(path: String, before: Option<Value>, after: Option<Value>, changes: &mu
         (Some(before), None) => changes.push(Change::Removed { path, before }),
         (Some(before), Some(after)) if before != after => changes.push(Change::Changed { path, before, after }),
         _ => {}
+    }
+}
+
+fn is_masked(change: &Change) -> bool {
+    match change {
+        Change::Added { after: value, .. } | Change::Removed { before: value, .. } => value == MASK,
+        Change::Changed { before, .. } => before == MASK,
     }
 }
 
