@@ -1,11 +1,15 @@
 """The control plane from the command line: runtimes, endpoints, versions, rollback, artifacts, and what `deploy` says and does."""
 
+import hashlib
+import io
 import json
 import os
+import platform
 import pty
 import re
 import shutil
 import subprocess
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -368,6 +372,77 @@ def test_a_bar_moves_on_a_terminal_only(cli, name, tmp_path):
     quiet = cli.on_terminal("deploy", folder, "--name", name, CI="1")
     assert "[=" not in quiet and "packed" not in quiet
     assert "[=" not in cli("deploy", folder, "--name", name).stderr
+
+
+# --- images ------------------------------------------------------------------------------------------------------------
+
+
+class Image:
+    """The smallest image that there is, in every form in which one lies on a disk."""
+
+    def __init__(self, folder: Path, architecture: str):
+        self.folder = folder
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            entry = tarfile.TarInfo("agent.txt")
+            entry.size = 5
+            tar.addfile(entry, io.BytesIO(b"agent"))
+        self.layer = layer.getvalue()
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{sha256(self.layer)}"]}
+        self.config = json.dumps(
+            {"architecture": architecture, "os": "linux", "config": {"Cmd": ["/agent"]}, "rootfs": rootfs}
+        ).encode()
+
+    def layout(self) -> Path:
+        folder = self.folder / "a-layout"
+        (folder / "blobs" / "sha256").mkdir(parents=True)
+
+        def blob(content: bytes, kind: str) -> dict:
+            (folder / "blobs" / "sha256" / sha256(content)).write_bytes(content)
+            return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{sha256(content)}", "size": len(content)}
+
+        manifest = {
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": blob(self.config, "config.v1+json"), "layers": [blob(self.layer, "layer.v1.tar")],
+        }
+        index = {"schemaVersion": 2, "manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
+        (folder / "index.json").write_text(json.dumps(index))
+        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        return folder
+
+    def saved(self, name="saved-image.tar", mode="w") -> Path:
+        path = self.folder / name
+        manifest = [{"Config": "config.json", "RepoTags": ["agent:v1"], "Layers": ["layer.tar"]}]
+        with tarfile.open(path, mode) as tar:
+            for inside, content in [
+                ("config.json", self.config), ("layer.tar", self.layer), ("manifest.json", json.dumps(manifest).encode()),
+            ]:
+                entry = tarfile.TarInfo(inside)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        return path
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("form", ["layout", "saved", "compressed"])
+def test_an_image_on_disk_is_uploaded_whatever_its_form(cli, tmp_path, form):
+    image = Image(tmp_path, {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()])
+    source = {
+        "layout": image.layout, "saved": image.saved, "compressed": lambda: image.saved("image", "w:gz"),
+    }[form]()
+    deployed = cli.json("deploy", source, "--no-wait", "--name", f"image_{form}")
+    assert [step["name"] for step in deployed["steps"]] == ["packed", "uploaded", "created"]
+    got = cli.json("runtimes", "get", f"image_{form}")
+    uri = got["agentRuntimeArtifact"]["containerConfiguration"]["containerUri"]
+    digest = uri.rpartition("@sha256:")[2]
+    assert re.fullmatch("[0-9a-f]{64}", digest), uri
+    kept = {artifact["digest"]: artifact for artifact in cli.json("artifacts", "ls")["artifacts"]}[digest]
+    assert kept["kind"] == "image" and {"runtime": f"image_{form}", "version": 1} in kept["usedBy"]
+    # Without an upload nobody knows whether it is the same image.
+    assert cli.json("deploy", source, "--name", f"image_{form}", "--dry-run")["artifact"] is None
 
 
 # --- artifacts ---------------------------------------------------------------------------------------------------------

@@ -72,9 +72,20 @@ pub(crate) fn show(out: Output, document: &Document, show_values: bool) -> Resul
     })
 }
 
-/// Returns a leaf as people read it: a string without its quotes, everything else as JSON.
+/// Returns a leaf as people read it: a string without its quotes, everything else as JSON. A string that would command the terminal
+/// is escaped: other clients wrote it.
 pub(crate) fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let commands = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+    match value {
+        Value::String(text) if commands(text) => format!("{text:?}"),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the first line of what other clients wrote, for a table.
+pub(crate) fn line(words: &str) -> String {
+    text(&words.lines().next().unwrap_or_default().into())
 }
 
 fn flatten<'a>(path: &str, value: &'a Value, leaves: &mut Vec<(String, &'a Value)>) {
@@ -160,6 +171,14 @@ mod tests {
             "workloadIdentityDetails",
         ]);
         assert_eq!(&members::<GetAgentRuntimeResponse>() - &repeated, about_it);
+    }
+
+    #[test]
+    fn words_do_not_command_the_terminal() {
+        assert_eq!(text(&json!("a\nb")), "a\nb");
+        assert_eq!(text(&json!("\u{1b}[2J")), r#""\u{1b}[2J""#);
+        assert_eq!(line("first\nsecond"), "first");
+        assert_eq!(line("bell\u{7}\nx"), r#""bell\u{7}""#);
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn list(client: &Client, out: Output, runtime: &RuntimeView) -> Result<(),
                 split.unwrap_or_else(|| "-".to_owned()),
                 text("status"),
                 text("lastUpdatedAt"),
-                text("description").lines().next().unwrap_or_default().to_owned(),
+                document::line(&text("description")),
             ]
         })
         .collect();

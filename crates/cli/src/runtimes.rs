@@ -105,7 +105,7 @@ async fn list(client: &Client, out: Output) -> Result<(), Failure> {
                 runtime.agent_runtime_version,
                 runtime.status.as_str().to_owned(),
                 runtime.last_updated_at,
-                runtime.description.lines().next().unwrap_or_default().to_owned(),
+                document::line(&runtime.description),
             ]
         })
         .collect();

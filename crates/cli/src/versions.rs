@@ -150,8 +150,8 @@ fn list(out: Output, runtime: &RuntimeView, versions: Vec<AgentRuntime>) -> Resu
             let served_by: Vec<_> = served_by(runtime, number(&version)).iter().map(ToString::to_string).collect();
             let served_by = if served_by.is_empty() { "-".to_owned() } else { served_by.join(", ") };
             let AgentRuntime { agent_runtime_version, status, last_updated_at, description, .. } = version;
-            let description = description.lines().next().unwrap_or_default().to_owned();
-            [agent_runtime_version, status.as_str().to_owned(), served_by, last_updated_at, description]
+            let status = status.as_str().to_owned();
+            [agent_runtime_version, status, served_by, last_updated_at, document::line(&description)]
         })
         .collect();
     out.table(["VERSION", "STATUS", "SERVED BY", "CHANGED", "DESCRIPTION"], &rows)
