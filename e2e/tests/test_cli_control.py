@@ -347,7 +347,14 @@ def test_a_deployment_repeats_what_it_does_not_name(cli, name):
         agentRuntimeName=name, agentRuntimeArtifact=server.artifact(PROBE), roleArn=f"arn:aws:iam::{ACCOUNT}:role/theirs",
         description="by hand", networkConfiguration={"networkMode": "PUBLIC"}, environmentVariables={"COLOUR": "green"},
         lifecycleConfiguration={"idleRuntimeSessionTimeout": 60, "maxLifetime": 3600},
-        protocolConfiguration={"serverProtocol": "HTTP"},
+        protocolConfiguration={"serverProtocol": "HTTP", "path": "/invocations"},
+        authorizerConfiguration={"customJWTAuthorizer": {
+            "discoveryUrl": "https://issuer.example/.well-known/openid-configuration", "allowedAudience": ["me"],
+        }},
+        requestHeaderConfiguration={"requestHeaderAllowlist": ["X-Amzn-Bedrock-AgentCore-Runtime-Custom-Team"]},
+        hooksConfiguration={"build": {"warmup": {"action": {"httpPost": {"path": "/warm"}}}}},
+        filesystemConfigurations=[{"sessionStorage": {"mountPath": "/mnt/data"}}],
+        resourceConfigurations=[{"minimumMemoryInMiB": 512}], platformVersion="V1",
     )
     before = server.settled(created["agentRuntimeId"])
     cli.deploy(PROBE, name)
@@ -355,6 +362,23 @@ def test_a_deployment_repeats_what_it_does_not_name(cli, name):
     for new in ("agentRuntimeVersion", "agentRuntimeArtifact", "lastUpdatedAt", "ResponseMetadata"):
         del before[new], after[new]
     assert after == before
+
+
+def test_an_authorizer_is_sent_kept_and_taken_back(cli, name):
+    authorizer = {"customJWTAuthorizer": {
+        "discoveryUrl": "https://issuer.example/.well-known/openid-configuration", "allowedAudience": ["me"],
+    }}
+    deployed = cli.deploy(PROBE, name, "--authorizer", json.dumps(authorizer))
+    assert any("SigV4" in note for note in deployed["notes"])
+    assert cli.json("runtimes", "get", name)["authorizerConfiguration"] == authorizer
+    cli("invoke", name, "hi", status=4)
+    cli.deploy(PROBE, name, "--env", "COLOUR=green")
+    assert cli.json("runtimes", "get", name)["authorizerConfiguration"] == authorizer
+    cli.deploy(PROBE, name, "--authorizer", "none")
+    assert "authorizerConfiguration" not in cli.json("runtimes", "get", name)
+    assert cli.facts(name)["environment"]["COLOUR"] == "green"
+    cli("deploy", PROBE, "--name", name, "--authorizer", "[]", status=1)
+    cli("deploy", PROBE, "--name", name, "--authorizer", "{", status=2)
 
 
 def test_a_path_that_is_wrong_is_no_image(cli):
