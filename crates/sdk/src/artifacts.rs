@@ -32,20 +32,20 @@ pub enum UploadKind {
 
 impl Client {
     /// Uploads a zip; returns what to put into `codeConfiguration`. A project's dependencies are installed meanwhile.
-    pub async fn upload_artifact(&self, zip: Upload, kind: &UploadKind) -> Result<UploadedArtifact, Error> {
+    pub async fn upload_artifact(&self, zip: impl Into<Upload>, kind: &UploadKind) -> Result<UploadedArtifact, Error> {
         let (kind, layer) = match kind {
             UploadKind::Zip => ("zip", None),
             UploadKind::Project { layer } => ("project", layer.as_deref()),
         };
         let target = with_query(ARTIFACTS, &[("kind", Some(kind)), ("layer", layer)]);
-        self.json(upload(Method::POST, target, zip, "application/zip", CODE_TIMEOUT)).await
+        self.json(upload(Method::POST, target, zip.into(), "application/zip", CODE_TIMEOUT)).await
     }
 
     /// Uploads an image: an archive of `docker save`, or an OCI layout as tar, compressed with gzip or not. Returns what to put into
     /// `containerConfiguration`. `name` is for people who look at the store.
-    pub async fn upload_image(&self, archive: Upload, name: &str) -> Result<UploadedImage, Error> {
+    pub async fn upload_image(&self, archive: impl Into<Upload>, name: &str) -> Result<UploadedImage, Error> {
         let target = with_query(ARTIFACTS, &[("kind", Some("image")), ("name", Some(name))]);
-        self.json(upload(Method::POST, target, archive, "application/octet-stream", IMAGE_TIMEOUT)).await
+        self.json(upload(Method::POST, target, archive.into(), "application/octet-stream", IMAGE_TIMEOUT)).await
     }
 
     /// Tells whether the server has the layer.
@@ -58,8 +58,8 @@ impl Client {
     }
 
     /// Uploads a layer: the contents of a `site-packages`, zipped.
-    pub async fn upload_layer(&self, fingerprint: &str, zip: Upload) -> Result<(), Error> {
-        let call = upload(Method::PUT, layer_target(fingerprint), zip, "application/zip", CODE_TIMEOUT);
+    pub async fn upload_layer(&self, fingerprint: &str, zip: impl Into<Upload>) -> Result<(), Error> {
+        let call = upload(Method::PUT, layer_target(fingerprint), zip.into(), "application/zip", CODE_TIMEOUT);
         self.send(call).await.map(drop)
     }
 

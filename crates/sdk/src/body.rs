@@ -33,6 +33,12 @@ pub struct Upload {
     pub meter: Meter,
 }
 
+impl From<File> for Upload {
+    fn from(file: File) -> Self {
+        Self { file, meter: Meter::new(|_| {}) }
+    }
+}
+
 /// Is told how many bytes of a file were sent, piece by piece. Told on the task that sends: it must not block.
 #[derive(Clone)]
 pub struct Meter(Arc<dyn Fn(u64) + Send + Sync>);
@@ -41,11 +47,6 @@ impl Meter {
     /// Returns a meter that calls `sent` with the length of each piece.
     pub fn new(sent: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sent))
-    }
-
-    /// Returns a meter that nobody reads.
-    pub fn none() -> Self {
-        Self::new(|_| {})
     }
 }
 
