@@ -81,7 +81,7 @@ impl Operator {
             Operation::ListRuntimes => self.list_runtimes(&query).await,
             Operation::ExplainFailure => self.runtime_failure(value).await,
             Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
-            Operation::GetSettings => self.get_settings(value).await,
+            Operation::GetSettings => self.get_settings(value, &query).await,
             Operation::PutSettings => Ok(self.put_settings(value, &body).await),
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
