@@ -14,17 +14,20 @@ use innkeep_types::{EndpointName, RuntimeId, RuntimeStatus, RuntimeVersion};
 
 use crate::Control;
 use crate::maker::MakeFailed;
+use crate::queue::Check;
 
 impl Control {
-    /// Begins to move an endpoint that is CREATING or UPDATING.
+    /// Begins to move an endpoint that is CREATING or UPDATING as soon as its turn comes.
     pub(crate) fn spawn_move(&self, endpoint: EndpointRecord) {
-        let control = self.clone();
-        self.inner.tasks.spawn(Kind::Make, async move {
-            if let Err(error) = control.move_endpoint(&endpoint).await {
-                let (runtime, name, error) = (&endpoint.runtime, &endpoint.name, &error as &dyn std::error::Error);
-                tracing::error!(runtime.id = %runtime, error, "endpoint {name} of {runtime} is left for the next start");
-            }
-        });
+        self.spawn_check(Check::Endpoint(Box::new(endpoint)));
+    }
+
+    /// Moves the endpoint whose turn it is.
+    pub(crate) async fn move_or_leave(&self, endpoint: &EndpointRecord) {
+        if let Err(error) = self.move_endpoint(endpoint).await {
+            let (runtime, name, error) = (&endpoint.runtime, &endpoint.name, &error as &dyn std::error::Error);
+            tracing::error!(runtime.id = %runtime, error, "endpoint {name} of {runtime} is left for the next start");
+        }
     }
 
     /// Begins the moves that waited for the version, whose making has ended, well or not.

@@ -1,11 +1,20 @@
-//! Versions that wait to be made. At most so many are made at one time, first come first served: each is a boot, and some are
-//! downloads besides. Knows nothing of how it is done.
+//! Versions that wait to be made, and endpoints whose version waits to be checked. At most so many are done at one time, first come
+//! first served: each is a boot, and some are downloads besides. Knows nothing of how it is done.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use innkeep_store::VersionRecord;
+use innkeep_store::{EndpointRecord, VersionRecord};
 use parking_lot::Mutex;
+
+/// What waits.
+#[derive(Debug)]
+pub(crate) enum Check {
+    /// A version that is CREATING or UPDATING.
+    Version(Box<VersionRecord>),
+    /// An endpoint that is.
+    Endpoint(Box<EndpointRecord>),
+}
 
 /// The queue and who works on it.
 #[derive(Debug)]
@@ -16,7 +25,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<VersionRecord>,
+    waiting: VecDeque<Check>,
     n_workers: usize,
 }
 
@@ -26,10 +35,10 @@ impl Queue {
         Self { max_workers, state: Mutex::default() }
     }
 
-    /// Puts a version at the end. Returns a worker if one more may work; whoever gets it calls [`Worker::next`] until there is nothing.
-    pub(crate) fn push(self: &Arc<Self>, record: VersionRecord) -> Option<Worker> {
+    /// Puts a check at the end. Returns a worker if one more may work; whoever gets it calls [`Worker::next`] until there is nothing.
+    pub(crate) fn push(self: &Arc<Self>, check: Check) -> Option<Worker> {
         let mut state = self.state.lock();
-        state.waiting.push_back(record);
+        state.waiting.push_back(check);
         let is_welcome = state.n_workers < self.max_workers;
         is_welcome.then(|| {
             state.n_workers += 1;
@@ -38,7 +47,7 @@ impl Queue {
     }
 }
 
-/// One who makes versions, one after the other. Dropped, he makes place for another.
+/// One who does them, one after the other. Dropped, he makes place for another.
 #[derive(Debug)]
 pub(crate) struct Worker {
     queue: Arc<Queue>,
@@ -46,8 +55,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Returns the version whose turn it is. With none his work is over: what is pushed from then on gives another worker.
-    pub(crate) fn next(&mut self) -> Option<VersionRecord> {
+    /// Returns the check whose turn it is. With none his work is over: what is pushed from then on gives another worker.
+    pub(crate) fn next(&mut self) -> Option<Check> {
         let mut state = self.queue.state.lock();
         let next = state.waiting.pop_front();
         if next.is_none() && std::mem::take(&mut self.is_counted) {

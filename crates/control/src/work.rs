@@ -15,6 +15,7 @@ use innkeep_types::{EndpointName, RuntimeId, RuntimeStatus, RuntimeVersion};
 
 use crate::Control;
 use crate::maker::MakeFailed;
+use crate::queue::Check;
 
 impl Control {
     /// Takes up what a dead server left unfinished: makes versions, finishes deletes.
@@ -38,20 +39,23 @@ impl Control {
         Ok(())
     }
 
-    /// Begins to make a version that is CREATING or UPDATING as soon as its turn comes; what is waiting when the server is told to
-    /// end is left for the next start.
+    /// Begins to make a version that is CREATING or UPDATING as soon as its turn comes.
     pub(crate) fn spawn_make(&self, record: VersionRecord) {
-        let Some(mut worker) = self.inner.queue.push(record) else { return };
+        self.spawn_check(Check::Version(Box::new(record)));
+    }
+
+    /// Does a check as soon as its turn comes; what is waiting when the server is told to end is left for the next start.
+    pub(crate) fn spawn_check(&self, check: Check) {
+        let Some(mut worker) = self.inner.queue.push(check) else { return };
         let control = self.clone();
         self.inner.tasks.spawn(Kind::Make, async move {
             let stopping = control.inner.tasks.stopping();
             while !stopping.is_cancelled()
-                && let Some(record) = worker.next()
+                && let Some(check) = worker.next()
             {
-                let (runtime, version) = (&record.runtime, record.version);
-                if let Err(error) = control.make(&record).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+                match check {
+                    Check::Version(version) => control.make_or_leave(&version).await,
+                    Check::Endpoint(endpoint) => control.move_or_leave(&endpoint).await,
                 }
             }
         });
@@ -86,6 +90,13 @@ impl Control {
                 default.is_some_and(|endpoint| endpoint.status == RuntimeStatus::Deleting)
             }
         })
+    }
+
+    async fn make_or_leave(&self, record: &VersionRecord) {
+        if let Err(error) = self.make(record).await {
+            let (runtime, version, error) = (&record.runtime, record.version, &error as &dyn std::error::Error);
+            tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+        }
     }
 
     async fn make(&self, record: &VersionRecord) -> Result<(), Error> {

@@ -9,7 +9,7 @@ pub struct Quotas {
     pub runtimes: u32,
     /// Versions of one runtime.
     pub versions: u32,
-    /// Endpoints of one runtime `DEFAULT` counted.
+    /// Endpoints of one runtime, `DEFAULT` counted.
     pub endpoints: u32,
 }
 

@@ -41,6 +41,32 @@ async fn a_thousand_creates_are_made_two_at_a_time_in_their_order() {
 }
 
 #[tokio::test]
+async fn moves_of_endpoints_wait_their_turn_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::open_with(dir.path(), 1).await;
+    let id = plane.create("hello").await;
+    plane.maker.open.send_replace(false);
+    plane.call("PUT", &format!("/runtimes/{id}/"), &request()).await.is(202);
+    plane.wait_for(|| async { (plane.calls().len() == 2).then_some(()) }).await;
+    for n in 0..3 {
+        let endpoint = json!({"name": format!("e{n}"), "agentRuntimeVersion": "1"});
+        plane.call("PUT", &format!("/runtimes/{id}/runtime-endpoints/"), &endpoint).await.is(202);
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let mut want = vec![format!("make {id} 1"), format!("make {id} 2")];
+    assert_eq!(plane.calls(), want);
+
+    plane.maker.open.send_replace(true);
+    plane.settled(&id).await;
+    plane.wait_for(|| async { plane.store.unfinished_endpoints(None).await.unwrap().is_empty().then_some(()) }).await;
+    want.extend(vec![format!("make {id} 1"); 3]);
+    assert_eq!(plane.calls(), want);
+    assert_eq!(*plane.maker.most_at_once.lock(), 1);
+}
+
+#[tokio::test]
 async fn without_checks_all_stays_creating_until_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let plane = Plane::open_with(dir.path(), 0).await;
