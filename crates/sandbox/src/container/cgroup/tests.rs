@@ -1,7 +1,7 @@
 //! What the tests have in common: groups and processes that are gone when a test ends, however it ends.
 
 mod fake;
-mod real_v1;
+mod real;
 mod real_v2;
 
 use std::path::PathBuf;

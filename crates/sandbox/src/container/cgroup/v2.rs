@@ -15,6 +15,9 @@ use crate::driver::Usage;
 const CONTROLLERS: [(&str, Controller); 3] =
     [("memory", Controller::Memory), ("cpu", Controller::Cpu), ("pids", Controller::Processes)];
 
+/// How often a group is emptied of processes before its controllers are handed on: those in it may start others meanwhile.
+const ROUNDS: u32 = 10;
+
 /// The group below a delegated one in which the server itself is; also what to give systemd's `DelegateSubgroup=`.
 const SERVER: &str = "server";
 
@@ -49,15 +52,20 @@ pub(super) fn find(host: &Host, name: &str) -> (Found, Entrance) {
 /// Empties the base of processes, and lets it hand its controllers on.
 pub(super) fn claim(tree: &Tree, entrance: &Entrance) -> Result<(), Error> {
     let Some(base) = tree.parent.parent() else { return Ok(()) };
-    let processes = match entrance {
-        Entrance::Free => Vec::new(),
+    let empty = || match entrance {
+        Entrance::Free => Ok(()),
         // Whoever writes it.
-        Entrance::Server => vec!["0".to_owned()],
-        Entrance::Everyone => processes(base),
+        Entrance::Server => move_all(&["0".to_owned()], base, &base.join(SERVER)),
+        Entrance::Everyone => move_all(&processes(base), base, &base.join(SERVER)),
     };
-    if !processes.is_empty() {
-        move_all(&processes, base, &base.join(SERVER))?;
+    for _ in 1..ROUNDS {
+        empty()?;
+        match enable(base, &tree.controllers) {
+            Err(Error::Enable { source, .. }) if source.raw_os_error() == Some(libc::EBUSY) => {}
+            enabled => return enabled,
+        }
     }
+    empty()?;
     enable(base, &tree.controllers)
 }
 
@@ -108,7 +116,9 @@ fn look(host: &Host, name: &str) -> Result<(Tree, Entrance), (String, &'static s
     let top_is_root = is_root_group(&place.top);
     // Root uses the real root unless it was given a group of its own: what systemd did not give away, it may change at any time.
     let is_roots = host.is_root && top_is_root && !home.is_some_and(host.is_delegated);
-    let base = if is_roots { &place.top } else { home.unwrap_or(&place.top) };
+    // A user namespace's root sees the real root, and may not write there.
+    let top = Some(place.top.as_path()).filter(|top| is_roots && (host.is_writable)(top));
+    let base = top.or(home).unwrap_or(&place.top);
     if !(host.is_writable)(base) {
         let fix = match host.is_root {
             true => {
@@ -123,17 +133,32 @@ fn look(host: &Host, name: &str) -> Result<(Tree, Entrance), (String, &'static s
         (false, true) => Entrance::Everyone,
         (false, false) => Entrance::Server,
     };
-    let strangers =
-        processes(base).into_iter().filter(|pid| *pid != std::process::id().to_string()).collect::<Vec<_>>();
-    if matches!(entrance, Entrance::Server) && !strangers.is_empty() {
-        let why =
-            format!("control group {} has other processes than the server: {}", base.display(), strangers.join(", "));
-        return Err((why, DELEGATE));
-    }
+    resistance(&entrance, base)?;
     let handed = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
     let is_handed = |controller: &&str| handed.split_whitespace().any(|known| known == *controller);
     let controllers = CONTROLLERS.iter().map(|(controller, _)| *controller).filter(is_handed).collect();
     Ok((Tree { controllers, parent: base.join(name), elsewhere: place.elsewhere(base, name) }, entrance))
+}
+
+/// Fails where the base cannot be emptied of processes.
+fn resistance(entrance: &Entrance, base: &Path) -> Result<(), (String, &'static str)> {
+    let own = std::process::id().to_string();
+    let (mut strangers, whose, fix) = match entrance {
+        Entrance::Free => return Ok(()),
+        Entrance::Server => (processes(base), "other processes than the server", DELEGATE),
+        Entrance::Everyone => {
+            (processes(base), "processes of another pid namespace", "move them to a control group of their own")
+        }
+    };
+    strangers.retain(|pid| match entrance {
+        // What moves a process is its number, and this stands for those that have none here.
+        Entrance::Everyone => pid == "0",
+        _ => *pid != own,
+    });
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    Err((format!("control group {} has {whose}: {}", base.display(), strangers.join(", ")), fix))
 }
 
 /// Returns the group that is the server's, in which it may be one level below.
@@ -164,6 +189,9 @@ fn processes(group: &Path) -> Vec<String> {
 }
 
 fn move_all(processes: &[String], from: &Path, to: &Path) -> Result<(), Error> {
+    if processes.is_empty() {
+        return Ok(());
+    }
     make_directory(to)?;
     let to_file: PathBuf = to.join("cgroup.procs");
     for process in processes {

@@ -34,14 +34,20 @@ pub(crate) fn remove_groups(data_dir: &Path) {
     }
 }
 
-/// Returns all groups in the groups of servers, in every hierarchy of control groups.
+/// Returns all groups in the groups of servers, in every hierarchy of control groups, however deep: a server that was given a group
+/// has its own below it.
 fn groups() -> impl Iterator<Item = PathBuf> {
-    let root = PathBuf::from("/sys/fs/cgroup");
-    let hierarchies = directories(&root).chain([root]);
-    let of_servers = hierarchies.flat_map(|hierarchy| directories(&hierarchy)).filter(|group| {
-        group.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("innkeep-"))
-    });
-    of_servers.flat_map(|server| directories(&server))
+    let mut to_search = vec![PathBuf::from("/sys/fs/cgroup")];
+    let mut of_servers = Vec::new();
+    while let Some(directory) = to_search.pop() {
+        for group in directories(&directory) {
+            let name = group.file_name().and_then(|name| name.to_str());
+            let kind =
+                if name.is_some_and(|name| name.starts_with("innkeep-")) { &mut of_servers } else { &mut to_search };
+            kind.push(group);
+        }
+    }
+    of_servers.into_iter().flat_map(|server| directories(&server))
 }
 
 fn directories(of: &Path) -> impl Iterator<Item = PathBuf> + use<> {

@@ -168,6 +168,28 @@ fn without_delegation_all_is_missing_and_the_fix_is_named() {
 }
 
 #[test]
+fn a_root_that_may_not_write_the_real_root_uses_its_own_group() {
+    let tree = Tree2::new();
+    tree.group("user.slice/podman.scope", "memory cpu pids");
+    let host = Host { is_writable: |group| group.ends_with("podman.scope"), ..tree.host("/user.slice/podman.scope") };
+    let (cgroups, parent) = find(&host);
+    assert_eq!(cgroups.missing(), []);
+    assert_eq!(cgroups.0.trees[0].parent, tree.0.path().join("user.slice/podman.scope").join(parent));
+}
+
+#[test]
+fn a_container_with_a_process_that_cannot_be_moved_is_told_of() {
+    let tree = Tree2::new();
+    let top = tree.group("", "memory cpu pids");
+    fs::write(top.join("cgroup.procs"), "1\n7\n").unwrap();
+    assert_eq!(find(&tree.host("/")).0.missing(), []);
+    fs::write(top.join("cgroup.procs"), "0\n1\n7\n").unwrap();
+    let (cgroups, _) = find(&tree.host("/"));
+    assert_eq!(lacks(&cgroups), [Controller::Memory, Controller::Cpu, Controller::Processes]);
+    assert!(cgroups.missing()[0].why.ends_with("processes of another pid namespace: 0"), "{:?}", cgroups.missing());
+}
+
+#[test]
 fn a_failed_limit_is_an_error_unless_the_kernel_may_lack_it() {
     let tree = Tree2::new();
     let (cgroups, parent) = find(&tree.host("/"));

@@ -1,4 +1,4 @@
-//! Version 2 on this kernel, also where v1 has the controllers: groups, processes and their end. Limits: see `fake`.
+//! Version 2 on this kernel, also where v1 has the controllers: groups, processes and their end. Limits: see `real` and `fake`.
 
 use std::os::unix::process::ExitStatusExt;
 

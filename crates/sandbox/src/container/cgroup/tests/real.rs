@@ -1,4 +1,4 @@
-//! Version 1 on this kernel.
+//! The control groups of this kernel, of the version that has its controllers.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -8,17 +8,23 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 fn server() -> Option<Server> {
-    let host = Host::look();
-    if !host.has_v1() {
-        skip("this host has no v1 control groups");
+    let server = Server::new(&Host::look());
+    if let Some(missing) = server.cgroups.missing().first() {
+        skip(&missing.why);
         return None;
     }
-    let server = Server::new(&host);
-    if !server.cgroups.missing().is_empty() {
-        skip(&format!("{:?}", server.cgroups.missing()));
-        return None;
+    if let Err(error) = server.cgroups.prepare() {
+        panic!("{error}");
     }
     Some(server)
+}
+
+/// Returns the value for v1, or that for v2.
+fn either<T>(cgroup: &Cgroup, v1: T, v2: T) -> T {
+    match cgroup.layout.version {
+        Version::V1 => v1,
+        Version::V2(_) => v2,
+    }
 }
 
 #[tokio::test]
@@ -57,7 +63,8 @@ while True:
 async fn processor_time_is_bounded_and_counted() {
     let Some(server) = server() else { return };
     let cgroup = server.create("busyloop", &Resources { cpu_millis: 50, ..Resources::default() });
-    assert_eq!(read_number(&cgroup.file("cpu", "cpu.cfs_quota_us").unwrap()), Some(5_000));
+    let (file, quota) = either(&cgroup, ("cpu.cfs_quota_us", "5000\n"), ("cpu.max", "5000 100000\n"));
+    assert_eq!(fs::read_to_string(cgroup.file("cpu", file).unwrap()).unwrap(), quota);
     let _busy = Inmate::start(&cgroup, "while :; do :; done");
     let stat = cgroup.file("cpu", "cpu.stat").unwrap();
     wait_for("throttling", DEADLINE, || read_field(&stat, "nr_throttled").unwrap() > 0).await;
@@ -76,7 +83,8 @@ async fn usage_leaves_out_page_cache_and_ends_with_the_group() {
     let _inmate = Inmate::start(&cgroup, &script);
     wait_for("16 MiB in use", DEADLINE, || cgroup.usage().memory_bytes.unwrap() >= 16 * MIB).await;
     let memory_bytes = cgroup.usage().memory_bytes.unwrap();
-    let all = read_number(&cgroup.file("memory", "memory.usage_in_bytes").unwrap()).unwrap();
+    let file = either(&cgroup, "memory.usage_in_bytes", "memory.current");
+    let all = read_number(&cgroup.file("memory", file).unwrap()).unwrap();
     assert!(memory_bytes < all && memory_bytes < 64 * MIB, "{memory_bytes} of {all}");
     assert_eq!(cgroup.usage().processes, Some(1));
 
@@ -90,9 +98,16 @@ async fn what_is_frozen_is_removed_too() {
     let cgroup = server.create("frozentree", &Resources::default());
     let mut inmate = Inmate::start(&cgroup, "sleep 600 & sleep 600 & wait");
     wait_for_processes(&cgroup, 3).await;
-    let state = cgroup.file("freezer", "freezer.state").unwrap();
-    write(&state, "FROZEN").unwrap();
-    wait_for("a frozen group", DEADLINE, || fs::read_to_string(&state).unwrap().trim() == "FROZEN").await;
+    let (hierarchy, file, order) =
+        either(&cgroup, ("freezer", "freezer.state", "FROZEN"), ("pids", "cgroup.freeze", "1"));
+    let file = cgroup.file(hierarchy, file).unwrap();
+    write(&file, order).unwrap();
+    let events = file.with_file_name("cgroup.events");
+    let is_frozen = || match cgroup.layout.version {
+        Version::V1 => fs::read_to_string(&file).unwrap().trim() == order,
+        Version::V2(_) => read_field(&events, "frozen") == Some(1),
+    };
+    wait_for("a frozen group", DEADLINE, is_frozen).await;
 
     cgroup.remove().await;
     assert!(server.cgroups.found().is_empty());
