@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::command::Run;
-use crate::{host, tidy};
+use crate::{guest, host, tidy};
 
 /// Formatting, lints, tidy, fast tests.
 ///
@@ -18,7 +18,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     rust_tests(root)
 }
 
-/// Installs what is missing, then [`check`], the fuzz targets, the release build, and the end-to-end tests against it.
+/// Installs what is missing, then [`check`], the fuzz targets, the tests that take a machine of their own, the release build, and the
+/// end-to-end tests against it.
 ///
 /// # Errors
 /// At the first of them that fails.
@@ -26,6 +27,7 @@ pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()>
     provide(root)?;
     check(root)?;
     fuzz_targets(root)?;
+    guest::run(root)?;
     end_to_end(root, pytest_arguments)
 }
 

@@ -46,6 +46,15 @@ pub(crate) const BENCH: &[Need] = &[
     Need { check: &["/usr/bin/setpriv", "--version"], packages: &["util-linux"] },
 ];
 
+/// What it takes to run a machine in this one.
+pub(crate) const GUEST: &[Need] = &[
+    Need { check: &["qemu-system-x86_64", "--version"], packages: &["qemu-system-x86"] },
+    Need { check: &["/usr/bin/busybox", "true"], packages: &["busybox-static"] },
+    Need { check: &["setpriv", "--version"], packages: &["util-linux"] },
+    Need { check: &["ip", "-V"], packages: &["iproute2"] },
+    Need { check: &["xz", "--version"], packages: &["xz-utils"] },
+];
+
 /// Installs the packages behind those `needs` that are not met.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::chores;
 use crate::command::Run;
+use crate::guest;
 
 /// One suite: Rust integration tests by package, and end-to-end tests by file name.
 #[derive(Debug)]
@@ -50,13 +51,16 @@ const SUITES: [Suite; 5] = [
     },
 ];
 
-/// Runs the suite called `name`.
+/// Runs the suite called `name`: one of these, or the one that takes a machine of its own.
 ///
 /// # Errors
 /// When there is no such suite, or at the first of its tests that fails.
 pub(crate) fn run(root: &Path, name: &str) -> Result<()> {
+    if name == guest::SUITE {
+        return guest::run(root);
+    }
     let Some(suite) = SUITES.iter().find(|suite| suite.name == name) else {
-        bail!("there is no suite {name}; there are: {}", SUITES.map(|suite| suite.name).join(", "));
+        bail!("there is no suite {name}; there are: {}, {}", SUITES.map(|suite| suite.name).join(", "), guest::SUITE);
     };
     for arguments in suite.rust {
         Run::cargo(&["test"]).args(*arguments).dir(root).go()?;
