@@ -15,7 +15,7 @@ use crate::launch::Runner;
 use crate::project::settings;
 use crate::s3::Object;
 use crate::store::{Manifest, Store, blocking};
-use crate::{Bundle, Content, Error, archive, digest, layer, object};
+use crate::{Bundle, Content, Error, archive, digest, image, layer, object};
 
 /// What makes two bundles different; its digest names the bundle.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ pub(crate) struct Source<'a> {
 /// Makes `artifact` ready, unless it is.
 pub(crate) async fn prepare(store: &Store, artifact: &Artifact) -> Result<Bundle, Error> {
     let (bucket, prefix, version_id, runtime, entry_point) = match artifact {
-        Artifact::Container { uri } => return Err(Error::Container(uri.clone())),
+        Artifact::Container { uri } => return Ok(image::prepare(store, uri, None).await?),
         Artifact::Code { bucket, prefix, version_id, runtime, entry_point } => {
             (bucket, prefix, version_id.clone(), runtime, entry_point)
         }
@@ -60,6 +60,10 @@ pub(crate) async fn restore(store: &Store, artifact: &Artifact, digest: &Artifac
         && let Some(bundle) = object::restore(store, digest, runtime, entry_point).await?
     {
         return Ok(bundle);
+    }
+    if let Artifact::Container { uri } = artifact {
+        // A tag may name another image by now. The bundle of an image has the digest of its manifest.
+        return Ok(image::prepare(store, uri, Some(digest)).await?);
     }
     prepare(store, artifact).await
 }
@@ -117,7 +121,7 @@ pub(crate) async fn make(store: &Store, source: Source<'_>) -> Result<Bundle, Er
             place_tree(&code, &place).map_err(io)?;
         }
         drop(scratch);
-        write(&home, &dir, &bundle)?;
+        write(&home, &dir, &bundle).map_err(io)?;
         Ok(bundle)
     })
     .await
@@ -130,14 +134,19 @@ pub(crate) fn load(dir: &Path) -> Option<Bundle> {
     let program = bundle.argv.first().map(Path::new)?;
     let fits = match &bundle.content {
         Content::Code { code, .. } => *code == dir.join("code") && is_executable(program),
-        Content::Image { image } => image.layers.iter().all(|layer| layer.is_dir()),
+        Content::Image { image } => image.layers.iter().all(|layer| is_within(dir, layer) && layer.is_dir()),
     };
     fits.then_some(bundle)
 }
 
-fn write(home: &Home, dir: &Path, bundle: &Bundle) -> Result<(), Error> {
-    let json = serde_json::to_vec_pretty(bundle).map_err(|error| io(error.into()))?;
-    home.write(&record(dir), &json).map_err(io)
+/// Completes the bundle in `dir`, durably.
+pub(crate) fn write(home: &Home, dir: &Path, bundle: &Bundle) -> std::io::Result<()> {
+    home.write(&record(dir), &serde_json::to_vec_pretty(bundle)?)
+}
+
+/// Tells whether `layer` lies in the store that the bundle in `dir` belongs to: the data directory may have been moved.
+fn is_within(dir: &Path, layer: &Path) -> bool {
+    dir.ancestors().nth(2).is_some_and(|store| layer.starts_with(store))
 }
 
 fn record(dir: &Path) -> PathBuf {

@@ -24,10 +24,16 @@ pub(crate) fn of_file(path: &Path) -> io::Result<ArtifactDigest> {
 /// Returns the digest of `value` as JSON. Structs keep the order of their fields, so equal values have equal digests.
 pub(crate) fn of_json(value: &impl Serialize) -> ArtifactDigest {
     let json = serde_json::to_vec(value).expect("strings and options always have a JSON form");
-    spell(ring::digest::digest(&SHA256, &json))
+    of_bytes(&json)
 }
 
-fn spell(digest: Digest) -> ArtifactDigest {
+/// Returns the digest of `bytes`.
+pub(crate) fn of_bytes(bytes: &[u8]) -> ArtifactDigest {
+    spell(ring::digest::digest(&SHA256, bytes))
+}
+
+/// Spells a digest made piece by piece.
+pub(crate) fn spell(digest: Digest) -> ArtifactDigest {
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     ArtifactDigest::parse(hex).expect("a SHA-256 is 64 lower-case hex digits")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use innkeep_types::{Artifact, ArtifactDigest, ErrorKind};
 
-use crate::{archive, project, s3};
+use crate::{archive, image, project, s3};
 
 /// Why an artifact was refused or could not be made ready. No variant leaves anything of it in the store.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,17 @@ pub enum Error {
     /// Nothing is stored under that name.
     #[error("no artifact {0:?} in the built-in store; upload it with `innkeep deploy`")]
     NotFound(String),
+    /// Nothing is kept under that digest.
+    #[error("no artifact {0:?} is kept here; `innkeep artifacts ls` shows those that are")]
+    NotKept(String),
+    /// A version needs it.
+    #[error("artifact {digest} is needed by {} versions", used_by.len())]
+    InUse {
+        /// Which.
+        digest: ArtifactDigest,
+        /// Who: positions in what was given as in use.
+        used_by: Vec<usize>,
+    },
     /// A bundle was never made, or was made by an interpreter that is gone.
     #[error("bundle {0} is not ready on this host; deploy its runtime again")]
     NoBundle(ArtifactDigest),
@@ -45,11 +56,9 @@ pub enum Error {
     /// The built-in store has no versions of an object.
     #[error("the built-in artifact store keeps no versions: leave out code.s3.versionId {0:?}")]
     ObjectVersion(String),
-    /// Images are for a driver that does not exist yet.
-    #[error(
-        "image {0:?} cannot be run: images need the container driver, which is not built yet; deploy a folder or a zip"
-    )]
-    Container(String),
+    /// An image cannot be had, or cannot be run.
+    #[error(transparent)]
+    Image(#[from] image::Error),
     /// `runtime` is not a word that we know.
     #[error("runtime {0:?} is none of PYTHON_3_10 to PYTHON_3_14, NODE_22 and PROVIDED")]
     Runtime(String),
@@ -101,8 +110,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::Archive(archive::Error::Io(_)) => ErrorKind::Internal,
+            Self::NotKept(_) => ErrorKind::NotFound,
+            Self::InUse { .. } => ErrorKind::Conflict,
             Self::S3(source) => source.kind(),
             Self::NoBundle(_) => ErrorKind::Unavailable,
+            Self::Image(error) => error.problem.kind(),
             _ => ErrorKind::Validation,
         }
     }

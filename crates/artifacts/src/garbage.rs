@@ -12,6 +12,7 @@ use innkeep_types::{Artifact, ArtifactDigest, UnixMillis};
 
 use crate::Error;
 use crate::home::{Home, Part};
+use crate::image::{self, Record};
 use crate::object::Origin;
 use crate::store::{Manifest, Store, blocking};
 
@@ -66,11 +67,48 @@ fn find(
         found.extend(home.kept(part)?.into_iter().filter(|(digest, _)| !needed(digest)).map(|(_, path)| path));
         Ok(())
     };
+    let images = Images::find(home, in_use, used_since)?;
+    add_unless(Part::Images, &|digest| images.records.contains(digest))?;
     add_unless(Part::Objects, &|digest| bundles.contains(digest))?;
     add_unless(Part::Bundles, &|digest| bundles.contains(digest))?;
     add_unless(Part::Zips, &|digest| zips.contains(digest))?;
     add_unless(Part::Layers, &|digest| layers.contains(digest))?;
+    add_unless(Part::ImageLayers, &|diff_id| images.layers.contains(diff_id))?;
+    // Of an image that was not pulled to its end. Who goes on with it touches it.
+    add_unless(Part::Blobs, &|_| false)?;
     Ok(found)
+}
+
+/// What is needed of images.
+struct Images {
+    records: HashSet<ArtifactDigest>,
+    layers: HashSet<ArtifactDigest>,
+}
+
+impl Images {
+    fn find(home: &Home, in_use: &[(Artifact, Option<ArtifactDigest>)], used_since: UnixMillis) -> io::Result<Self> {
+        // The bundle of an image has the digest of its manifest.
+        let mut records: HashSet<ArtifactDigest> = in_use.iter().filter_map(|(_, bundle)| bundle.clone()).collect();
+        records.extend(in_use.iter().filter_map(|(artifact, _)| image::digest_of(artifact)));
+        let kept = home.kept(Part::Images)?;
+        for (digest, path) in &kept {
+            if used_at(path)? >= used_since {
+                records.insert(digest.clone());
+            }
+        }
+        let loaded = kept.into_iter().filter_map(|(digest, _)| Some((Record::load(home, &digest)?, digest)));
+        let loaded: Vec<(Record, ArtifactDigest)> = loaded.collect();
+        for (record, digest) in &loaded {
+            if let Record::Index { manifest, .. } = record
+                && records.contains(digest)
+            {
+                records.insert(manifest.clone());
+            }
+        }
+        let needed = loaded.into_iter().filter(|(_, digest)| records.contains(digest));
+        let layers = needed.flat_map(|(record, _)| record.into_layers()).collect();
+        Ok(Self { records, layers })
+    }
 }
 
 fn prefix(artifact: &Artifact) -> Option<String> {
@@ -80,7 +118,8 @@ fn prefix(artifact: &Artifact) -> Option<String> {
     }
 }
 
-fn used_at(path: &Path) -> io::Result<UnixMillis> {
+/// Returns when somebody last used what is kept at `path`.
+pub(crate) fn used_at(path: &Path) -> io::Result<UnixMillis> {
     let since_epoch = path.symlink_metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)))
 }

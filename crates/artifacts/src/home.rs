@@ -27,10 +27,22 @@ pub(crate) enum Part {
     Layers,
     Manifests,
     Bundles,
+    Images,
+    ImageLayers,
+    Blobs,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Zips, Self::Objects, Self::Layers, Self::Manifests, Self::Bundles];
+    const ALL: [Self; 8] = [
+        Self::Zips,
+        Self::Objects,
+        Self::Layers,
+        Self::Manifests,
+        Self::Bundles,
+        Self::Images,
+        Self::ImageLayers,
+        Self::Blobs,
+    ];
 
     fn directory(self) -> &'static str {
         match self {
@@ -39,6 +51,9 @@ impl Part {
             Self::Layers => "layers",
             Self::Manifests => "manifests",
             Self::Bundles => "bundles",
+            Self::Images => "images",
+            Self::ImageLayers => "image-layers",
+            Self::Blobs => "blobs",
         }
     }
 }
@@ -90,6 +105,21 @@ impl Home {
     /// Returns the place of a bundle.
     pub(crate) fn bundle(&self, digest: &ArtifactDigest) -> PathBuf {
         self.root.join(Part::Bundles.directory()).join(digest.as_str())
+    }
+
+    /// Returns the place of what is kept of a manifest of images.
+    pub(crate) fn image(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.root.join(Part::Images.directory()).join(format!("{digest}.json"))
+    }
+
+    /// Returns the place of a layer of images.
+    pub(crate) fn image_layer(&self, diff_id: &ArtifactDigest) -> PathBuf {
+        self.root.join(Part::ImageLayers.directory()).join(diff_id.as_str())
+    }
+
+    /// Returns the place of a layer of images that is being pulled.
+    pub(crate) fn blob(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.root.join(Part::Blobs.directory()).join(format!("{digest}.partial"))
     }
 
     /// Returns all that is kept of one kind.
@@ -173,6 +203,14 @@ impl Drop for Scratch {
 /// Moves a finished file to its place, durably.
 pub(crate) fn place_file(scratch: Scratch, place: &Path) -> io::Result<()> {
     File::open(scratch.path())?.sync_all()?;
+    fs::rename(scratch.path(), place)?;
+    sync_parent(place)
+}
+
+/// Moves a finished directory to its place as it is, durably.
+pub(crate) fn place_directory(scratch: Scratch, place: &Path) -> io::Result<()> {
+    // One call for the whole tree; a sync per file costs seconds.
+    rustix::fs::syncfs(File::open(scratch.path())?)?;
     fs::rename(scratch.path(), place)?;
     sync_parent(place)
 }

@@ -1,11 +1,14 @@
-//! Artifact to bundle: code zips and project folders made ready to start on this host, kept by content.
+//! Artifact to bundle: code zips, project folders and OCI images made ready to start on this host, kept by content.
 //!
 //! ```text
 //! <data dir>/artifacts/zips/<digest>.zip        what was uploaded
 //! <data dir>/artifacts/objects/<bundle>.json     which object of an object store became the bundle's zip
 //! <data dir>/artifacts/layers/<fingerprint>/    site-packages, built here or uploaded
 //! <data dir>/artifacts/manifests/<digest>.json  which zip and which layer make one artifact (the digest is the prefix)
-//! <data dir>/artifacts/bundles/<digest>/        unpacked, read-only; complete once bundle.json stands beside code/
+//! <data dir>/artifacts/bundles/<digest>/        unpacked, read-only; complete once it has a bundle.json
+//! <data dir>/artifacts/images/<digest>.json     what the manifest of an image says
+//! <data dir>/artifacts/image-layers/<diff id>/  one layer of images, unpacked
+//! <data dir>/artifacts/blobs/<digest>.partial   a layer of an image that is being pulled
 //! <data dir>/artifacts/tmp/                     unfinished work; emptied at start
 //! ```
 //!
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, Scratch};
 use crate::host::Host;
+use crate::image::{Pulls, Registries};
 use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::store::Store;
@@ -34,6 +38,8 @@ mod garbage;
 mod home;
 mod host;
 mod http;
+mod image;
+mod inventory;
 mod launch;
 mod layer;
 mod object;
@@ -46,6 +52,7 @@ mod upload;
 pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
 pub use error::Error;
 pub use host::INTERPRETERS;
+pub use image::{EntryProblem, Error as ImageError, LayerError, Problem as ImageProblem};
 pub use project::Error as ProjectError;
 pub use s3::Error as S3Error;
 
@@ -170,6 +177,54 @@ pub struct Uploaded {
     pub notes: Vec<String>,
 }
 
+/// What an uploaded image became; see `protocol::operator::UploadedImage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadedImage {
+    /// `containerUri`: a reference by digest, which names what was uploaded and never the network.
+    pub container_uri: String,
+    /// One sentence each, for people.
+    pub notes: Vec<String>,
+}
+
+/// How far the pull of an image is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The image's layers.
+    pub layers: usize,
+    /// Those that are here, unpacked.
+    pub layers_done: usize,
+    /// What its layers have, compressed.
+    pub bytes: u64,
+    /// What of that is here.
+    pub bytes_done: u64,
+}
+
+/// One artifact that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// A code artifact's prefix, or the digest of an image's manifest.
+    pub digest: ArtifactDigest,
+    /// What it is.
+    pub kind: StoredKind,
+    /// Of an image: by which name it came.
+    pub reference: Option<String>,
+    /// What it takes on disk; what it shares with others counts for each.
+    pub bytes: u64,
+    /// Who needs it: positions in what was given as in use.
+    pub used_by: Vec<usize>,
+    /// When somebody last used it.
+    pub used_at: UnixMillis,
+}
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredKind {
+    /// A zip or a project.
+    Code,
+    /// An OCI image.
+    Image,
+}
+
 /// What is uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -195,8 +250,18 @@ impl Artifacts {
         let home = Home::open(data_dir)?;
         let s3 = options.s3.map(S3::new).transpose()?;
         // Not configuration: the same look-up that starting a program by its bare name does.
+        let registries = Registries::new(options.registries, options.docker_config);
         let host = Host::new(&std::env::var_os("PATH").unwrap_or_default(), options.interpreters);
-        Ok(Self { store: Arc::new(Store { home, host, flights: SingleFlight::default(), s3 }) })
+        Ok(Self {
+            store: Arc::new(Store {
+                home,
+                host,
+                flights: SingleFlight::default(),
+                registries,
+                pulls: Pulls::default(),
+                s3,
+            }),
+        })
     }
 
     /// Returns an empty file in the store's directory for an upload; hand it to [`Artifacts::add`] or [`Artifacts::add_layer`],
@@ -212,6 +277,15 @@ impl Artifacts {
     /// Dropping the future may leave the artifact stored or not; nothing half done stays.
     pub async fn add(&self, file: PathBuf, kind: Kind) -> Result<Uploaded, Error> {
         upload::add(&self.store, Scratch::adopt(file), kind).await
+    }
+
+    /// Unpacks the image in the archive at `file` (which is moved or removed): what `docker save` writes, or an OCI layout as a tar.
+    /// `name`: what to call it, else as the archive does.
+    ///
+    /// # Cancel safety
+    /// As [`Artifacts::add`].
+    pub async fn add_image(&self, file: PathBuf, name: Option<&str>) -> Result<UploadedImage, Error> {
+        Ok(image::add(&self.store, Scratch::adopt(file), name).await?)
     }
 
     /// Tells whether a layer is present.
@@ -236,6 +310,14 @@ impl Artifacts {
         bundle::prepare(&self.store, artifact).await
     }
 
+    /// Tells how far the pull of `artifact` is, while one is going on.
+    pub fn progress(&self, artifact: &Artifact) -> Option<Progress> {
+        match artifact {
+            Artifact::Container { uri } => self.store.pulls.of(uri),
+            Artifact::Code { .. } => None,
+        }
+    }
+
     /// Makes the bundle called `digest` ready again, on a host or in a directory that it does not fit: of what it was made of the
     /// first time, which `artifact` may not name any more. A bundle of another name is what is there now.
     ///
@@ -256,6 +338,23 @@ impl Artifacts {
         used_since: UnixMillis,
     ) -> Result<usize, Error> {
         garbage::remove(&self.store, in_use, used_since).await
+    }
+
+    /// Returns every artifact that is kept, the last used first. `in_use`: as for [`Artifacts::retain`].
+    pub async fn list(&self, in_use: Vec<(Artifact, Option<ArtifactDigest>)>) -> Result<Vec<Stored>, Error> {
+        inventory::list(&self.store, in_use).await
+    }
+
+    /// Removes an artifact, unless one of `in_use` needs it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave parts of it, which go within hours.
+    pub async fn remove(
+        &self,
+        digest: &ArtifactDigest,
+        in_use: &[(Artifact, Option<ArtifactDigest>)],
+    ) -> Result<(), Error> {
+        inventory::remove(&self.store, digest, in_use).await
     }
 
     /// Returns a bundle made before.

@@ -1,12 +1,14 @@
 //! What every operation of the store needs, and what it keeps about one artifact.
 
 use std::fs;
+use std::io;
 
 use innkeep_types::ArtifactDigest;
 use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 use crate::host::Host;
+use crate::image::{Pulls, Registries};
 use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::{Error, digest};
@@ -17,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) home: Home,
     pub(crate) host: Host,
     pub(crate) flights: SingleFlight,
+    pub(crate) registries: Registries,
+    pub(crate) pulls: Pulls,
     /// The object store, if one is named.
     pub(crate) s3: Option<S3>,
 }
@@ -58,8 +62,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
     doing: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(died) => Err(Error::Io { doing: doing.to_owned(), source: std::io::Error::other(died) }),
-    }
+    run_blocking(work).await.unwrap_or_else(|source| Err(Error::Io { doing: doing.to_owned(), source }))
+}
+
+/// The same for work that has errors of another kind; the outer one says that it died.
+pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }

@@ -125,6 +125,27 @@ pub const MAX_UNZIPPED_BYTES: u64 = 750_000_000;
 /// Files in one code zip. Source: our choice.
 pub const MAX_ZIP_ENTRIES: usize = 50_000;
 
+/// An image as it is sent: its layers, compressed, together; or an uploaded archive; bytes. Source: AgentCore quotas, "image ≤2 GB".
+pub const MAX_IMAGE_BYTES: u64 = 2_000_000_000;
+
+/// An image's layers unpacked, together, bytes. Source: our choice; what compresses better than 1 to 5 is hardly a program.
+pub const MAX_IMAGE_UNPACKED_BYTES: u64 = 10_000_000_000;
+
+/// Files, directories and links of an image's layers, together. Source: our choice.
+pub const MAX_IMAGE_ENTRIES: u64 = 500_000;
+
+/// The names in one layer of an image, together, bytes. Source: our choice: they are held in memory while it is unpacked.
+pub const MAX_IMAGE_NAME_BYTES: u64 = 64 << 20;
+
+/// Layers of an image. Source: what Docker's overlay2 driver takes.
+pub const MAX_IMAGE_LAYERS: usize = 127;
+
+/// An image's index, manifest or configuration, bytes. Source: OCI distribution specification, which asks registries for 4 MiB.
+pub const MAX_IMAGE_METADATA_BYTES: usize = 4 << 20;
+
+/// Time in which an image must have been pulled. Source: our choice: 2 GB at 10 Mbit/s.
+pub const IMAGE_PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// Environment variables of a version: entries. Source: model.
 pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use innkeep_artifacts::{Artifacts, Error, Kind};
+use innkeep_artifacts::{Artifacts, Error, Kind, Options};
 use innkeep_types::{Artifact, HealthCheck};
 use zip::write::SimpleFileOptions;
 
@@ -124,7 +124,7 @@ async fn the_same_upload_is_the_same_artifact_and_is_made_ready_once() {
 
     // A restart finds it, and only unfinished work goes.
     fs::write(store.artifacts.upload_file().unwrap(), "half an upload").unwrap();
-    let reopened = Artifacts::open(store.dir.path(), innkeep_artifacts::Options::default()).unwrap();
+    let reopened = Artifacts::open(store.dir.path(), Options::default()).unwrap();
     assert_eq!(store.files(), files);
     assert_eq!(reopened.prepare(&artifact).await.unwrap(), bundle);
 
@@ -158,7 +158,6 @@ async fn what_this_version_cannot_run_is_named() {
     };
     let prefix = store.add(&zip(&[("main.py", b"")]), PROJECT).await.unwrap().prefix;
     for (artifact, says) in [
-        (Artifact::Container { uri: "public.ecr.aws/x/y".to_owned() }, "images need the container driver"),
         (code("my-bucket", "x.zip".to_owned(), None, "PYTHON_3_12"), "name one in [s3] of innkeep.toml"),
         (code("innkeep", "0".repeat(64), None, "PYTHON_3_12"), "no artifact"),
         (code("innkeep", "../../etc".to_owned(), None, "PYTHON_3_12"), "no artifact"),

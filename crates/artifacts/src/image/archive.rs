@@ -1,0 +1,207 @@
+//! Uploaded archives: what `docker save` writes (`manifest.json`) and OCI layouts as a tar (`index.json`), compressed or not.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use innkeep_types::ArtifactDigest;
+use innkeep_types::limits::{MAX_IMAGE_LAYERS, MAX_IMAGE_METADATA_BYTES, MAX_IMAGE_UNPACKED_BYTES};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::home::Scratch;
+use crate::image::archive::contents::{Contents, Place};
+use crate::image::config::Config;
+use crate::image::layer::Source;
+use crate::image::manifest::{self, Descriptor, Document};
+use crate::image::record;
+use crate::image::reference::{BUILT_IN_HOST, repository_of};
+use crate::image::unpack::{Budget, decompress};
+use crate::image::{Error, Problem, Record, bundle_of, keep, layer, present};
+use crate::store::{Store, run_blocking};
+use crate::{UploadedImage, digest};
+
+mod contents;
+
+/// An image that an archive holds.
+struct Found {
+    /// What the archive calls it.
+    name: Option<String>,
+    /// Of its manifest.
+    digest: ArtifactDigest,
+    config: Config,
+    /// Where its layers are, the lowest first.
+    layers: Vec<Place>,
+}
+
+/// One image of `manifest.json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// Unpacks the image in `upload` and keeps it under `name`, else under the name that the archive gives.
+pub(crate) async fn add(store: &Store, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Error> {
+    let image = name.unwrap_or("in the archive").to_owned();
+    add_found(store, upload, name).await.map_err(|problem| Error { image, problem })
+}
+
+async fn add_found(store: &Store, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Problem> {
+    let home = store.home.clone();
+    let (upload, found) = run_blocking(move || {
+        let upload = plain(upload, || home.scratch_file())?;
+        let found = find(&Contents::read(upload.path())?)?;
+        Ok::<_, Problem>((upload, found))
+    })
+    .await??;
+    let name = repository_of(name.or(found.name.as_deref()).unwrap_or_default());
+    let reference = format!("{BUILT_IN_HOST}/{name}@sha256:{}", found.digest);
+    let place = store.home.image(&found.digest);
+    let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
+    let mut notes = Vec::new();
+    if present(store, &found.digest).await?.is_some() {
+        notes.push("the image was uploaded before".to_owned());
+        return Ok(UploadedImage { container_uri: reference, notes });
+    }
+    let (budget, mut bytes, mut skipped) = (Arc::new(Budget::new()), 0, 0);
+    for (diff_id, place) in found.config.diff_ids.iter().zip(&found.layers) {
+        let source = Source { file: upload.path().to_owned(), offset: place.offset, bytes: place.bytes };
+        let layer = layer::provide(store, diff_id, &budget, async { Ok(source) }).await?;
+        bytes += layer.bytes;
+        skipped += layer.skipped;
+    }
+    let Config { diff_ids, process } = found.config;
+    notes.push(format!("{} layers, {} MB unpacked", diff_ids.len(), bytes / 1_000_000));
+    if skipped > 0 {
+        notes.push(format!("{skipped} devices, pipes and sockets of the image were left out"));
+    }
+    let image = record::Image { reference: reference.clone(), layers: diff_ids, process };
+    // Before the record, because its user may not be there.
+    bundle_of(store, found.digest.clone(), image.clone()).await?;
+    keep(store, &found.digest, Record::Image(image)).await?;
+    let bundle = present(store, &found.digest).await?;
+    let bundle = bundle.ok_or_else(|| Problem::Archive("a layer was removed meanwhile; upload it again".to_owned()))?;
+    notes.push(format!("it runs {}", bundle.argv.join(" ").chars().take(200).collect::<String>()));
+    Ok(UploadedImage { container_uri: reference, notes })
+}
+
+/// Returns the archive without its compression.
+fn plain(upload: Scratch, scratch: impl FnOnce() -> io::Result<Scratch>) -> Result<Scratch, Problem> {
+    use std::io::Read;
+    let damaged = |_| Problem::Archive("it is compressed, and damaged".to_owned());
+    let mut file = File::open(upload.path())?;
+    let mut magic = [0; 1];
+    // The first byte of a tar is one of a name.
+    if file.read(&mut magic)? == 0 || !matches!(magic, [0x1f | 0x28]) {
+        return Ok(upload);
+    }
+    let mut content = decompress(File::open(upload.path())?).map_err(damaged)?;
+    let plain = scratch()?;
+    let mut out = File::create(plain.path())?;
+    let (mut buffer, mut left) = (vec![0; 1 << 20], MAX_IMAGE_UNPACKED_BYTES);
+    loop {
+        let n = content.read(&mut buffer).map_err(damaged)?;
+        let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { return Ok(plain) };
+        left = left.checked_sub(n as u64).ok_or(crate::image::unpack::Error::TooLarge)?;
+        out.write_all(chunk)?;
+    }
+}
+
+/// Finds the one image that the archive holds.
+fn find(contents: &Contents) -> Result<Found, Problem> {
+    if contents.has("index.json") {
+        in_layout(contents)
+    } else if contents.has("manifest.json") {
+        saved(contents)
+    } else {
+        Err(Problem::Archive("it has neither manifest.json (`docker save`) nor index.json (an OCI layout)".to_owned()))
+    }
+}
+
+/// The layout of the OCI image specification, which newer `docker save` writes too.
+fn in_layout(contents: &Contents) -> Result<Found, Problem> {
+    let blob = |descriptor: &Descriptor| {
+        let bytes = contents.get(&blob_path(&descriptor.digest), MAX_IMAGE_METADATA_BYTES)?;
+        let (expected, found) = (descriptor.digest.clone(), digest::of_bytes(&bytes));
+        let what = format!("blob sha256:{expected}");
+        if expected == found { Ok(bytes) } else { Err(Problem::Digest { what, expected, found }) }
+    };
+    let index = contents.get("index.json", MAX_IMAGE_METADATA_BYTES)?;
+    let Document::Index(mut manifests) = Document::parse(&index)? else { return Err(Problem::NoImage) };
+    let mut name = None;
+    // An image for several platforms is an index within the index, and that may be one again.
+    for _ in 0..3 {
+        let named: Vec<&str> = manifests.iter().filter_map(image_name).collect();
+        if named.len() > 1 && named.iter().any(|other| Some(other) != named.first()) {
+            return Err(several(&named));
+        }
+        name = name.or_else(|| named.first().map(|&name| repository(name)));
+        let chosen = manifest::choose(&manifests)?.clone();
+        match Document::parse(&blob(&chosen)?)? {
+            Document::Index(inner) => manifests = inner,
+            Document::Manifest(manifest) => {
+                let config = Config::parse(&blob(&manifest.config)?, &manifest)?;
+                let layers = manifest.layers.iter().map(|layer| contents.place(&blob_path(&layer.digest)));
+                let layers = layers.collect::<Result<_, _>>()?;
+                return Ok(Found { name, digest: chosen.digest, config, layers });
+            }
+        }
+    }
+    Err(Problem::NoImage)
+}
+
+/// What `docker save` wrote before, and `podman save` and `skopeo` do by default. It has no manifest with a digest: one is made.
+fn saved(contents: &Contents) -> Result<Found, Problem> {
+    let json = contents.get("manifest.json", MAX_IMAGE_METADATA_BYTES)?;
+    let images: Vec<Saved> = serde_json::from_slice(&json).map_err(Problem::Manifest)?;
+    let image = match images.as_slice() {
+        [image] => image,
+        [] => return Err(Problem::NoImage),
+        images => {
+            let named = |image: &Saved| image.repo_tags.iter().flatten().next().cloned();
+            let named: Vec<String> = images.iter().filter_map(named).collect();
+            return Err(several(&named.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+    };
+    let json = contents.get(&image.config, MAX_IMAGE_METADATA_BYTES)?;
+    let config = Config::read(&json)?;
+    let (layers, diff_ids) = (image.layers.len(), config.diff_ids.len());
+    if layers != diff_ids {
+        return Err(Problem::LayerCount { layers, diff_ids });
+    }
+    if layers > MAX_IMAGE_LAYERS {
+        return Err(Problem::TooManyLayers(layers));
+    }
+    let spelled: Vec<_> = config.diff_ids.iter().map(|id| format!("sha256:{id}")).collect();
+    let made = json!({"schemaVersion": 2, "config": {"digest": format!("sha256:{}", digest::of_bytes(&json))}, "layers": spelled});
+    let layers = image.layers.iter().map(|layer| contents.place(layer)).collect::<Result<_, _>>()?;
+    let name = image.repo_tags.iter().flatten().next().map(|tag| repository(tag));
+    Ok(Found { name, digest: digest::of_json(&made), config, layers })
+}
+
+fn several(names: &[&str]) -> Problem {
+    let names: String = names.join(", ").chars().take(500).collect();
+    Problem::Archive(format!("it holds several images ({names}); save the one to be deployed by itself"))
+}
+
+/// Returns the name by which an image in a layout is meant to be known. Source: what `docker save` and containerd write; other
+/// tools write a bare tag, which names nothing.
+fn image_name(descriptor: &Descriptor) -> Option<&str> {
+    let annotation = |key: &str| descriptor.annotations.get(key).map(String::as_str);
+    let full = annotation("io.containerd.image.name").or_else(|| annotation("org.opencontainers.image.ref.name"));
+    full.filter(|name| name.contains(['/', ':']))
+}
+
+/// Returns the last part of a reference's repository: `agent` of `r.example/team/agent:1`.
+fn repository(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or_default();
+    last.split([':', '@']).next().unwrap_or_default().to_owned()
+}
+
+fn blob_path(digest: &ArtifactDigest) -> String {
+    format!("blobs/sha256/{digest}")
+}
