@@ -71,6 +71,29 @@ pub struct ArtifactView {
     pub last_used_at: String,
 }
 
+/// Answer to `GET /innkeep/v1/runtimes/{runtimeId}/progress`: how far the pull of the newest version's image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressView {
+    /// Absent unless one is going on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullView>,
+}
+
+/// A pull that is going on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullView {
+    /// The image's layers.
+    pub layers: usize,
+    /// Those that are here, unpacked.
+    pub layers_done: usize,
+    /// Bytes that its layers have, compressed.
+    pub bytes: u64,
+    /// Bytes of them that are here.
+    pub bytes_done: u64,
+}
+
 /// A version that needs an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

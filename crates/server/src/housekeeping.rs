@@ -69,7 +69,8 @@ impl Housekeeping {
     async fn remove_artifacts(&self) -> Result<usize, Error> {
         // Taken first: what is used from now on is younger.
         let used_since = before(self.clock.now(), UNUSED_ARTIFACTS);
-        let in_use = self.store.deployed().await?;
+        let deployed = self.store.deployed().await?;
+        let in_use = deployed.into_iter().map(|version| (version.artifact, version.bundle)).collect();
         Ok(self.artifacts.retain(in_use, used_since).await?)
     }
 }

@@ -77,9 +77,12 @@ impl Operator {
         let (operation, values) = route.ok_or_else(no_route)?;
         let value = first(&values);
         match operation {
+            Operation::ListArtifacts => self.list_artifacts().await,
+            Operation::RemoveArtifact => self.remove_artifact(value).await,
             Operation::HasLayer => Ok(self.has_layer(value)),
             Operation::ListRuntimes => self.list_runtimes(&query).await,
             Operation::ExplainFailure => self.runtime_failure(value).await,
+            Operation::ShowProgress => self.runtime_progress(value).await,
             Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
             Operation::GetSettings => self.get_settings(value, &query).await,
             Operation::PutSettings => Ok(self.put_settings(value, &body).await),

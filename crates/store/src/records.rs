@@ -174,5 +174,15 @@ pub struct SandboxFilter {
     pub ended_since: UnixMillis,
 }
 
-/// What a version is made of on disk: what was uploaded, and the bundle that it became.
-pub type Deployed = (Artifact, Option<ArtifactDigest>);
+/// What a version is made of on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// The name of its runtime.
+    pub runtime: RuntimeName,
+    /// Which version.
+    pub version: RuntimeVersion,
+    /// What was uploaded, or where it is.
+    pub artifact: Artifact,
+    /// The bundle that it became.
+    pub bundle: Option<ArtifactDigest>,
+}

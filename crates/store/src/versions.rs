@@ -96,9 +96,16 @@ pub(crate) fn unfinished(db: &Db) -> Result<Vec<VersionRecord>, Fault> {
 
 /// Returns what each version is made of on disk.
 pub(crate) fn deployed(db: &Db) -> Result<Vec<Deployed>, Fault> {
-    db.all("SELECT config, bundle FROM version", [], |row| {
+    let sql = "SELECT r.name, v.version, v.config, v.bundle FROM version v JOIN runtime r ON r.id = v.runtime
+        ORDER BY r.name, v.version";
+    db.all(sql, [], |row| {
         let config: VersionConfig = row.get::<_, Json<_>>("config")?.0;
-        Ok((config.artifact, row.get::<_, Option<Word<_>>>("bundle")?.map(|word| word.0)))
+        Ok(Deployed {
+            runtime: row.get::<_, Word<_>>("name")?.0,
+            version: row.get::<_, Number>("version")?.0,
+            artifact: config.artifact,
+            bundle: row.get::<_, Option<Word<_>>>("bundle")?.map(|word| word.0),
+        })
     })
 }
 

@@ -5,7 +5,10 @@ use http::Method;
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
+    ListArtifacts,
+    ShowProgress,
     UploadArtifact,
+    RemoveArtifact,
     HasLayer,
     UploadLayer,
     ListRuntimes,
@@ -20,12 +23,15 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 12] = [
+const ROUTES: [(Method, &str, Operation); 15] = [
+    (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
+    (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
     (Method::HEAD, "layers/{fingerprint}", Operation::HasLayer),
     (Method::PUT, "layers/{fingerprint}", Operation::UploadLayer),
     (Method::GET, "runtimes", Operation::ListRuntimes),
     (Method::GET, "runtimes/{runtimeId}/failure", Operation::ExplainFailure),
+    (Method::GET, "runtimes/{runtimeId}/progress", Operation::ShowProgress),
     (Method::PUT, "runtimes/{runtimeId}/endpoints/{endpoint}/split", Operation::SplitEndpoint),
     (Method::GET, "runtimes/{runtimeId}/settings", Operation::GetSettings),
     (Method::PUT, "runtimes/{runtimeId}/settings", Operation::PutSettings),

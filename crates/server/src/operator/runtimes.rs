@@ -1,7 +1,7 @@
 //! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure`.
 
 use http::Response;
-use innkeep_protocol::operator::{RuntimeList, RuntimeView};
+use innkeep_protocol::operator::{ProgressView, PullView, RuntimeList, RuntimeView};
 use innkeep_store::VersionRecord;
 use innkeep_types::{ErrorKind, RuntimeArn, RuntimeId, RuntimeName};
 use serde_json::json;
@@ -33,11 +33,27 @@ impl Operator {
 
     /// Why the newest version failed, with the agent's last log lines.
     pub(crate) async fn runtime_failure(&self, id: &str) -> Result<Response<Body>, Refused> {
+        let version = self.newest_version(id).await?;
+        Ok(respond::json(200, &json!({"failureReason": version.failure_reason, "logTail": version.failure_log})))
+    }
+
+    /// How far the pull of the newest version's image is.
+    pub(crate) async fn runtime_progress(&self, id: &str) -> Result<Response<Body>, Refused> {
+        let version = self.newest_version(id).await?;
+        let pull = self.artifacts.progress(&version.config.artifact).map(|progress| PullView {
+            layers: progress.layers,
+            layers_done: progress.layers_done,
+            bytes: progress.bytes,
+            bytes_done: progress.bytes_done,
+        });
+        Ok(respond::json(200, &ProgressView { pull }))
+    }
+
+    async fn newest_version(&self, id: &str) -> Result<VersionRecord, Refused> {
         let id = RuntimeId::parse(id).map_err(|e| Refused::new(ErrorKind::Validation, e.to_string()))?;
         let version = self.store.get_version(&id, None).await.map_err(|e| Refused::internal(&e))?;
         let missing = || Refused::new(ErrorKind::NotFound, format!("agent runtime {id} does not exist"));
-        let version = version.ok_or_else(missing)?;
-        Ok(respond::json(200, &json!({"failureReason": version.failure_reason, "logTail": version.failure_log})))
+        version.ok_or_else(missing)
     }
 
     async fn every_runtime(&self) -> Result<Vec<VersionRecord>, Refused> {

@@ -1,6 +1,6 @@
-use innkeep_store::{EndpointRecord, Error};
+use innkeep_store::{Deployed, EndpointRecord, Error};
 use innkeep_types::limits::{MAX_RUNTIMES, MAX_VERSIONS};
-use innkeep_types::{EndpointName, ErrorKind, HealthCheck, RuntimeId, RuntimeStatus, Settings};
+use innkeep_types::{EndpointName, ErrorKind, HealthCheck, RuntimeId, RuntimeStatus, RuntimeVersion, Settings};
 
 use crate::fixture::{Fixture, at, bundle, config, failed, new, ready, v};
 
@@ -147,12 +147,14 @@ async fn what_versions_are_made_of_is_known_as_long_as_they_are() {
     let f = Fixture::new().await;
     let runtime = f.ready("hello").await;
     let second = f.store.add_version(&runtime, config(), None, None, at(1)).await.unwrap().version.version;
-    let artifact = config().artifact;
-    assert_eq!(f.store.deployed().await.unwrap(), [(artifact.clone(), Some(bundle())), (artifact.clone(), None)]);
+    let deployed =
+        |version, bundle| Deployed { runtime: "hello".parse().unwrap(), version, artifact: config().artifact, bundle };
+    let first = deployed(RuntimeVersion::FIRST, Some(bundle()));
+    assert_eq!(f.store.deployed().await.unwrap(), [first.clone(), deployed(second, None)]);
     f.finish(&runtime, second.get(), failed()).await;
     f.store.begin_delete(&runtime, Some(second), None, at(2)).await.unwrap();
     f.store.finish_delete(&runtime, Some(second)).await.unwrap();
-    assert_eq!(f.store.deployed().await.unwrap(), [(artifact, Some(bundle()))]);
+    assert_eq!(f.store.deployed().await.unwrap(), [first]);
 }
 
 #[tokio::test]
