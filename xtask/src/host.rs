@@ -34,6 +34,12 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["pasta", "--version"], packages: &["passt"] },
     Need { check: &["node", "--version"], packages: &["nodejs"] },
     Need { check: &["npm", "--version"], packages: &["npm"] },
+    // What test_images.py makes images and registries of.
+    Need { check: &["umoci", "--version"], packages: &["umoci"] },
+    Need { check: &["skopeo", "--version"], packages: &["skopeo"] },
+    Need { check: &["docker-registry", "--version"], packages: &["docker-registry"] },
+    Need { check: &["sh", "-c", "command -v busybox && ! ldd $(command -v busybox)"], packages: &["busybox-static"] },
+    Need { check: &["sh", "-c", "command -v htpasswd"], packages: &["apache2-utils"] },
 ];
 
 /// What the measurements need besides: the load generator and the yardsticks.
