@@ -11,12 +11,12 @@ use innkeep_sandbox::{Deployment, Lease};
 use innkeep_types::{RequestId, SessionId};
 use tokio::time::{Instant, timeout};
 
-use crate::answer;
 use crate::error::Error;
 use crate::forward::{self, Context};
 use crate::gateway::{Gateway, Limits};
 use crate::spool::Spooled;
 use crate::stream::{Interrupt, Watch, died};
+use crate::{answer, authorizer};
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
 /// a few milliseconds.
@@ -61,7 +61,9 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, body: Spooled
         let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.request_id).await?;
         let lease = Arc::new(lease);
         let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
-        // Made anew for each sandbox: the fresh one may be of another version, and with another allow-list.
+        // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and
+        // another allow-list.
+        authorizer::admit_signed(lease.deployment())?;
         forward::check_allowed(&lease.deployment().request_headers, errand.headers)?;
         let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
         match exchange(&lease, request, &mut watch, &gateway.limits).await {

@@ -36,6 +36,11 @@ pub(crate) async fn stop(
         authorizer::admit_signed(&deployment)?;
     }
     let key = SessionKey { runtime: target.runtime, endpoint: target.endpoint, session };
+    // What runs may be of another version than what the endpoint serves now, and of one where it serves none.
+    let Some(running) = gateway.registry.deployment(&key) else {
+        return Err(innkeep_sandbox::Error::NotRunning(key).into());
+    };
+    authorizer::admit_signed(&running)?;
     gateway.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await?;
 
     // A body, though the model has none: published samples call `.json()` on it.

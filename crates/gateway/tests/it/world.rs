@@ -16,11 +16,11 @@ use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Limits, StreamError
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
-use innkeep_store::{AccessKey, NewRuntime, Outcome, Store};
+use innkeep_store::{AccessKey, NewRuntime, Outcome, Store, VersionRecord};
 use innkeep_testkit::{FakeDriver, MemoryJournal};
 use innkeep_types::{
-    AccountId, Artifact, ArtifactDigest, Egress, Lifecycle, Protocol, Region, RequestId, RuntimeArn, RuntimeId,
-    RuntimeName, RuntimeVersion, Settings, SystemClock, UnixMillis, VersionConfig,
+    AccountId, Artifact, ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId, RuntimeArn,
+    RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
 };
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -84,10 +84,7 @@ impl World {
                 clock: SystemClock::shared(),
             },
             store: store.clone(),
-            deploy: Arc::new(|version, endpoint| {
-                let arn = RuntimeArn::new(region(), account(), version.runtime.clone());
-                Ok(Deployment::new(arn, endpoint, version, Arc::new(bundle()), Egress::Public))
-            }),
+            deploy: Arc::new(|version, endpoint| Ok(deployment(version, endpoint))),
             registry: registry.clone(),
             spool_directory: directory.path().to_owned(),
             limits,
@@ -125,9 +122,22 @@ impl World {
         self.store.finish_version(&id, added.version.version, outcome, UnixMillis(0)).await.unwrap();
     }
 
+    /// Starts the test's session on the newest version, however callers prove who they are.
+    pub(crate) async fn start(&self) {
+        let newest = self.store.get_version(&RuntimeId::parse(RUNTIME).unwrap(), None).await.unwrap().unwrap();
+        let deployment = Arc::new(deployment(&newest, EndpointName::default_endpoint()));
+        let session = SessionId::parse(SESSION).unwrap();
+        self.registry.acquire(&session, &deployment, &RequestId::generate()).await.unwrap();
+    }
+
     pub(crate) fn open_requests(&self) -> u32 {
         self.registry.list().iter().map(|session| session.open_requests).sum()
     }
+}
+
+fn deployment(version: &VersionRecord, endpoint: EndpointName) -> Deployment {
+    let arn = RuntimeArn::new(region(), account(), version.runtime.clone());
+    Deployment::new(arn, endpoint, version, Arc::new(bundle()), Egress::Public)
 }
 
 fn region() -> Region {
