@@ -32,7 +32,7 @@ impl Control {
         let body = Body::check(&CREATE, request::object(body)?, &mut found)?;
         let asked = check(&body, parts, &mut found);
         let Asked { name, config, settings, tags } = found.complete(asked)?;
-        let token = request::client_token(body.members, settings.as_ref())?;
+        let token = self.inner.client_tokens.of_body(&body.members, settings.as_ref())?;
 
         let mut random = [0; 10];
         getrandom::fill(&mut random).map_err(Error::NoRandomness)?;

@@ -35,7 +35,7 @@ impl Control {
         let mut members = request::members(body)?;
         members.insert("agentRuntimeId".to_owned(), runtime.into());
         let asked: Asked = request::checked(&CREATE, members)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let target = request::version(asked.agent_runtime_version.as_deref())?;
         let Asked { agent_runtime_id: runtime, name, description, tags, .. } = asked;
         let arn = self.arn(&runtime);

@@ -32,7 +32,7 @@ impl Control {
         principal: &Principal,
     ) -> Result<CapacityProviderAccepted, Error> {
         let asked: Asked = request::checked(&CREATE, request::members(body)?)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let mut random = [0; 10];
         getrandom::fill(&mut random).map_err(Error::NoRandomness)?;
         let now = self.inner.clock.now();

@@ -21,7 +21,7 @@ impl Control {
         validate::client_token(token.as_deref(), &mut found);
         let target = validate::runtime_id(runtime, &mut found).zip(validate::version(&parts.uri, &mut found));
         let (runtime, version) = found.complete(target)?;
-        let token = token.map(|token| request::token_for(token, &version)).transpose()?;
+        let token = self.inner.client_tokens.of(token, &version)?;
         tracing::info!(runtime.id = %runtime, key.id = principal.key_id, "runtime {runtime} is to be deleted");
 
         // In a task of its own: a client that goes away must not leave a delete that nobody finishes.

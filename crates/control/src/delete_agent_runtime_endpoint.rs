@@ -35,7 +35,7 @@ impl Control {
             ("clientToken".to_owned(), request::query(&parts.uri, "clientToken").map_or(Value::Null, Value::from)),
         ]);
         let asked: Asked = request::checked(&DELETE, members)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let Asked { agent_runtime_id: runtime, endpoint_name: name, .. } = asked;
         tracing::info!(runtime.id = %runtime, key.id = principal.key_id, "an endpoint of {runtime} is to be deleted");
 

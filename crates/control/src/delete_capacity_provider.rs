@@ -30,7 +30,7 @@ impl Control {
             ("clientToken".to_owned(), request::query(&parts.uri, "clientToken").map_or(Value::Null, Value::from)),
         ]);
         let asked: Asked = request::checked(&DELETE, members)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let id = asked.capacity_provider_id;
         self.inner.store.delete_capacity_provider(&id, token, self.inner.clock.now()).await?;
         tracing::info!(capacity_provider.id = %id, key.id = principal.key_id, "capacity provider {id} is deleted");

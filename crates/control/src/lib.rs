@@ -6,6 +6,7 @@
 //! starts a sandbox or knows what one is: that is the [`Maker`]'s.
 
 mod answer;
+mod client_token;
 mod create_agent_runtime;
 mod create_agent_runtime_endpoint;
 mod create_capacity_provider;
@@ -78,6 +79,8 @@ pub struct ControlConfig {
     pub max_concurrent_checks: usize,
     /// Signs page tokens. A token is good as long as the key is: keep it across restarts, share it among replicas.
     pub page_key: [u8; 32],
+    /// Keys the digests by which repeated requests are known. As [`Self::page_key`], and another.
+    pub client_token_key: [u8; 32],
 }
 
 /// Who is calling, as authenticated before.
@@ -105,14 +108,25 @@ struct Inner {
     tasks: Tasks,
     queue: Arc<Queue>,
     pages: page::Tokens,
+    client_tokens: client_token::Digests,
 }
 
 impl Control {
     /// Returns the control plane. Call [`Control::resume`] once before requests arrive.
     pub fn new(config: ControlConfig) -> Self {
-        let ControlConfig { store, maker, region, account, clock, tasks, max_concurrent_checks, page_key } = config;
-        let (queue, pages) = (Arc::new(Queue::new(max_concurrent_checks)), page::Tokens::new(&page_key));
-        Self { inner: Arc::new(Inner { store, maker, region, account, clock, tasks, queue, pages }) }
+        let (queue, pages) = (Queue::new(config.max_concurrent_checks), page::Tokens::new(&config.page_key));
+        let inner = Inner {
+            store: config.store,
+            maker: config.maker,
+            region: config.region,
+            account: config.account,
+            clock: config.clock,
+            tasks: config.tasks,
+            queue: Arc::new(queue),
+            pages,
+            client_tokens: client_token::Digests::new(&config.client_token_key),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     fn arn(&self, runtime: &RuntimeId) -> RuntimeArn {

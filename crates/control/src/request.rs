@@ -1,10 +1,8 @@
-//! Reading requests: JSON bodies, query members, tokens.
+//! Reading requests: JSON bodies, query members.
 
 use http::Uri;
-use innkeep_store::ClientToken;
-use innkeep_types::{RuntimeVersion, Settings};
+use innkeep_types::RuntimeVersion;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -51,33 +49,4 @@ pub(crate) fn queries(uri: &Uri, name: &str) -> impl Iterator<Item = String> {
         (percent_decode_str(key).decode_utf8_lossy() == name)
             .then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
     })
-}
-
-/// Returns the idempotency token of a Create or an Update, whose body has these members.
-pub(crate) fn client_token(
-    mut members: Map<String, Value>,
-    settings: Option<&Settings>,
-) -> Result<Option<ClientToken>, Error> {
-    match members.remove("clientToken") {
-        Some(Value::String(token)) => token_for(token, &(members, settings)).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// Returns the idempotency token, if there is one, of a request; `asked` is the rest of it.
-pub(crate) fn token(token: Option<String>, asked: &impl Serialize) -> Result<Option<ClientToken>, Error> {
-    token.map(|token| token_for(token, asked)).transpose()
-}
-
-/// Returns an idempotency token with a digest of everything else that the caller asks for. Members are written in one order
-/// and maps are sorted: equal requests have equal digests, however the client wrote them.
-pub(crate) fn token_for(token: String, asked: &impl Serialize) -> Result<ClientToken, Error> {
-    let canonical = serde_json::to_vec(asked).map_err(Error::Unwritable)?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, &canonical);
-    Ok(ClientToken { token, digest: hex(digest.as_ref()) })
-}
-
-/// Returns `bytes` in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

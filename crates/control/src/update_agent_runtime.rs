@@ -3,20 +3,13 @@
 use http::request::Parts;
 use innkeep_protocol::control::AgentRuntimeAccepted;
 use innkeep_sandbox::tasks::Kind;
-use innkeep_types::{RuntimeId, Settings, VersionConfig};
+use innkeep_store::VersionRecord;
+use innkeep_types::RuntimeId;
 
 use crate::error::Error;
 use crate::model::runtime::UPDATE;
 use crate::validate::{self, Body, Operation, Violations};
 use crate::{Control, Principal, request, wire};
-
-/// What a valid request asks for.
-struct Asked {
-    runtime: RuntimeId,
-    config: VersionConfig,
-    /// None: as the version before.
-    settings: Option<Settings>,
-}
 
 impl Control {
     pub(crate) async fn update_agent_runtime(
@@ -29,12 +22,24 @@ impl Control {
         let mut found = Violations::default();
         let runtime = validate::runtime_id(runtime, &mut found);
         let body = Body::check(&UPDATE, request::object(body)?, &mut found)?;
+        let settings = validate::settings(&parts.headers, &mut found);
+        let at = self.inner.clock.now();
+        let token = match &settings {
+            Some(settings) if found.is_empty() => self.inner.client_tokens.of_body(&body.members, settings.as_ref())?,
+            _ => None,
+        };
+        // Before the rest is checked: what a version may have depends on the platform of the newest, which may be another than
+        // when this request came first.
+        if let (Some(runtime), Some(token)) = (&runtime, &token)
+            && let Some(first) = self.inner.store.updated_before(runtime, token.clone(), at).await?
+        {
+            return Ok(self.updated(&first));
+        }
         let before = self.platform_before(runtime.as_ref()).await?;
         let operation = Operation::Update { platform_before: before.as_deref() };
-        let asked = check(runtime, &body, operation, parts, &mut found);
-        let Asked { runtime, config, settings } = found.complete(asked)?;
-        let token = request::client_token(body.members, settings.as_ref())?;
-        let at = self.inner.clock.now();
+        let config = validate::configuration(&body, operation, &mut found);
+        let asked = runtime.zip(config).zip(settings);
+        let ((runtime, config), settings) = found.complete(asked)?;
 
         // In a task of its own: a client that goes away must not leave a version that nobody makes.
         let control = self.clone();
@@ -48,8 +53,12 @@ impl Control {
         let record = begun.await.map_err(Error::Lost)??;
         let (id, version) = (&record.runtime, record.version);
         tracing::info!(runtime.id = %id, key.id = principal.key_id, "runtime {id} gets version {version}");
+        Ok(self.updated(&record))
+    }
+
+    fn updated(&self, record: &VersionRecord) -> AgentRuntimeAccepted {
         let last_updated_at = Some(record.updated_at.to_string());
-        Ok(AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(id), &record) })
+        AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(&record.runtime), record) }
     }
 
     /// Returns the platform that an Update keeps if it names none: it has limits of its own.
@@ -58,16 +67,4 @@ impl Control {
         let newest = self.inner.store.get_version(runtime, None).await?;
         Ok(newest.and_then(|version| version.config.platform_version))
     }
-}
-
-fn check(
-    runtime: Option<RuntimeId>,
-    body: &Body,
-    operation: Operation<'_>,
-    parts: &Parts,
-    found: &mut Violations,
-) -> Option<Asked> {
-    let config = validate::configuration(body, operation, found);
-    let settings = validate::settings(&parts.headers, found);
-    Some(Asked { runtime: runtime?, config: config?, settings: settings? })
 }

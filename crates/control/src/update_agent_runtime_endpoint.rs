@@ -34,7 +34,7 @@ impl Control {
         members.insert("agentRuntimeId".to_owned(), runtime.into());
         members.insert("endpointName".to_owned(), endpoint.into());
         let asked: Asked = request::checked(&UPDATE, members)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let target = request::version(asked.agent_runtime_version.as_deref())?;
         let Asked { agent_runtime_id: runtime, endpoint_name: name, description, .. } = asked;
         let arn = self.arn(&runtime);

@@ -34,7 +34,7 @@ impl Control {
         let mut members = request::members(body)?;
         members.insert("capacityProviderId".to_owned(), id.into());
         let asked: Asked = request::checked(&UPDATE, members)?;
-        let token = request::token(asked.client_token.clone(), &asked)?;
+        let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let Asked { capacity_provider_id: id, description, .. } = asked;
         let description = description.map(|description| description.optional_value);
         let now = self.inner.clock.now();

@@ -278,6 +278,7 @@ impl Parts<'_> {
             tasks: self.tasks.clone(),
             max_concurrent_checks: self.config.max_concurrent_checks,
             page_key: innkeep_auth::digest(format!("innkeep page tokens\n{root_secret}").as_bytes()),
+            client_token_key: innkeep_auth::digest(format!("innkeep client tokens\n{root_secret}").as_bytes()),
         });
         let keys = self.keys.clone();
         let signatures = innkeep_gateway::Authenticator {

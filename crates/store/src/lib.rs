@@ -39,6 +39,7 @@ use tokio::task::spawn_blocking;
 
 use db::Db;
 use readers::Readers;
+use tokens::Operation;
 use writer::Writer;
 
 pub use capacity_providers::{CapacityProviderRecord, NewCapacityProvider};
@@ -127,6 +128,20 @@ impl Store {
     ) -> Result<Accepted, Error> {
         let runtime = runtime.clone();
         self.writer.write(move |db| making::add(db, &runtime, config, settings, token.as_ref(), at)).await
+    }
+
+    /// Returns the version that the first request with this token added to the runtime, as it was answered; none if there was none.
+    ///
+    /// # Errors
+    /// `TokenMismatch`.
+    pub async fn updated_before(
+        &self,
+        runtime: &RuntimeId,
+        token: ClientToken,
+        at: UnixMillis,
+    ) -> Result<Option<VersionRecord>, Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| tokens::find(db, Operation::UpdateRuntime(&runtime), Some(&token), at)).await
     }
 
     /// Adds the next version in UPDATING, which differs from the newest in its settings alone.

@@ -100,6 +100,11 @@ impl Violations {
         self.must(at, format_args!("satisfy enum value set: [{}]", set.join(", ")))
     }
 
+    /// Tells whether no rule is known to be broken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the value of a request that breaks no rule.
     pub(crate) fn complete<T>(self, value: Option<T>) -> Result<T, Error> {
         match value {

@@ -140,6 +140,7 @@ impl Plane {
             tasks: tasks.clone(),
             max_concurrent_checks: checks,
             page_key: [7; 32],
+            client_token_key: [8; 32],
         });
         Self { control, store, maker, tasks }
     }

@@ -156,3 +156,19 @@ async fn a_runtime_that_is_not_there_is_not_found() {
     let message = format!("endpoint prod of agent runtime {id} does not exist");
     endpoint.refuses(404, "ResourceNotFoundException", &message);
 }
+
+#[tokio::test]
+async fn a_repeated_token_gets_its_answer_though_the_platform_has_another_limit_by_now() {
+    let (plane, _dir) = plane().await;
+    let id = plane.create("hello").await;
+    let path = format!("/runtimes/{id}/");
+    let mut body = request_with("clientToken", json!("0f9a9b0e-6d5b-4f5c-9a51-7a3c5d1e2f40"));
+    body["environmentVariables"] = json!({"A": "x".repeat(4000)});
+    let first = plane.call("PUT", &path, &body).await.is(202);
+    plane.settled(&id).await;
+    plane.call("PUT", &path, &request_with("platformVersion", json!("V2"))).await.is(202);
+    plane.settled(&id).await;
+    assert_eq!(plane.call("PUT", &path, &body).await.is(202), first);
+    body["clientToken"] = json!("0f9a9b0e-6d5b-4f5c-9a51-7a3c5d1e2f41");
+    assert_eq!(plane.call("PUT", &path, &body).await.body["fieldList"][0]["name"], "environmentVariables");
+}
