@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 use crate::respond::Refused;
 
-/// The largest body of a control-plane or operator request, bytes; uploads are read by their own rule. Source: our choice: the
-/// largest valid Create is about 300 KB.
+/// The largest body of a control-plane or operator request, bytes; uploads are read by their own rule. Source: our choice:
+/// a Create whose every list has as many items as it may, of ordinary length, is smaller.
 const MAX_SMALL_BODY: usize = 1 << 20;
 
 /// Verifies signatures as the gateway does, and reads the bodies that come with them.

@@ -146,6 +146,9 @@ pub const MAX_IMAGE_METADATA_BYTES: usize = 4 << 20;
 /// Time in which an image must have been pulled. Source: our choice: 2 GB at 10 Mbit/s.
 pub const IMAGE_PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// A list in a runtime's authorizer that the model leaves without a maximum: items. Source: our choice; each version keeps its own.
+pub const MAX_AUTHORIZER_ITEMS: usize = 1000;
+
 /// Environment variables of a version: entries. Source: model.
 pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 

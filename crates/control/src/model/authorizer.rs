@@ -1,10 +1,13 @@
 //! `authorizerConfiguration`: whose tokens open a runtime, and how their issuer is reached.
 
+use innkeep_types::limits;
+
 use super::name::TAGS;
 use super::network::SUBNET;
 use crate::shape::{ANY, Bounds, Pattern, Shape, optional, required};
 
-const AT_LEAST_ONE: Bounds = (1, usize::MAX);
+/// What the model leaves without a maximum; ours is narrower.
+const AT_LEAST_ONE: Bounds = (1, limits::MAX_AUTHORIZER_ITEMS);
 
 /// The one authorizer that there is.
 pub(super) static AUTHORIZER: Shape = Shape::Union(&[optional("customJWTAuthorizer", &CUSTOM_JWT)]);
@@ -57,7 +60,7 @@ static LATTICE_RESOURCE_PATTERN: Pattern = Pattern::new(
 );
 static MANAGED_VPC: Shape = Shape::Structure(&[
     required("vpcIdentifier", &Shape::Text(ANY, Some(&VPC_PATTERN))),
-    required("subnetIds", &Shape::List(ANY, &SUBNET)),
+    required("subnetIds", &Shape::List((0, limits::MAX_AUTHORIZER_ITEMS), &SUBNET)),
     required("endpointIpAddressType", &Shape::Enum(&["IPV4", "IPV6"])),
     optional("securityGroupIds", &Shape::List((0, 5), &Shape::Text(ANY, Some(&SECURITY_GROUP_PATTERN)))),
     optional("tags", &TAGS),
