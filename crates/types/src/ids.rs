@@ -222,12 +222,14 @@ impl SandboxId {
 
 /// A version's number: 1 to 99999. Source: model, `[1-9][0-9]{0,4}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct RuntimeVersion(u32);
 
 impl RuntimeVersion {
     /// The version that Create makes.
     pub const FIRST: Self = Self(1);
+
+    const INVALID: InvalidId = InvalidId { what: "agentRuntimeVersion", rule: "[1-9][0-9]{0,4}" };
 
     /// Returns the version with this number, if it is one (1 to 99999).
     pub fn new(n: u32) -> Option<Self> {
@@ -236,11 +238,10 @@ impl RuntimeVersion {
 
     /// Returns the version that `s` spells, without leading zeros.
     pub fn parse(s: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { what: "agentRuntimeVersion", rule: "[1-9][0-9]{0,4}" };
         if s.starts_with('0') || !s.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(invalid);
+            return Err(Self::INVALID);
         }
-        s.parse().ok().and_then(Self::new).ok_or(invalid)
+        s.parse().ok().and_then(Self::new).ok_or(Self::INVALID)
     }
 
     /// Returns the number.
@@ -254,6 +255,19 @@ impl RuntimeVersion {
     }
 }
 
+impl TryFrom<u32> for RuntimeVersion {
+    type Error = InvalidId;
+    fn try_from(n: u32) -> Result<Self, InvalidId> {
+        Self::new(n).ok_or(Self::INVALID)
+    }
+}
+
+impl From<RuntimeVersion> for u32 {
+    fn from(version: RuntimeVersion) -> Self {
+        version.0
+    }
+}
+
 impl fmt::Display for RuntimeVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -262,6 +276,8 @@ impl fmt::Display for RuntimeVersion {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -314,6 +330,16 @@ mod tests {
         assert_eq!(RuntimeVersion::parse("7").unwrap().get(), 7);
         for bad in ["0", "07", "", "100000", "v1", "+1"] {
             assert!(RuntimeVersion::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn versions_are_read_as_numbers_that_are_versions() {
+        for (text, expect) in [("0", None), ("1", Some(1)), ("99999", Some(99_999)), ("100000", None)] {
+            let read: Option<RuntimeVersion> = serde_json::from_str(text).ok();
+            assert_eq!(read.map(RuntimeVersion::get), expect, "{text}");
+            let key: Option<BTreeMap<RuntimeVersion, u32>> = serde_json::from_str(&format!("{{\"{text}\":1}}")).ok();
+            assert_eq!(key.and_then(|map| map.into_keys().next()).map(RuntimeVersion::get), expect, "{text}");
         }
     }
 }

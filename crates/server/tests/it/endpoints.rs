@@ -93,7 +93,8 @@ async fn a_named_endpoint_is_split_and_put_together_again() {
         (json!({"one": 1}), 400),
         (json!([1]), 400),
         ((1..12).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into(), 400),
-        (json!({"0": 1}), 404),
+        (json!({"0": 1}), 400),
+        (json!({"99999": 1}), 404),
         (json!({"1": 1, "9": 1}), 404),
     ] {
         let (found, refused) = split(weights.clone()).await;
