@@ -1,8 +1,9 @@
 //! Whether a resource policy has the form of IAM's policy language. What it allows is not looked at here.
 //!
 //! Source: IAM user guide, "Grammar of the IAM JSON policy language", for policies of resources (a principal is required); AgentCore
-//! developer guide for `Resource`, which must be the ARN of the resource itself.
+//! developer guide for `Resource`, which must be the ARN of the resource itself, and for `Principal` where tokens are asked for.
 
+use innkeep_types::Authorizer;
 use serde_json::{Map, Value};
 
 use crate::validate::Violations;
@@ -13,28 +14,34 @@ const PRINCIPALS: [&str; 4] = ["AWS", "Service", "Federated", "CanonicalUser"];
 const MEMBERS: [&str; 8] =
     ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "Condition"];
 
-/// Checks the policy of the resource `arn`; what is wrong with it is noted in `found`.
-pub(crate) fn check(policy: &str, arn: &str, found: &mut Violations) {
+/// What a policy is attached to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guarded<'a> {
+    pub(crate) arn: &'a str,
+    pub(crate) authorizer: Authorizer,
+}
+
+/// Checks the policy of a resource; what is wrong with it is noted in `found`.
+pub(crate) fn check(policy: &str, guarded: Guarded<'_>, found: &mut Violations) {
     let document = match serde_json::from_str(policy) {
         Ok(Value::Object(document)) => document,
-        Ok(_) => return none(found.must(AT, "be a JSON object with Version and Statement")),
+        Ok(_) => return none(found.must(AT, "be a JSON object with Statement")),
         Err(error) => return none(found.must(AT, format_args!("be JSON ({error})"))),
     };
     known(AT, &document, &["Version", "Id", "Statement"], found);
-    match document.get("Version").and_then(Value::as_str) {
-        Some(version) if VERSIONS.contains(&version) => {}
-        _ => none(found.must("policy.Version", format_args!("satisfy enum value set: [{}]", VERSIONS.join(", ")))),
+    if document.get("Version").is_some_and(|version| !version.as_str().is_some_and(|v| VERSIONS.contains(&v))) {
+        none(found.must("policy.Version", format_args!("satisfy enum value set: [{}]", VERSIONS.join(", "))));
     }
     if document.get("Id").is_some_and(|id| !id.is_string()) {
         none(found.must("policy.Id", "be a string"));
     }
     match document.get("Statement") {
-        Some(Value::Object(only)) => statement("policy.Statement", only, arn, found),
+        Some(Value::Object(only)) => statement("policy.Statement", only, guarded, found),
         Some(Value::Array(several)) if !several.is_empty() => {
             for (idx, one) in several.iter().enumerate() {
                 let at = format!("policy.Statement[{idx}]");
                 match one {
-                    Value::Object(one) => statement(&at, one, arn, found),
+                    Value::Object(one) => statement(&at, one, guarded, found),
                     _ => none(found.must(&at, "be an object")),
                 }
             }
@@ -43,7 +50,8 @@ pub(crate) fn check(policy: &str, arn: &str, found: &mut Violations) {
     }
 }
 
-fn statement(at: &str, given: &Map<String, Value>, arn: &str, found: &mut Violations) {
+fn statement(at: &str, given: &Map<String, Value>, guarded: Guarded<'_>, found: &mut Violations) {
+    let Guarded { arn, authorizer } = guarded;
     known(at, given, &MEMBERS, found);
     if given.get("Sid").is_some_and(|sid| !sid.is_string()) {
         none(found.must(&format!("{at}.Sid"), "be a string"));
@@ -51,17 +59,24 @@ fn statement(at: &str, given: &Map<String, Value>, arn: &str, found: &mut Violat
     if !matches!(given.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny")) {
         none(found.must(&format!("{at}.Effect"), "satisfy enum value set: [Allow, Deny]"));
     }
-    if let Some((name, principal)) = one_of(at, given, ["Principal", "NotPrincipal"], found)
-        && !is_principal(principal)
-    {
-        let kinds = PRINCIPALS.join(", ");
-        none(found.must(
-            &format!("{at}.{name}"),
-            format_args!("be \"*\" or an object of {kinds} with text or lists of text"),
-        ));
+    if let Some((name, principal)) = one_of(at, given, ["Principal", "NotPrincipal"], found) {
+        let at = format!("{at}.{name}");
+        match authorizer {
+            // Who comes with a token is no principal of IAM's.
+            Authorizer::CustomJwt if name != "Principal" || principal != "*" => {
+                let sentence =
+                    "a runtime with an authorizerConfiguration takes statements with \"Principal\": \"*\" only";
+                none(found.say(&at, sentence));
+            }
+            Authorizer::SigV4 if !is_principal(principal) => {
+                let kinds = PRINCIPALS.join(", ");
+                none(found.must(&at, format_args!("be \"*\" or an object of {kinds} with text or lists of text")));
+            }
+            Authorizer::CustomJwt | Authorizer::SigV4 => {}
+        }
     }
     if let Some((name, action)) = one_of(at, given, ["Action", "NotAction"], found)
-        && !is_text(action, |text| text == "*" || text.split_once(':').is_some())
+        && !is_text(action, |text| text == "*" || is_action(text))
     {
         none(found.must(&format!("{at}.{name}"), "be \"*\", or an action or a list of actions, SERVICE:NAME each"));
     }
@@ -104,6 +119,11 @@ fn is_principal(value: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// Tells whether it is `SERVICE:NAME`.
+fn is_action(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty() && !name.contains(':'))
 }
 
 fn is_condition(value: &Value) -> bool {
@@ -154,8 +174,13 @@ mod tests {
 
     #[track_caller]
     fn breaks(policy: &str, expect: &[&str]) {
+        breaks_where(Authorizer::SigV4, policy, expect);
+    }
+
+    #[track_caller]
+    fn breaks_where(authorizer: Authorizer, policy: &str, expect: &[&str]) {
         let mut found = Violations::default();
-        check(policy, ARN, &mut found);
+        check(policy, Guarded { arn: ARN, authorizer }, &mut found);
         let fields = found.into_fields();
         assert_eq!(fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), expect, "{policy}");
     }
@@ -171,6 +196,7 @@ mod tests {
         let condition =
             json!({"StringEquals": {"aws:SourceVpc": ["vpc-1", "vpc-2"]}, "Bool": {"aws:SecureTransport": true}});
         breaks(&document(statement_with("Condition", condition)), &[]);
+        breaks(&json!({"Statement": statement_with("Sid", json!("no version"))}).to_string(), &[]);
         let mut denies = statement_with("Principal", Value::Null);
         denies["NotPrincipal"] = json!({"Service": ["x.amazonaws.com"]});
         breaks(&document(denies), &[]);
@@ -181,7 +207,7 @@ mod tests {
         breaks("no", &["policy"]);
         breaks("[]", &["policy"]);
         breaks(&"[".repeat(10_000), &["policy"]);
-        breaks("{}", &["policy.Version", "policy.Statement"]);
+        breaks("{}", &["policy.Statement"]);
         breaks(&document(json!([])), &["policy.Statement"]);
         breaks(&document(json!([1])), &["policy.Statement[0]"]);
         let more = json!({"Version": "2013", "Id": 1, "Statment": 1, "Statement": statement_with("Sid", json!(1))});
@@ -200,6 +226,10 @@ mod tests {
             ("NotPrincipal", json!("*"), "policy.Statement"),
             ("Action", json!([]), "policy.Statement.Action"),
             ("Action", json!("Invoke"), "policy.Statement.Action"),
+            ("Action", json!(":"), "policy.Statement.Action"),
+            ("Action", json!("bedrock-agentcore:"), "policy.Statement.Action"),
+            ("Action", json!(":InvokeAgentRuntime"), "policy.Statement.Action"),
+            ("Action", json!("a:b:c"), "policy.Statement.Action"),
             ("Action", Value::Null, "policy.Statement"),
             ("Resource", json!("*"), "policy.Statement.Resource"),
             ("Resource", json!([ARN, "*"]), "policy.Statement.Resource"),
@@ -212,5 +242,14 @@ mod tests {
         ] {
             breaks(&document(statement_with(name, value)), &[at]);
         }
+    }
+    #[test]
+    fn where_tokens_are_asked_for_the_principal_is_everyone() {
+        let check = |policy: &str, expect| breaks_where(Authorizer::CustomJwt, policy, expect);
+        check(&document(statement_with("Principal", json!("*"))), &[]);
+        check(&document(statement_with("Principal", json!({"AWS": "*"}))), &["policy.Statement.Principal"]);
+        let mut others = statement_with("Principal", Value::Null);
+        others["NotPrincipal"] = json!("*");
+        check(&document(others), &["policy.Statement.NotPrincipal"]);
     }
 }

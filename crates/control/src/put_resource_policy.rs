@@ -1,10 +1,12 @@
 //! PutResourcePolicy: attaches a policy to a runtime or an endpoint, in place of the one before.
 
 use innkeep_protocol::control::attached::ResourcePolicy;
+use innkeep_types::Authorizer;
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::model::policy::PUT;
+use crate::policy::Guarded;
 use crate::validate::Violations;
 use crate::{Control, Principal, policy, request};
 
@@ -27,7 +29,10 @@ impl Control {
         let Asked { resource_arn, policy } = request::checked(&PUT, members)?;
         let (runtime, endpoint) = self.guarded(&resource_arn)?;
         let mut found = Violations::default();
-        policy::check(&policy, &resource_arn, &mut found);
+        let newest = self.inner.store.get_version(&runtime, None).await?;
+        // That it is not there is told by the write.
+        let authorizer = newest.map_or(Authorizer::SigV4, |version| version.config.authorizer());
+        policy::check(&policy, Guarded { arn: &resource_arn, authorizer }, &mut found);
         found.complete(Some(()))?;
         let now = self.inner.clock.now();
         self.inner.store.put_policy(&runtime, endpoint.as_ref(), policy.clone(), now).await?;

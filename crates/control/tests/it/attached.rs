@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::documents::largest_create;
 use crate::plane::{Plane, plane};
 
 const ACCOUNT: &str = "arn:aws:bedrock-agentcore:us-west-2:000000000000";
@@ -140,4 +141,16 @@ async fn a_policy_is_about_its_own_resource_alone() {
     assert_eq!(plane.get(&path).await.is(200), json!({}));
     let provider = format!("/resourcepolicy/{ACCOUNT}:capacity-provider/pool-0123456789");
     assert_eq!(plane.get(&provider).await.body["fieldList"][0]["name"], "resourceArn");
+}
+
+#[tokio::test]
+async fn where_tokens_are_asked_for_a_policy_is_for_everyone() {
+    let (plane, _dir) = plane().await;
+    let created = plane.call("PUT", "/runtimes/", &largest_create()).await.is(202);
+    let arn = created["agentRuntimeArn"].as_str().unwrap();
+    let path = format!("/resourcepolicy/{arn}");
+    let answer = plane.call("PUT", &path, &json!({"policy": policy(arn)})).await;
+    assert_eq!((answer.status, &answer.body["fieldList"][0]["name"]), (400, &json!("policy.Statement.Principal")));
+    let open = policy(arn).replace(r#"{"AWS":"arn:aws:iam::111122223333:root"}"#, r#""*""#);
+    plane.call("PUT", &path, &json!({"policy": open})).await.is(201);
 }
