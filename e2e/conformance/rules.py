@@ -156,8 +156,8 @@ TAKEN = (
 )
 
 REFUSED = (
-    Deviation(("CreateAgentRuntime",), lambda world: {"networkConfiguration": covers(world)["networkConfiguration"]},
-              ("networkConfiguration", "networkModeConfig", "requireServiceS3Endpoint"), "AWS takes it in updates only, too"),
+    Deviation(BOTH, lambda world: {"networkConfiguration": covers(world)["networkConfiguration"]},
+              ("networkConfiguration", "networkModeConfig", "requireServiceS3Endpoint"), "AWS takes it for runtimes from before May 2026"),
     Deviation(BOTH, lambda world: {"filesystemConfigurations": covers(world)["filesystemConfigurations"][3:]},
               ("filesystemConfigurations", 0), "a capacity provider here has no volumes"),
     Deviation(BOTH, lambda world: {"platformVersion": "V3"}, ("platformVersion",), "the platform's versions are V1 and V2"),

@@ -34,7 +34,7 @@ pub(crate) enum Operation<'a> {
 pub(crate) fn configuration(body: &Body, operation: Operation<'_>, found: &mut Violations) -> Option<VersionConfig> {
     let request = &body.request;
     let artifact = request.agent_runtime_artifact.clone().and_then(|artifact| artifact::artifact(artifact, found));
-    network::check(request.network_configuration.as_ref(), operation, found);
+    network::check(request.network_configuration.as_ref(), found);
     authorizer::check(request.authorizer_configuration.as_ref(), found);
     let request_headers = allowed_headers::allowed_headers(body, found);
     let protocol = protocol::protocol(request.protocol_configuration.as_ref(), found);

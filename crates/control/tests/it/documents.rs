@@ -103,8 +103,7 @@ pub(crate) fn largest_update() -> Value {
     let mut body = configuration();
     body.insert("clientToken".to_owned(), json!("0f9a9b0e-6d5b-4f5c-9a51-7a3c5d1e2f41"));
     body.insert("metadataConfiguration".to_owned(), json!({"requireMMDSV2": false}));
-    let body = Value::Object(body);
-    with(body, "/networkConfiguration/networkModeConfig/requireServiceS3Endpoint", json!(true))
+    Value::Object(body)
 }
 
 /// The body with the value at the pointer set, its last step made if it is not there; null removes it.

@@ -15,19 +15,17 @@ pub(super) fn common() -> Vec<Case> {
     [network(), claims(), headers(), filesystems(), others()].into_iter().flatten().collect()
 }
 
-pub(super) fn of_create() -> Vec<Case> {
-    vec![sentence(
-        "/networkConfiguration/networkModeConfig/requireServiceS3Endpoint",
-        json!(false),
-        "networkConfiguration.networkModeConfig.requireServiceS3Endpoint",
-        "requireServiceS3Endpoint is for UpdateAgentRuntime only: omit it",
-    )]
-}
-
 fn network() -> Vec<Case> {
     let (pointer, at) = ("/networkConfiguration/networkModeConfig", "networkConfiguration.networkModeConfig");
     let needed = "networkMode VPC needs networkModeConfig, with subnets and securityGroups";
-    vec![sentence(pointer, Value::Null, at, needed)]
+    let s3_at = "networkConfiguration.networkModeConfig.requireServiceS3Endpoint";
+    let s3_pointer = "/networkConfiguration/networkModeConfig/requireServiceS3Endpoint";
+    let s3 = "requireServiceS3Endpoint is for runtimes from before May 2026, and there are none here: omit it";
+    vec![
+        sentence(pointer, Value::Null, at, needed),
+        sentence(s3_pointer, json!(false), s3_at, s3),
+        sentence(s3_pointer, json!(true), s3_at, s3),
+    ]
 }
 
 #[tokio::test]
