@@ -14,7 +14,7 @@ from harness import ROLE, Answer, wait_for
 # Answers that the model does not have for an operation. They are what AWS answers there too, as its other operations do.
 UNMODELLED = {
     ("DeleteAgentRuntime", "ValidationException"), ("DeleteAgentRuntimeEndpoint", "ValidationException"),
-    ("ListAgentRuntimeEndpoints", "ResourceNotFoundException"), ("ListAgentRuntimeVersionsByCapacityProvider", "ResourceNotFoundException"),
+    ("ListAgentRuntimeEndpoints", "ResourceNotFoundException"),
 }
 UNSETTLED = ("CREATING", "UPDATING", "DELETING")
 
