@@ -13,11 +13,14 @@ pub(crate) mod tag;
 
 #[cfg(test)]
 mod tests {
-    use super::{capacity_provider, endpoint, policy, tag};
+    use super::{capacity_provider, endpoint, policy, runtime, tag};
     use crate::shape::compile;
 
     #[test]
     fn every_pattern_compiles() {
+        for table in [&runtime::CREATE[..], &runtime::UPDATE] {
+            compile(table);
+        }
         for table in [&endpoint::CREATE[..], &endpoint::UPDATE, &endpoint::DELETE] {
             compile(table);
         }

@@ -3,9 +3,24 @@
 use innkeep_store::Tagged;
 use innkeep_types::{CapacityProviderId, EndpointName, RuntimeArn, RuntimeId};
 
-use crate::Control;
+use serde::Deserialize;
+use serde_json::Map;
+
 use crate::error::Error;
+use crate::shape::Member;
 use crate::validate::Violations;
+use crate::{Control, request};
+
+/// Returns the `resourceArn` of a request that has nothing else, if it keeps the rules of its `table`.
+pub(crate) fn arn(table: &[Member], given: &str) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Asked {
+        resource_arn: String,
+    }
+    let members = Map::from_iter([("resourceArn".to_owned(), given.into())]);
+    request::checked(table, members).map(|Asked { resource_arn }| resource_arn)
+}
 
 impl Control {
     /// Returns what the ARN names, whether it exists or not.

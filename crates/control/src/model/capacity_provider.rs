@@ -1,7 +1,7 @@
 //! What the operations on capacity providers take. Source: service model.
 
 use crate::model::ec2::EC2_CONFIGURATION;
-use crate::model::name::{CLIENT_TOKEN, NAME_PATTERN, TAGS};
+use crate::model::name::{CLIENT_TOKEN, NAME_PATTERN, ROLE_ARN, TAGS};
 use crate::shape::{Member, Pattern, Shape, optional, required};
 
 static ID: Shape = Shape::Text((12, 59), Some(&ID_PATTERN));
@@ -10,8 +10,6 @@ static NAME: Shape = Shape::Text((1, 48), Some(&NAME_PATTERN));
 static DESCRIPTION: Shape = Shape::Text((1, 4096), None);
 
 static PERMISSIONS: Shape = Shape::Structure(&[required("capacityProviderOperatorRoleArn", &ROLE_ARN)]);
-static ROLE_ARN: Shape = Shape::Text((1, 2048), Some(&ROLE_ARN_PATTERN));
-static ROLE_ARN_PATTERN: Pattern = Pattern::new("arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+");
 
 static COMPUTE: Shape = Shape::Union(&[optional("ec2Configuration", &EC2_CONFIGURATION)]);
 

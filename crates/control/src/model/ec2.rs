@@ -1,7 +1,9 @@
 //! `Ec2Configuration`: what a capacity provider's instances would be. Source: service model.
 
+use crate::model::filesystem::VOLUME_NAME;
 use crate::model::name::TAGS;
-use crate::shape::{ANY, Pattern, Shape, optional, required};
+use crate::model::network::{SECURITY_GROUP, SUBNET};
+use crate::shape::{Pattern, Shape, optional, required};
 
 pub(crate) static EC2_CONFIGURATION: Shape = Shape::Structure(&[
     required("launchTemplateSource", &LAUNCH_TEMPLATE_SOURCE),
@@ -72,14 +74,10 @@ static VPC_CONFIGURATION: Shape = Shape::Structure(&[
     required("subnets", &Shape::List((1, 16), &SUBNET)),
     required("securityGroups", &Shape::List((1, 16), &SECURITY_GROUP)),
 ]);
-static SUBNET: Shape = Shape::Text(ANY, Some(&SUBNET_ID));
-static SUBNET_ID: Pattern = Pattern::new("subnet-[0-9a-zA-Z]{8,17}");
-static SECURITY_GROUP: Shape = Shape::Text(ANY, Some(&SECURITY_GROUP_ID));
-static SECURITY_GROUP_ID: Pattern = Pattern::new("sg-[0-9a-zA-Z]{8,17}");
 
 static VOLUMES: Shape = Shape::List((0, 5), &Shape::Union(&[optional("ebsConfiguration", &EBS_VOLUME)]));
 static EBS_VOLUME: Shape = Shape::Structure(&[
-    required("name", &Shape::Text((1, 48), Some(&VOLUME_NAME))),
+    required("name", &VOLUME_NAME),
     required("sizeGiB", &Shape::Integer(1, 65_536)),
     optional("volumeType", &VOLUME_TYPE),
     optional("iops", &IOPS),
@@ -88,7 +86,6 @@ static EBS_VOLUME: Shape = Shape::Structure(&[
     optional("kmsKeyId", &KMS_KEY_ID),
     optional("snapshotId", &SNAPSHOT_ID),
 ]);
-static VOLUME_NAME: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_-]{0,47}");
 
 static LIFECYCLE: Shape = Shape::Structure(&[
     optional("idleInstanceTimeout", &Shape::Integer(60, 1_209_600)),

@@ -32,5 +32,6 @@ static EFS_ACCESS_POINT: Shape = Shape::Text((0, 128), Some(&EFS_ACCESS_POINT_PA
 static EFS_ACCESS_POINT_PATTERN: Pattern =
     Pattern::new("arn:aws[-a-z]*:elasticfilesystem:[0-9a-z-:]+:access-point/fsap-[0-9a-f]{8,40}");
 
-static VOLUME_NAME: Shape = Shape::Text((1, 48), Some(&VOLUME_NAME_PATTERN));
+/// The name of a capacity provider's volume.
+pub(super) static VOLUME_NAME: Shape = Shape::Text((1, 48), Some(&VOLUME_NAME_PATTERN));
 static VOLUME_NAME_PATTERN: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_-]{0,47}");

@@ -14,6 +14,10 @@ static RUNTIME_ID_PATTERN: Pattern = Pattern::new("[a-zA-Z][a-zA-Z0-9_]{0,99}-[a
 pub(crate) static VERSION: Shape = Shape::Text((1, 5), Some(&VERSION_PATTERN));
 static VERSION_PATTERN: Pattern = Pattern::new("[1-9][0-9]{0,4}");
 
+/// The ARN of an IAM role.
+pub(crate) static ROLE_ARN: Shape = Shape::Text((1, 2048), Some(&ROLE_ARN_PATTERN));
+static ROLE_ARN_PATTERN: Pattern = Pattern::new("arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+");
+
 /// An idempotency token.
 pub(crate) static CLIENT_TOKEN: Shape = Shape::Text((33, 256), Some(&CLIENT_TOKEN_PATTERN));
 static CLIENT_TOKEN_PATTERN: Pattern = Pattern::new("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}");

@@ -7,7 +7,7 @@ use innkeep_types::limits;
 
 use super::authorizer::AUTHORIZER;
 use super::filesystem::FILESYSTEMS;
-use super::name::{CLIENT_TOKEN, NAME, TAGS};
+use super::name::{CLIENT_TOKEN, NAME, ROLE_ARN, TAGS};
 use super::network::NETWORK;
 use crate::shape::{ANY, Member, Pattern, Shape, optional, required};
 
@@ -53,9 +53,6 @@ pub(crate) static UPDATE: [Member; 17] = [
     optional("resourceConfigurations", &RESOURCES),
     optional("clientToken", &CLIENT_TOKEN),
 ];
-
-static ROLE_ARN: Shape = Shape::Text((1, 2048), Some(&ROLE_ARN_PATTERN));
-static ROLE_ARN_PATTERN: Pattern = Pattern::new("arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+");
 
 static DESCRIPTION: Shape = Shape::Text((1, 4096), None);
 
