@@ -14,3 +14,4 @@ mod objects;
 mod pulls;
 mod registry;
 mod tars;
+mod transfers;
