@@ -2,6 +2,7 @@
 
 mod closing;
 pub(crate) mod error;
+mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +24,7 @@ use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
-use crate::session::{Command, Ended, Lease, Origin, Session, SessionInfo, Status};
+use crate::session::{Command, Ended, Lease, Origin, Session, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Supervisor};
 use crate::tasks::{Kind, Tasks};
@@ -333,17 +334,6 @@ impl Registry {
             Some(Ok(())) => Ok(()),
             Some(Err(failure)) => Err(Error::from_failure(failure.with_last_words(facts))),
         }
-    }
-
-    /// Returns what the session's sandbox is started from, if it has one; the endpoint may serve another version by now.
-    pub fn deployment(&self, key: &SessionKey) -> Option<Arc<Deployment>> {
-        self.shared.sessions.lock().by_key.get(key).map(|session| session.deployment.clone())
-    }
-
-    /// Returns the sessions that have a sandbox.
-    pub fn list(&self) -> Vec<SessionInfo> {
-        let sessions: Vec<_> = self.shared.sessions.lock().by_key.values().cloned().collect();
-        sessions.iter().map(|s| s.info()).collect()
     }
 
     /// Ends all sandboxes and waits; new sessions are refused from now on.
