@@ -4,6 +4,7 @@ Nothing here knows how Innkeep is built: it uses the command line, the two AWS p
 """
 
 import gc
+import hashlib
 import http.client
 import io
 import itertools
@@ -168,7 +169,11 @@ class Server:
 
     def signed(self, method, target, body=b"", headers=None, key=None, at=None) -> dict[str, str]:
         """Returns the headers of a request to `target` (path and query as they go on the wire), signed now or `at`."""
-        request = AWSRequest(method, self.url + target, headers=dict(headers or {}), data=body)
+        headers = dict(headers or {})
+        if target.startswith("/innkeep/"):
+            # Uploads are received only if they say before what their body is.
+            headers.setdefault("X-Amz-Content-SHA256", hashlib.sha256(body).hexdigest())
+        request = AWSRequest(method, self.url + target, headers=headers, data=body)
         signer = SigV4Auth(key or self.key, "bedrock-agentcore", REGION)
         if at is None:
             signer.add_auth(request)

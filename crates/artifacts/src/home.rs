@@ -173,21 +173,11 @@ impl Home {
 
 /// A file or directory of unfinished work, removed with this value.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Takes charge of what lies at `path`.
-    pub(crate) fn adopt(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// Gives up charge of it.
-    pub(crate) fn keep(mut self) -> PathBuf {
-        std::mem::take(&mut self.0)
-    }
-
     /// Returns where it lies.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use innkeep_types::{Artifact, ArtifactDigest, Settings, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use crate::home::{Home, Scratch};
+use crate::home::Home;
 use crate::host::Host;
 use crate::image::{Pulls, Registries};
 use crate::s3::S3;
@@ -51,6 +51,7 @@ mod upload;
 
 pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
 pub use error::Error;
+pub use home::Scratch;
 pub use host::INTERPRETERS;
 pub use image::{EntryProblem, Error as ImageError, LayerError, Problem as ImageProblem};
 pub use project::Error as ProjectError;
@@ -264,28 +265,28 @@ impl Artifacts {
         })
     }
 
-    /// Returns an empty file in the store's directory for an upload; hand it to [`Artifacts::add`] or [`Artifacts::add_layer`],
-    /// or remove it.
-    pub fn upload_file(&self) -> Result<PathBuf, Error> {
+    /// Returns an empty file in the store's directory for an upload, to be handed to [`Artifacts::add`], [`Artifacts::add_image`] or
+    /// [`Artifacts::add_layer`].
+    pub fn upload_file(&self) -> Result<Scratch, Error> {
         let file = self.store.home.scratch_file();
-        file.map(Scratch::keep).map_err(|source| Error::Io { doing: "make a file for an upload".to_owned(), source })
+        file.map_err(|source| Error::Io { doing: "make a file for an upload".to_owned(), source })
     }
 
-    /// Checks the zip at `file` (which is moved or removed) and stores it. The same zip gives the same prefix.
+    /// Checks the zip in `upload` and stores it. The same zip gives the same prefix.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the artifact stored or not; nothing half done stays.
-    pub async fn add(&self, file: PathBuf, kind: Kind) -> Result<Uploaded, Error> {
-        upload::add(&self.store, Scratch::adopt(file), kind).await
+    pub async fn add(&self, upload: Scratch, kind: Kind) -> Result<Uploaded, Error> {
+        upload::add(&self.store, upload, kind).await
     }
 
-    /// Unpacks the image in the archive at `file` (which is moved or removed): what `docker save` writes, or an OCI layout as a tar.
+    /// Unpacks the image in the archive in `upload`: what `docker save` writes, or an OCI layout as a tar.
     /// `name`: what to call it, else as the archive does.
     ///
     /// # Cancel safety
     /// As [`Artifacts::add`].
-    pub async fn add_image(&self, file: PathBuf, name: Option<&str>) -> Result<UploadedImage, Error> {
-        Ok(image::add(&self.store, Scratch::adopt(file), name).await?)
+    pub async fn add_image(&self, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Error> {
+        Ok(image::add(&self.store, upload, name).await?)
     }
 
     /// Tells whether a layer is present.
@@ -293,12 +294,11 @@ impl Artifacts {
         layer::present(&self.store.home, fingerprint).is_ok()
     }
 
-    /// Unpacks the zip at `file` (which is removed) as a layer of site-packages. `fingerprint`: 64 lower-case hex digits.
+    /// Unpacks the zip in `upload` as a layer of site-packages. `fingerprint`: 64 lower-case hex digits.
     ///
     /// # Cancel safety
     /// As [`Artifacts::add`].
-    pub async fn add_layer(&self, fingerprint: &str, file: PathBuf) -> Result<(), Error> {
-        let upload = Scratch::adopt(file);
+    pub async fn add_layer(&self, fingerprint: &str, upload: Scratch) -> Result<(), Error> {
         layer::add(&self.store, layer::fingerprint(fingerprint)?, upload).await
     }
 

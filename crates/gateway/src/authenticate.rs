@@ -35,6 +35,13 @@ pub struct Claim {
     key: Arc<AccessKey>,
 }
 
+impl Claim {
+    /// Returns what the head says of the body, if it does: its SHA-256.
+    pub fn claimed_digest(&self) -> Option<[u8; 32]> {
+        self.signed.claimed_digest()
+    }
+}
+
 impl Authenticator {
     /// Returns what the head of a request claims.
     pub fn claim(&self, head: &request::Parts) -> Result<Claim, sigv4::Error> {

@@ -8,7 +8,8 @@ use innkeep_types::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Answer to `POST /innkeep/v1/artifacts?kind=zip|project[&layer=FINGERPRINT]` (body: the zip): what to put in
+/// Answer to `POST /innkeep/v1/artifacts?kind=zip|project[&layer=FINGERPRINT]` (body: the zip; a signed upload announces it in
+/// `x-amz-content-sha256`): what to put in
 /// `codeConfiguration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

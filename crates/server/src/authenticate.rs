@@ -53,6 +53,18 @@ impl Authenticator {
         }
     }
 
+    /// Checks the head of an upload by an operator, and that the signature is good for the body that it announces: nobody else's is
+    /// received. Whether that body came is then for [`Self::verify_operator`].
+    pub(crate) fn upload_head(&self, parts: &Parts) -> Result<OperatorClaim, Refused> {
+        let claim = self.operator_head(parts)?;
+        if let OperatorClaim(Some(signed)) = &claim {
+            let message = "an upload must announce its body in x-amz-content-sha256, the lower-case SHA-256 of it";
+            let digest = signed.claimed_digest().ok_or_else(|| Refused::new(ErrorKind::AccessDenied, message))?;
+            self.verify_operator(&claim, &digest)?;
+        }
+        Ok(claim)
+    }
+
     /// Checks the rest of it, now that the body's digest is known.
     pub(crate) fn verify_operator(&self, claim: &OperatorClaim, digest: &[u8; 32]) -> Result<(), Refused> {
         let OperatorClaim(Some(claim)) = claim else { return Ok(()) };

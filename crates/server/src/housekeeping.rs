@@ -166,7 +166,7 @@ mod tests {
         let artifacts = Artifacts::open(dir.path(), innkeep_artifacts::Options::default()).unwrap();
         let upload = artifacts.upload_file().unwrap();
         // The least that is a zip: one without files.
-        std::fs::write(&upload, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
+        std::fs::write(upload.path(), [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
         artifacts.add(upload, Kind::Zip).await.unwrap();
         let store = Store::open(dir.path()).await.unwrap();
         let removed = async |ahead| {

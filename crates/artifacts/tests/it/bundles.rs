@@ -123,7 +123,10 @@ async fn the_same_upload_is_the_same_artifact_and_is_made_ready_once() {
     assert_eq!(store.artifacts.bundle(&bundle.digest).unwrap(), bundle);
 
     // A restart finds it, and only unfinished work goes.
-    fs::write(store.artifacts.upload_file().unwrap(), "half an upload").unwrap();
+    let upload = store.artifacts.upload_file().unwrap();
+    fs::write(upload.path(), "half an upload").unwrap();
+    // As when the server is killed.
+    std::mem::forget(upload);
     let reopened = Artifacts::open(store.dir.path(), Options::default()).unwrap();
     assert_eq!(store.files(), files);
     assert_eq!(reopened.prepare(&artifact).await.unwrap(), bundle);

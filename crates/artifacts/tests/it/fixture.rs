@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use innkeep_artifacts::{Artifacts, Error, Kind, Options, Uploaded};
+use innkeep_artifacts::{Artifacts, Error, Kind, Options, Scratch, Uploaded};
 use innkeep_types::Artifact;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -28,9 +28,9 @@ impl Store {
     }
 
     /// Returns the file that a server would have filled with `zip`.
-    pub(crate) fn upload(&self, zip: &[u8]) -> PathBuf {
+    pub(crate) fn upload(&self, zip: &[u8]) -> Scratch {
         let file = self.artifacts.upload_file().unwrap();
-        fs::write(&file, zip).unwrap();
+        fs::write(file.path(), zip).unwrap();
         file
     }
 

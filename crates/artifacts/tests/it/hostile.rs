@@ -152,7 +152,7 @@ async fn what_is_no_zip_is_refused() {
 
     let store = Store::new();
     let large = store.artifacts.upload_file().unwrap();
-    std::fs::File::options().write(true).open(&large).unwrap().set_len(MAX_ZIP_BYTES + 1).unwrap();
+    std::fs::File::options().write(true).open(large.path()).unwrap().set_len(MAX_ZIP_BYTES + 1).unwrap();
     let error = store.artifacts.add(large, Kind::Zip).await.unwrap_err();
     assert!(matches!(error, Error::Archive(ArchiveError::TooLarge(bytes)) if bytes == MAX_ZIP_BYTES + 1));
     assert!(store.files().is_empty());

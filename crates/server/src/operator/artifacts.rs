@@ -1,11 +1,11 @@
 //! Artifacts: `GET artifacts`, `POST artifacts`, `DELETE artifacts/{digest}`, `PUT layers/{fingerprint}`, `HEAD layers/{fingerprint}`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use innkeep_artifacts::{Error, Kind, Stored, StoredKind};
+use innkeep_artifacts::{Error, Kind, Scratch, Stored, StoredKind};
 use innkeep_auth::Digest;
 use innkeep_gateway::Inbound;
 use innkeep_protocol::operator::{ArtifactList, ArtifactUse, ArtifactView, UploadedArtifact, UploadedImage};
@@ -121,19 +121,13 @@ impl Operator {
         respond::empty(if found { StatusCode::OK } else { StatusCode::NOT_FOUND })
     }
 
-    /// Receives an upload into a file of the artifact store's, and checks its signature. On an error the file is gone.
-    async fn receive(&self, parts: &Parts, body: &mut Inbound, max_bytes: u64) -> Result<PathBuf, Refused> {
-        let claim = self.authenticator.operator_head(parts)?;
-        let path = self.artifacts.upload_file().map_err(refused)?;
-        let received = self.write_to(&path, body, max_bytes).await;
-        let verified = received.and_then(|digest| self.authenticator.verify_operator(&claim, &digest));
-        match verified {
-            Ok(()) => Ok(path),
-            Err(refused) => {
-                let _ = tokio::fs::remove_file(&path).await;
-                Err(refused)
-            }
-        }
+    /// Receives an upload, whose signature is checked first, into a file of the artifact store's.
+    async fn receive(&self, parts: &Parts, body: &mut Inbound, max_bytes: u64) -> Result<Scratch, Refused> {
+        let claim = self.authenticator.upload_head(parts)?;
+        let file = self.artifacts.upload_file().map_err(refused)?;
+        let digest = self.write_to(file.path(), body, max_bytes).await?;
+        self.authenticator.verify_operator(&claim, &digest)?;
+        Ok(file)
     }
 
     async fn write_to(&self, path: &Path, body: &mut Inbound, max_bytes: u64) -> Result<[u8; 32], Refused> {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use http::Method;
 use innkeep_auth::Digest;
 use innkeep_server::Config;
 
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use crate::wire::SOON;
+use crate::wire::{Draft, SOON};
 use crate::world::World;
 
 static PIECE: [u8; 1 << 20] = [7; 1 << 20];
@@ -105,6 +106,66 @@ async fn a_full_spool_refuses_large_bodies_until_there_is_room() {
     drop(first);
     assert_eq!(second().await.status, 200, "there is room again");
     world.finish().await;
+}
+
+/// Returns the files of uploads that are being received.
+fn received(world: &World) -> usize {
+    std::fs::read_dir(world.data_dir().join("artifacts/tmp")).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_s_upload_is_received_before_its_signature_is_known_to_be_good() {
+    let world = World::new(Config::default()).await;
+    let target = "/innkeep/v1/artifacts?kind=image";
+    let announced: String = digest(2).iter().map(|byte| format!("{byte:02x}")).collect();
+    let headers = |more: Option<&str>| more.map(|it| ("x-amz-content-sha256", it.to_owned())).into_iter().collect();
+    let draft =
+        |more| Draft { method: Method::POST, target: target.to_owned(), digest: digest(2), headers: headers(more) };
+    let good = world.sign(draft(Some(announced.as_str())));
+    let length = format!("content-length: {}\r\n\r\n", 2 * PIECE.len());
+    for (head, words) in [
+        (
+            world
+                .sign(Draft { target: format!("{target}&name=other"), ..draft(Some(announced.as_str())) })
+                .replace("&name=other", ""),
+            "does not match",
+        ),
+        (world.sign(draft(None)), "x-amz-content-sha256"),
+        (world.sign(draft(None)).replacen("\r\n", "\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD\r\n", 1), "unsigned"),
+    ] {
+        let mut wire = world.wire().await;
+        // Nothing of the body: the answer does not wait for it.
+        wire.send(format!("{head}{length}")).await;
+        let answer = wire.answer().await.unwrap();
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(answer.body.contains(words), "{words}: {answer:?}");
+    }
+
+    // A body that is received, and whose client goes away in the middle, leaves no file; nor does another than was announced.
+    let mut wire = world.wire().await;
+    wire.send(format!("{good}{length}")).await;
+    wire.send(&PIECE).await;
+    wait_for(|| received(&world) == 1).await;
+    drop(wire);
+    wait_for(|| received(&world) == 0).await;
+    let mut wire = world.wire().await;
+    wire.send(format!("{good}{length}")).await;
+    wire.send(&PIECE).await;
+    wire.send(vec![8; PIECE.len()]).await;
+    let answer = wire.answer().await.unwrap();
+    assert!(answer.status == 403 && answer.body.contains("does not match what was computed"), "{answer:?}");
+    assert_eq!(received(&world), 0);
+    drop(wire);
+    world.finish().await;
+}
+
+async fn wait_for(done: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(SOON, async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("it comes to that");
 }
 
 /// A client that is refused while it sends must be able to end its sending, or it reports a broken pipe and not the refusal.

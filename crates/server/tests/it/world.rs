@@ -3,6 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -87,6 +88,10 @@ impl World {
     /// Deploys the agent once more, under this name and with these settings.
     pub(crate) async fn deploy(&self, name: &str, settings: &Settings) -> GetAgentRuntimeResponse {
         deploy(&self.server, name, Some(settings)).await
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
     }
 
     /// Returns the operator's token.
