@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::http::connect::{Connector, Stream};
 
@@ -37,11 +37,22 @@ pub(crate) struct Deadlines {
     pub(crate) head: Duration,
     /// The longest pause within the answer's body.
     pub(crate) stall: Duration,
+    /// How long an answer's body may take for [`WINDOW_BYTES`].
+    pub(crate) window: Duration,
 }
+
+/// The least that a body brings in [`Deadlines::window`], bytes: 16 KiB a second. A sender that lets a byte drip now and then never
+/// stalls, and would hold for ever whoever waits for it. Source: our choice; a tenth of the slowest line that images are pulled over.
+const WINDOW_BYTES: u64 = 60 * (16 << 10);
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(15), head: Duration::from_secs(60), stall: Duration::from_secs(30) }
+        Self {
+            connect: Duration::from_secs(15),
+            head: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+            window: Duration::from_secs(60),
+        }
     }
 }
 
@@ -89,7 +100,7 @@ impl Http {
         let bad_url = || Error::Url(uri.to_string());
         let authority = authority_of(uri).ok_or_else(bad_url)?;
         let late = |doing, after| Error::Late { authority: authority.clone(), doing, after };
-        let Deadlines { connect, head, stall } = self.deadlines;
+        let Deadlines { connect, head, stall, window } = self.deadlines;
 
         let connected = timeout(connect, self.connector.connect(uri)).await;
         let stream = connected.map_err(|_| late("was not reached", connect))??;
@@ -104,7 +115,8 @@ impl Http {
         let (answer, driver) =
             answered.map_err(|source| Error::Broken { authority: authority.clone(), source: source.into() })?;
         let (head, incoming) = answer.into_parts();
-        let body = Body { driver, incoming, stall, authority };
+        let pace = Pace { window, left: window, bytes: 0 };
+        let body = Body { driver, incoming, stall, pace, authority };
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
@@ -114,7 +126,30 @@ pub(crate) struct Body {
     driver: Driver,
     incoming: Incoming,
     stall: Duration,
+    pace: Pace,
     authority: String,
+}
+
+/// How fast a body comes. Time counts while somebody waits for it: who reads slowly does not make it slow.
+struct Pace {
+    window: Duration,
+    /// Of the window that goes on.
+    left: Duration,
+    /// What has come in it.
+    bytes: u64,
+}
+
+impl Pace {
+    /// Notes what came, and how long it was waited for. False if the window is over and too little has come.
+    fn note(&mut self, bytes: usize, waited: Duration) -> bool {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.left = self.left.saturating_sub(waited);
+        if self.bytes < WINDOW_BYTES {
+            return !self.left.is_zero();
+        }
+        (self.left, self.bytes) = (self.window, 0);
+        true
+    }
 }
 
 impl Body {
@@ -128,7 +163,20 @@ impl Body {
                 self.driver.poll(cx);
                 Pin::new(&mut self.incoming).poll_frame(cx)
             });
-            match timeout(self.stall, frame).await {
+            let asked_at = Instant::now();
+            let frame = timeout(self.stall, frame).await;
+            let bytes = match &frame {
+                Ok(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+                _ => 0,
+            };
+            if !self.pace.note(bytes, asked_at.elapsed()) && matches!(frame, Ok(Some(Ok(_)))) {
+                return Err(Error::Slow {
+                    authority: self.authority.clone(),
+                    bytes: WINDOW_BYTES,
+                    after: self.pace.window,
+                });
+            }
+            match frame {
                 Err(_) => {
                     let (authority, after) = (self.authority.clone(), self.stall);
                     return Err(Error::Late { authority, doing: "sent nothing", after });

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     },
     #[error("{authority} {doing} within {} s", after.as_secs())]
     Late { authority: String, doing: &'static str, after: Duration },
+    #[error("{authority} sends too slowly: less than {bytes} bytes within {} s", after.as_secs())]
+    Slow { authority: String, bytes: u64, after: Duration },
     #[error(
         "this system has no CA certificates; install them (`apt install ca-certificates`) or name them by SSL_CERT_FILE"
     )]

@@ -7,8 +7,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-const SHORT: Deadlines =
-    Deadlines { connect: Duration::from_secs(5), head: Duration::from_millis(200), stall: Duration::from_millis(200) };
+const SHORT: Deadlines = Deadlines {
+    connect: Duration::from_secs(5),
+    head: Duration::from_millis(200),
+    stall: Duration::from_millis(200),
+    window: Duration::from_secs(5),
+};
 
 /// Serves one connection: reads the head, sends `answer`, then holds the connection or closes it. Returns what the client got.
 async fn ask(scheme: &str, answer: &'static [u8], hold: bool) -> (Result<Vec<u8>, Error>, String) {
@@ -57,6 +61,45 @@ async fn silence_is_bounded_before_the_head_and_within_the_body() {
     assert!(matches!(got, Err(Error::Late { doing: "did not answer", .. })), "{got:?}");
     let (got, _) = ask("http", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", true).await;
     assert!(matches!(got, Err(Error::Late { doing: "sent nothing", .. })), "{got:?}");
+}
+
+/// Never silent for long, and never through.
+#[tokio::test]
+async fn a_body_that_drips_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let deadlines = Deadlines { stall: Duration::from_secs(5), window: Duration::from_millis(300), ..SHORT };
+    let client =
+        async { Http::with_deadlines(deadlines).get(&uri, HeaderMap::new()).await?.body.collect(1 << 20).await };
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream, &mut Vec::new()).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let got = tokio::select! { got = client => got, () = server => unreachable!() };
+    assert!(matches!(got, Err(Error::Slow { .. })), "{got:?}");
+}
+
+#[test]
+fn only_a_window_with_too_little_is_too_slow() {
+    let window = Duration::from_secs(60);
+    let mut pace = Pace { window, left: window, bytes: 0 };
+    let enough = usize::try_from(WINDOW_BYTES).unwrap();
+    for (bytes, secs, goes_on) in [
+        (enough, 59, true),
+        (1, 30, true),
+        (enough, 29, true),
+        // What comes at once is not counted for later.
+        (10 * enough, 0, true),
+        (1, 59, true),
+        (1, 1, false),
+    ] {
+        assert_eq!(pace.note(bytes, Duration::from_secs(secs)), goes_on, "{bytes} bytes, {secs} s");
+    }
 }
 
 #[tokio::test]
