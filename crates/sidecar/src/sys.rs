@@ -102,10 +102,11 @@ const ADDRESS_FAMILY: libc::sa_family_t = libc::AF_INET as libc::sa_family_t;
 /// What a mount is that shows files and gives no power.
 const SHOWN: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
-/// Makes the mount at `place`, and all below it, read-only, without devices and without programs that change users.
+/// Makes the mount at `place`, and all below it, read-only, without devices and without programs that change users, and lets nothing
+/// that is mounted on it reach another, or come from there.
 pub(crate) fn make_read_only(place: &Path) -> io::Result<()> {
     let place = CString::new(place.as_os_str().as_bytes())?;
-    let attributes = libc::mount_attr { attr_set: SHOWN, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attributes = libc::mount_attr { attr_set: SHOWN, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
     set_attributes(libc::AT_FDCWD, &place, libc::AT_RECURSIVE, &attributes)
 }
 

@@ -53,6 +53,8 @@ impl Layers {
             fs::create_dir_all(&place).map_err(to("make a place for a layer"))?;
             move_mount(&layer, "", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                 .map_err(to("attach a layer of an image"))?;
+            // Where owners are mapped, it is so already; else it is still as on the host.
+            sys::make_read_only(&place).map_err(to("make a layer of an image read-only"))?;
             places.push(place);
         }
         Ok(places)
