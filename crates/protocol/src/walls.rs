@@ -15,9 +15,6 @@ pub const IDS: u32 = 65536;
 /// its own user that is not its own.
 pub const SIDECAR_ID: u32 = IDS - 1;
 
-/// The most layers of an image. Source: what container engines agree on.
-pub const MAX_LAYERS: usize = 127;
-
 /// The part of a [`crate::link::LaunchPlan`] that makes a sandbox of its own kernel namespaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walls {
@@ -75,7 +72,7 @@ pub enum Root {
     /// Of an image's. The program may be a bare name, which is looked for along `PATH` inside; the working directory is made if it
     /// is missing.
     Image {
-        /// On the host, the topmost first; at most [`MAX_LAYERS`], read-only. Where the sandbox has users of its own, it sees the
+        /// On the host, the topmost first; at most `limits::MAX_IMAGE_LAYERS`, read-only. Where the sandbox has users of its own, it sees the
         /// files of 0, 1, … as those of its own 0, 1, ….
         layers: Vec<PathBuf>,
     },

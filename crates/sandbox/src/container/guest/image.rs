@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use innkeep_artifacts::Image;
-use innkeep_protocol::walls::{Identity, MAX_LAYERS, Root, SIDECAR_ID};
+use innkeep_protocol::walls::{Identity, Root, SIDECAR_ID};
+use innkeep_types::limits::MAX_IMAGE_LAYERS;
 
 use super::Guest;
 
@@ -14,7 +15,7 @@ const LAST: u32 = SIDECAR_ID - 1;
 /// Why an image cannot be run, in words for who deployed it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::container) enum Error {
-    #[error("the image has {0} layers, and {MAX_LAYERS} is the most; build it with fewer steps, or squash it")]
+    #[error("the image has {0} layers, and {MAX_IMAGE_LAYERS} is the most; build it with fewer steps, or squash it")]
     TooManyLayers(usize),
     #[error("the image runs as user or group {0}, and a sandbox has 0 to {LAST}; choose another USER")]
     NoSuchUser(u32),
@@ -27,7 +28,7 @@ pub(super) fn guest(
     environment: BTreeMap<String, String>,
     has_users: bool,
 ) -> Result<Guest, Error> {
-    if image.layers.len() > MAX_LAYERS {
+    if image.layers.len() > MAX_IMAGE_LAYERS {
         return Err(Error::TooManyLayers(image.layers.len()));
     }
     // Where there is one user only, it is called whatever the image calls it.
