@@ -185,6 +185,7 @@ async fn bundle_of(store: &Store, digest: ArtifactDigest, image: record::Image) 
                     user: user.uid,
                     group: user.gid,
                     groups: user.groups,
+                    home: user.home,
                     working_directory: process.working_directory(),
                 },
             },

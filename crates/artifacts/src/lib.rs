@@ -114,8 +114,16 @@ pub struct Image {
     pub group: u32,
     /// The user's further groups, inside.
     pub groups: Vec<u32>,
+    /// The user's home, inside, by the image's list of users; `/` if that has none.
+    #[serde(default = "no_home")]
+    pub home: String,
     /// Where the program starts, inside; absolute. It need not exist.
     pub working_directory: PathBuf,
+}
+
+/// Returns the home of whom no list of users gives one.
+fn no_home() -> String {
+    "/".to_owned()
 }
 
 /// Where artifacts come from, besides uploads, and what runs them.

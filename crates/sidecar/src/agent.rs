@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
 use crate::program::Program;
 use crate::sys;
-use crate::walls::{Confinement, Lodging};
+use crate::walls::Confinement;
 
 /// The agent's process, just started.
 pub(crate) struct Agent {
@@ -45,18 +45,14 @@ pub(crate) enum Error {
     PortTaken { port: u16, caveat: String },
 }
 
-/// Starts the agent of `plan`, in `lodging` if that is given. The process must have one thread.
-pub(crate) fn start(plan: &LaunchPlan, lodging: Option<Lodging>) -> Result<Agent, Error> {
+/// Starts the agent of `plan`, in `place` if that is given. The process must have one thread.
+pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, Error> {
     let program = plan.argv.first().ok_or(Error::Empty)?;
-    if lodging.is_none() && !plan.working_directory.is_dir() {
+    if place.is_none() && !plan.working_directory.is_dir() {
         return Err(Error::NoDirectory(plan.working_directory.clone()));
     }
     let failed = |source| Error::Exec { program: program.clone(), source };
-    let mut way = Way { plan, environment: plan.environment.clone(), working_directory: None };
-    if let Some(Lodging { working_directory, home }) = lodging {
-        way.environment.entry("HOME".to_owned()).or_insert(home);
-        way.working_directory = Some(Arc::new(working_directory));
-    }
+    let mut way = Way { plan, environment: plan.environment.clone(), working_directory: place.map(Arc::new) };
     match with_own_port(&way).map_err(failed)? {
         Ok(agent) => Ok(agent),
         Err(refused) => {

@@ -21,7 +21,7 @@ use crate::agent::Agent;
 use crate::children::Children;
 use crate::logs::Logs;
 use crate::place::Place;
-use crate::walls::{Lodging, Prepared};
+use crate::walls::Prepared;
 use crate::{agent, link, supervise, sys, walls};
 
 /// The most of a plan that is read, bytes: an environment is 4 KiB by contract, a command line 128 KiB by the kernel, the filters
@@ -163,8 +163,8 @@ fn sidecar(plan: LaunchPlan, place: Place, prepared: Prepared, go: PipeReader, m
 struct Settled {
     /// The control socket.
     listener: OwnedFd,
-    /// Where the agent of an image lives.
-    lodging: Option<Lodging>,
+    /// Where the agent of an image starts.
+    place: Option<OwnedFd>,
 }
 
 /// Cuts what ties the process to the server, waits for the launcher's word, listens on the control socket and raises the walls.
@@ -178,21 +178,21 @@ fn settle(plan: &LaunchPlan, place: &Place, prepared: Prepared, mut go: PipeRead
     // Every name of ours is relative from here on: socket paths are limited to 108 bytes.
     rustix::process::fchdir(&place.directory).map_err(to("enter the sandbox directory"))?;
     let listener = link::listen(Path::new(SOCKET_FILE)).map_err(to("listen on the control socket"))?;
-    let lodging = match (walls, sources) {
+    let place = match (walls, sources) {
         (Some(walls), Some(sources)) => walls::raise(walls, sources, &plan.working_directory)?,
         _ => None,
     };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(to("become the subreaper"))?;
-    Ok(Settled { listener, lodging })
+    Ok(Settled { listener, place })
 }
 
 fn set_up(plan: LaunchPlan, place: Rc<Place>, settled: Settled) -> Result<Launched, Error> {
-    let Settled { listener, lodging } = settled;
+    let Settled { listener, place: start } = settled;
     let logs = Logs::open(Rc::clone(&place)).map_err(to("open the log"))?;
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
     // Before there is anybody to look. What the agent's process is until its exec, it has from us; then it is its own.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(to("hide from the agent"))?;
-    let agent = agent::start(&plan, lodging)?;
+    let agent = agent::start(&plan, start)?;
     let children = Children::new(agent.pid, child_ended);
     Ok(Launched { plan, place, listener, agent, logs, children })
 }

@@ -33,7 +33,6 @@ use crate::place::open_directory;
 
 pub(crate) use confine::Confinement;
 use layers::Layers;
-pub(crate) use lodging::Lodging;
 
 /// What the launcher made ready for its child.
 #[derive(Debug, Default)]
@@ -146,8 +145,8 @@ fn become_user(identity: &Identity) -> std::io::Result<()> {
     Ok(rustix::thread::set_thread_res_uid(user, user, user)?)
 }
 
-/// Raises the walls around this process. Returns where the agent of an image lives.
-pub(crate) fn raise(walls: &Walls, sources: Sources, working_directory: &Path) -> Result<Option<Lodging>, Error> {
+/// Raises the walls around this process. Returns where the agent of an image starts.
+pub(crate) fn raise(walls: &Walls, sources: Sources, working_directory: &Path) -> Result<Option<OwnedFd>, Error> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     root::build(walls, sources)?;
     rustix::system::sethostname(walls.hostname.as_bytes()).map_err(to("set the host name"))?;
@@ -161,12 +160,12 @@ pub(crate) fn raise(walls: &Walls, sources: Sources, working_directory: &Path) -
         }
         Network::Join(_) => {}
     }
-    let lodging = match walls.root {
+    let place = match walls.root {
         Root::Base(_) => None,
-        Root::Image { .. } => Some(Lodging::find(working_directory, walls.agent.user)?),
+        Root::Image { .. } => Some(lodging::open_place(working_directory)?),
     };
     powers::drop(walls.first_id.is_some()).map_err(to("drop powers"))?;
-    Ok(lodging)
+    Ok(place)
 }
 
 /// Makes an empty file.

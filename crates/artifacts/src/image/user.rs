@@ -19,6 +19,7 @@ pub(crate) struct User {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
 }
 
 /// Returns whom `user` names in the image of `layers`, the topmost first.
@@ -32,24 +33,26 @@ fn look_up(user: &str, passwd: &str, group: &str) -> Result<User, Problem> {
     let (who, of) = user.split_once(':').unwrap_or((user, ""));
     let who = if who.is_empty() { "0" } else { who };
 
-    // NAME:PASSWORD:UID:GID:…
+    // NAME:PASSWORD:UID:GID:COMMENT:HOME:SHELL
     let found = passwd.lines().map(fields).find(|line| line.first() == Some(&who) || line.get(2) == Some(&who));
     let (name, uid, own_gid) = match &found {
         Some(line) => (line.first().copied(), number(line.get(2)), number(line.get(3))),
         None => (None, number(Some(&who)), Some(0)),
     };
+    let home = found.as_ref().and_then(|line| line.get(5)).filter(|home| home.starts_with('/') && !home.contains('\0'));
+    let home = home.map_or_else(crate::no_home, |home| (*home).to_owned());
     let uid = uid.ok_or_else(|| unknown(who, "/etc/passwd"))?;
     if !of.is_empty() {
         // NAME:PASSWORD:GID:MEMBERS
         let found = group.lines().map(fields).find(|line| line.first() == Some(&of) || line.get(2) == Some(&of));
         let gid = found.map_or_else(|| number(Some(&of)), |line| number(line.get(2)));
-        return Ok(User { uid, gid: gid.ok_or_else(|| unknown(of, "/etc/group"))?, groups: Vec::new() });
+        return Ok(User { uid, gid: gid.ok_or_else(|| unknown(of, "/etc/group"))?, groups: Vec::new(), home });
     }
     let gid = own_gid.ok_or_else(|| unknown(who, "/etc/passwd"))?;
     let is_member =
         |line: &Vec<&str>| name.is_some_and(|name| line.get(3).is_some_and(|all| all.split(',').any(|m| m == name)));
     let groups = group.lines().map(fields).filter(is_member).filter_map(|line| number(line.get(2)));
-    Ok(User { uid, gid, groups: groups.filter(|group| *group != gid).take(MAX_GROUPS).collect() })
+    Ok(User { uid, gid, groups: groups.filter(|group| *group != gid).take(MAX_GROUPS).collect(), home })
 }
 
 fn fields(line: &str) -> Vec<&str> {
@@ -77,7 +80,10 @@ mod tests {
 
     #[test]
     fn users_are_looked_up_as_docker_does() {
-        let user = |uid, gid, groups: &[u32]| Some(User { uid, gid, groups: groups.to_vec() });
+        let user = |uid, gid, groups: &[u32]| {
+            let home = if uid == 0 { "/root" } else { "/" };
+            Some(User { uid, gid, groups: groups.to_vec(), home: home.to_owned() })
+        };
         for (text, expect) in [
             ("", user(0, 0, &[10])),
             ("app", user(1000, 1001, &[44, 10])),
@@ -96,8 +102,26 @@ mod tests {
         ] {
             assert_eq!(look_up(text, PASSWD, GROUP).ok(), expect, "{text:?}");
         }
-        assert_eq!(look_up("", "", "").ok(), user(0, 0, &[]));
+        assert_eq!(look_up("", "", "").unwrap().home, "/");
         let error = look_up("nobody:x", PASSWD, GROUP).unwrap_err().to_string();
         assert!(error.contains("\"nobody:x\"") && error.contains("/etc/passwd"), "{error}");
+    }
+
+    #[test]
+    fn a_home_is_what_the_user_s_line_says_if_that_is_a_path() {
+        let users =
+            "app:x:7:7:,:/srv/app:/bin/sh\nrel:x:8:8::rel:\nnul:x:9:9::/a\0:\nshort:x:10:10\nlast:x:11:11:x:/last";
+        for (user, home) in [
+            ("app", "/srv/app"),
+            ("7", "/srv/app"),
+            ("7:0", "/srv/app"),
+            ("8", "/"),
+            ("9", "/"),
+            ("10", "/"),
+            ("11", "/last"),
+            ("12", "/"),
+        ] {
+            assert_eq!(look_up(user, users, "").unwrap().home, home, "{user}");
+        }
     }
 }

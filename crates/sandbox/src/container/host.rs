@@ -63,6 +63,7 @@ pub(super) async fn try_image(driver: &ContainerDriver, data_dir: &Path) -> Resu
         user: 0,
         group: 0,
         groups: Vec::new(),
+        home: "/".to_owned(),
         working_directory: PathBuf::from("/"),
     };
     let spec = trial(Content::Image { image });

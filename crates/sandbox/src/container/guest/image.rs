@@ -1,5 +1,4 @@
-//! An image from inside: it brings its own root, user, working directory and environment; `HOME` is found inside, where its users are
-//! listed.
+//! An image from inside: it brings its own root, user, home, working directory and environment.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +24,7 @@ pub(in crate::container) enum Error {
 pub(super) fn guest(
     image: &Image,
     argv: Vec<String>,
-    environment: BTreeMap<String, String>,
+    mut environment: BTreeMap<String, String>,
     has_users: bool,
 ) -> Result<Guest, Error> {
     if image.layers.len() > MAX_IMAGE_LAYERS {
@@ -36,6 +35,7 @@ pub(super) fn guest(
     if let Some(id) = ids.find(|&id| has_users && id > LAST) {
         return Err(Error::NoSuchUser(id));
     }
+    environment.entry("HOME".to_owned()).or_insert_with(|| image.home.clone());
     Ok(Guest {
         root: Root::Image { layers: image.layers.clone() },
         agent: Identity { user: image.user, group: image.group, groups: image.groups.clone() },
@@ -51,7 +51,8 @@ mod tests {
     use super::*;
 
     fn image(n_layers: usize, user: u32, groups: Vec<u32>) -> Image {
-        Image { layers: vec!["/layer".into(); n_layers], user, group: 5, groups, working_directory: "/srv".into() }
+        let (layers, home) = (vec!["/layer".into(); n_layers], "/".to_owned());
+        Image { layers, user, group: 5, groups, home, working_directory: "/srv".into() }
     }
 
     #[test]
