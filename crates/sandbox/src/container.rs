@@ -49,7 +49,12 @@ impl ContainerDriver {
         let local = Local::new(data_dir, ground).map_err(|error| Unusable::data_dir(data_dir, &error))?;
         let driver = Self(local);
         host::try_out(&driver).await?;
-        if let Err(missing) = host::try_image(&driver, data_dir).await {
+        let has_ids = driver.0.ground().ids.is_some();
+        let missing = match unguarded(has_ids, crate::sys::landlock_version()) {
+            Some(missing) => Some(missing),
+            None => host::try_image(&driver, data_dir).await.err(),
+        };
+        if let Some(missing) = missing {
             // Nobody but us has set it: it says what this host is like.
             let _ = driver.0.ground().no_images.set(missing);
         }
@@ -251,11 +256,39 @@ impl Ground for Walled {
     }
 }
 
+/// Returns why images may not run though they could: a program's path, which is the image's word, is looked up by a process that
+/// holds directories of the host open, and is its sidecar's user unless it has users of its own. Then landlock alone keeps
+/// `/proc/self/fd/N/…` from being such a path.
+fn unguarded(has_ids: bool, landlock: Option<i64>) -> Option<Unusable> {
+    (!has_ids && landlock.is_none()).then(|| {
+        Unusable::new(
+            "as an ordinary user landlock keeps images from the host's files, and this kernel has none",
+            "run the server as root, or add landlock to the kernel parameter lsm= (5.13 or newer)",
+        )
+    })
+}
+
 fn no_network(sandbox: &SandboxId, error: egress::Error) -> Error {
     match error {
         egress::Error::Nowhere(Unusable { why, fix }) => Error::NoNetwork { why, fix },
         error => {
             Error::Host { sandbox: sandbox.clone(), what: "connect it to the network", source: io::Error::other(error) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_an_ordinary_user_images_need_landlock() {
+        for (has_ids, landlock, may_run) in
+            [(true, Some(6), true), (true, None, true), (false, Some(1), true), (false, None, false)]
+        {
+            let missing = unguarded(has_ids, landlock);
+            assert_eq!(missing.is_none(), may_run, "{has_ids} {landlock:?}");
+            assert!(missing.is_none_or(|missing| missing.why.contains("landlock") && missing.fix.contains("lsm=")));
         }
     }
 }
