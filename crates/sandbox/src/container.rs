@@ -291,4 +291,24 @@ mod tests {
             assert!(missing.is_none_or(|missing| missing.why.contains("landlock") && missing.fix.contains("lsm=")));
         }
     }
+
+    /// A filter that the kernel refuses is not the agent's fault, though it is set in the agent's process.
+    #[tokio::test]
+    async fn a_step_of_ours_that_fails_before_the_program_is_not_the_agents_failure() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = ContainerOptions { base: Base::Host, allow_missing_limits: true, dns: Vec::new() };
+        let ground = Walled::new(directory.path(), options).map(|ground| Walled { filter: vec![u64::MAX], ..ground });
+        let local = ground.map(|ground| Local::new(directory.path(), ground).unwrap());
+        let launched = match local {
+            Ok(local) => ContainerDriver(local).launch(host::trial_of("/usr/bin/true")).await,
+            Err(missing) => return println!("skipped: {}; {}", missing.why, missing.fix),
+        };
+        match launched {
+            Err(Error::Launcher { message, .. }) if message.contains("namespace") => println!("skipped: {message}"),
+            Err(Error::Launcher { message, .. }) => {
+                assert!(message.contains("could not apply the filter of system calls: "), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! hands its bind(2) calls to [`crate::bind`].
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -16,6 +16,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
+use crate::launch::{self, to};
 use crate::program::Program;
 use crate::sys;
 use crate::walls::Confinement;
@@ -46,28 +47,28 @@ pub(crate) enum Error {
 }
 
 /// Starts the agent of `plan`, in `place` if that is given. The process must have one thread.
-pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, Error> {
+pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, launch::Error> {
     let program = plan.argv.first().ok_or(Error::Empty)?;
     if place.is_none() && !plan.working_directory.is_dir() {
-        return Err(Error::NoDirectory(plan.working_directory.clone()));
+        return Err(Error::NoDirectory(plan.working_directory.clone()).into());
     }
-    let failed = |source| Error::Exec { program: program.clone(), source };
+    let failed = |source| launch::Error::from(Error::Exec { program: program.clone(), source });
     let mut way = Way { plan, environment: plan.environment.clone(), working_directory: place.map(Arc::new) };
-    match with_own_port(&way).map_err(failed)? {
+    match with_own_port(&way, &failed)? {
         Ok(agent) => Ok(agent),
         Err(refused) => {
             let caveat = format!("this kernel does not let us answer bind calls: {refused}");
             if TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).is_err() {
-                return Err(Error::PortTaken { port: plan.port, caveat });
+                return Err(Error::PortTaken { port: plan.port, caveat }.into());
             }
             way.environment.insert("PORT".to_owned(), plan.port.to_string());
-            let mut making = Making::new(&way).map_err(failed)?;
+            let (mut making, failure) = Making::new(&way, &failed)?;
             let child = sys::spawn(&mut way.command(), move || {
                 making.begin()?;
                 making.finish()
             });
-            let child = child.map_err(failed)?;
-            agent(child, None, Some(caveat)).map_err(failed)
+            let child = child.map_err(|error| step(failure).unwrap_or_else(|| failed(error)))?;
+            agent(child, None, Some(caveat)).map_err(to("follow the agent"))
         }
     }
 }
@@ -92,11 +93,14 @@ impl Way<'_> {
     }
 }
 
-/// Starts it under the filter. The inner error is the filter's: the agent may do without.
-fn with_own_port(way: &Way<'_>) -> io::Result<Result<Agent, io::Error>> {
-    let (ours, theirs) = UnixDatagram::pair()?;
-    ours.set_nonblocking(true)?;
-    let mut making = Making::new(way)?;
+/// Starts it under the filter. The inner error is the filter's: the agent may do without. `failed`: names the program.
+fn with_own_port(
+    way: &Way<'_>,
+    failed: &impl Fn(io::Error) -> launch::Error,
+) -> Result<Result<Agent, io::Error>, launch::Error> {
+    let (ours, theirs) = UnixDatagram::pair().map_err(to("make a socket"))?;
+    ours.set_nonblocking(true).map_err(to("make a socket"))?;
+    let (mut making, failure) = Making::new(way, failed)?;
     let spawned = sys::spawn(&mut way.command(), move || {
         making.begin()?;
         let binds = sys::notify_binds()?;
@@ -109,17 +113,19 @@ fn with_own_port(way: &Way<'_>) -> io::Result<Result<Agent, io::Error>> {
     });
     match (spawned, receive_descriptor(&ours)) {
         (Ok(mut child), Some(binds)) => match may_look_into(&child) {
-            Ok(()) => Ok(Ok(agent(child, Some(binds), None)?)),
+            Ok(()) => agent(child, Some(binds), None).map(Ok).map_err(to("follow the agent")),
             Err(refused) => {
-                child.kill()?;
-                child.wait()?;
+                child.kill().and_then(|()| child.wait()).map_err(to("end a process that cannot be looked into"))?;
                 Ok(Err(refused))
             }
         },
-        // The filter stood when exec failed.
-        (Err(exec), Some(_)) => Err(exec),
-        (Err(filter), None) => Ok(Err(filter)),
-        (Ok(_), None) => Err(io::Error::other("the new process sent no descriptor")),
+        (Err(error), binds) => match (step(failure), binds) {
+            (Some(ours), _) => Err(ours),
+            // The filter stood when exec failed.
+            (None, Some(_)) => Err(failed(error)),
+            (None, None) => Ok(Err(error)),
+        },
+        (Ok(_), None) => Err(to("hear of bind calls")(io::Error::other("the new process sent no descriptor"))),
     }
 }
 
@@ -132,33 +138,46 @@ struct Making {
     confinement: Option<Confinement>,
     working_directory: Option<Arc<OwnedFd>>,
     program: Program,
+    /// Takes the words for a step of ours that failed: what std hands on is a number, which would pass for the program's.
+    failure: PipeWriter,
 }
 
 impl Making {
-    fn new(way: &Way<'_>) -> io::Result<Self> {
-        Ok(Self {
+    /// Also returns where [`step`] finds what failed.
+    fn new(way: &Way<'_>, failed: &impl Fn(io::Error) -> launch::Error) -> Result<(Self, PipeReader), launch::Error> {
+        let (failure_rx, failure) = io::pipe().map_err(to("make a pipe"))?;
+        let making = Self {
             sidecar: rustix::process::getpid(),
             confinement: way.plan.walls.as_ref().map(Confinement::new).transpose()?,
             working_directory: way.working_directory.clone(),
-            program: Program::new(&way.plan.argv, &way.environment)?,
-        })
+            program: Program::new(&way.plan.argv, &way.environment).map_err(|nul| failed(nul.into()))?,
+            failure,
+        };
+        Ok((making, failure_rx))
     }
 
     /// Cuts what ties it to us, but for our death.
     fn begin(&mut self) -> io::Result<()> {
-        rustix::process::setsid()?;
-        match &self.confinement {
-            Some(confinement) => confinement.become_agent()?,
-            None => usual_open_files()?,
-        }
+        let ready = self.get_ready();
+        self.tell(ready)?;
+        // Last: the deployer's, who may have named one that its user may not enter.
         if let Some(directory) = &self.working_directory {
             rustix::process::fchdir(directory)?;
         }
+        Ok(())
+    }
+
+    fn get_ready(&self) -> Result<(), launch::Error> {
+        rustix::process::setsid().map_err(to("leave the sidecar's session"))?;
+        match &self.confinement {
+            Some(confinement) => confinement.become_agent()?,
+            None => usual_open_files().map_err(to("limit open files"))?,
+        }
         // After the change of user, which takes it back.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(to("die with the sidecar"))?;
         // A sidecar that died before that line sends no signal any more.
         if rustix::process::getppid() != Some(self.sidecar) {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(to("die with the sidecar")(io::Error::from(io::ErrorKind::NotFound)));
         }
         sys::default_signals();
         Ok(())
@@ -166,9 +185,26 @@ impl Making {
 
     /// Becomes the program; returns only with an error.
     fn finish(&mut self) -> io::Result<()> {
-        self.confinement.as_mut().map_or(Ok(()), Confinement::restrict)?;
+        let restricted = self.confinement.as_mut().map_or(Ok(()), Confinement::restrict);
+        self.tell(restricted)?;
         Err(self.program.run())
     }
+
+    /// Leaves word of a step of ours that failed.
+    fn tell(&self, done: Result<(), launch::Error>) -> io::Result<()> {
+        done.map_err(|error| {
+            // The sidecar that reads it is there, or nobody is told.
+            let _ = (&self.failure).write_all(error.to_string().as_bytes());
+            io::Error::other(error)
+        })
+    }
+}
+
+/// Returns the step of ours that failed in a process that has not become its program, if one did. Call it once the process is gone,
+/// and its [`Making`] here: it waits for the other end of the pipe.
+fn step(mut failure: PipeReader) -> Option<launch::Error> {
+    let mut words = String::new();
+    failure.read_to_string(&mut words).ok().filter(|n| *n > 0).map(|_| launch::Error::Step(words))
 }
 
 /// Takes back what the server raised for itself: programs that use select() break above the usual limit. An agent that needs more

@@ -43,6 +43,9 @@ pub(crate) struct Launched {
 pub(crate) enum Error {
     #[error("could not {what}: {source}")]
     Host { what: &'static str, source: io::Error },
+    /// A step of ours in the new process of the agent's, in its own words.
+    #[error("{0}")]
+    Step(String),
     #[error(transparent)]
     Agent(#[from] agent::Error),
 }
@@ -51,7 +54,7 @@ impl Error {
     fn into_answer(self) -> LaunchAnswer {
         match self {
             Self::Agent(error) => LaunchAnswer::AgentFailed(error.to_string()),
-            error @ Self::Host { .. } => LaunchAnswer::Failed(error.to_string()),
+            error @ (Self::Host { .. } | Self::Step(_)) => LaunchAnswer::Failed(error.to_string()),
         }
     }
 }

@@ -82,9 +82,17 @@ pub(super) async fn try_image(driver: &ContainerDriver, data_dir: &Path) -> Resu
 }
 
 /// How the kernel says that a file does not exist (ENOENT), in the launcher's words.
-const NOT_THERE: &str = "os error 2";
+const NOT_THERE: &str = "(os error 2)";
 
 const DOCTOR: &str = "see what is missing: innkeep doctor";
+
+/// Returns how to start `program` upon the base, with nothing else in it.
+#[cfg(test)]
+pub(super) fn trial_of(program: &str) -> LaunchSpec {
+    let mut spec = trial(Content::Code { code: PathBuf::from("/usr/lib"), layers: Vec::new() });
+    Arc::make_mut(&mut spec.bundle).argv = vec![program.to_owned()];
+    spec
+}
 
 fn trial(content: Content) -> LaunchSpec {
     let bundle = Bundle {

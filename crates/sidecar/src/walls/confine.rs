@@ -12,6 +12,7 @@ use landlock::{
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 use crate::agent::OPEN_FILES;
+use crate::launch::{Error, to};
 use crate::sys;
 
 /// The newest landlock that the rules are written for; an older kernel enforces what it knows of them.
@@ -42,42 +43,43 @@ pub(crate) struct Confinement {
 
 impl Confinement {
     /// Prepares all that allocates. Called behind the walls.
-    pub(crate) fn new(walls: &Walls) -> io::Result<Self> {
+    pub(crate) fn new(walls: &Walls) -> Result<Self, Error> {
         Ok(Self {
             agent: walls.first_id.map(|_| walls.agent.clone()),
             open_files: walls.open_files,
             processes: walls.processes,
-            landlock: Some(ruleset(&walls.root)?),
+            landlock: Some(ruleset(&walls.root).map_err(to("make the rules of landlock"))?),
             filter: walls.seccomp.iter().copied().map(sys::unpack).collect(),
         })
     }
 
     /// Limits the process and makes it the agent's user.
-    pub(crate) fn become_agent(&self) -> io::Result<()> {
+    pub(crate) fn become_agent(&self) -> Result<(), Error> {
         // A process that is not dumpable may not write its own score. It is ours still, and nobody is here who could trace it.
-        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-        fs::write("/proc/self/oom_score_adj", OOM_SCORE)?;
-        limit(Resource::Nofile, OPEN_FILES, self.open_files)?;
-        limit(Resource::Core, 0, 0)?;
-        // Counted for whoever made the namespace, so for all sandboxes of a server together.
-        limit(Resource::Sigpending, SIGNALS, SIGNALS)?;
-        limit(Resource::Msgqueue, MESSAGE_BYTES, MESSAGE_BYTES)?;
-        if let Some(processes) = self.processes {
-            limit(Resource::Nproc, processes, processes)?;
-        }
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(to("score the agent"))?;
+        fs::write("/proc/self/oom_score_adj", OOM_SCORE).map_err(to("score the agent"))?;
+        let limits = || {
+            limit(Resource::Nofile, OPEN_FILES, self.open_files)?;
+            limit(Resource::Core, 0, 0)?;
+            // Counted for whoever made the namespace, so for all sandboxes of a server together.
+            limit(Resource::Sigpending, SIGNALS, SIGNALS)?;
+            limit(Resource::Msgqueue, MESSAGE_BYTES, MESSAGE_BYTES)?;
+            self.processes.map_or(Ok(()), |processes| limit(Resource::Nproc, processes, processes))
+        };
+        limits().map_err(to("limit the agent"))?;
         if let Some(agent) = &self.agent {
-            super::become_user(agent)?;
+            super::become_user(agent).map_err(to("become the agent's user"))?;
         }
         // An agent that is root would keep until its program what the sidecar has.
-        super::powers::drop_all()
+        super::powers::drop_all().map_err(to("drop the agent's powers"))
     }
 
     /// Takes from the process what its program shall not have. The last step before the program.
-    pub(crate) fn restrict(&mut self) -> io::Result<()> {
+    pub(crate) fn restrict(&mut self) -> Result<(), Error> {
         if let Some(landlock) = self.landlock.take() {
-            landlock.restrict_self().map_err(io::Error::other)?;
+            landlock.restrict_self().map_err(|error| to("apply landlock")(io::Error::other(error)))?;
         }
-        sys::install_filter(&mut self.filter)
+        sys::install_filter(&mut self.filter).map_err(to("apply the filter of system calls"))
     }
 }
 
