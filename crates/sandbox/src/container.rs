@@ -14,6 +14,7 @@ mod examine;
 mod guest;
 mod host;
 mod ids;
+mod leftovers;
 mod network;
 mod options;
 mod seccomp;
@@ -31,11 +32,13 @@ use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
+use crate::process::orphans;
 use cgroup::{Cgroups, Controller};
 use egress::Networks;
 pub use examine::{Finding, FindingState, examine};
 use guest::Guest;
 use ids::Ids;
+pub(crate) use leftovers::Leftovers;
 pub use options::ContainerOptions;
 
 /// Makes sandboxes of kernel namespaces. Dropping it lets go of its sandboxes; they live on.
@@ -239,7 +242,11 @@ impl Ground for Walled {
         Some(facts.map_or_else(unsaid, |facts| ExitFacts { cause: ExitCause::OutOfMemory, ..facts }))
     }
 
-    async fn clear(&self, sandbox: &SandboxId, directory: &Path, _: bool, _: Option<OwnedFd>) {
+    async fn clear(&self, sandbox: &SandboxId, directory: &Path, told: bool, _: Option<OwnedFd>) {
+        // It may be an ordinary process of a server before this one.
+        if !told {
+            orphans::kill(sandbox, None).await;
+        }
         self.cgroups.open(sandbox).remove().await;
         self.networks.close(sandbox, directory).await;
         if let Some(ids) = &self.ids {
@@ -278,6 +285,7 @@ fn no_network(sandbox: &SandboxId, error: egress::Error) -> Error {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "says what is skipped, and why")]
 mod tests {
     use super::*;
 

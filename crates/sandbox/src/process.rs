@@ -2,8 +2,9 @@
 //!
 //! The agent's HOME and TMPDIR are `home/` in the sandbox's directory.
 
-mod orphans;
+pub(crate) mod orphans;
 
+use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,7 +16,9 @@ use async_trait::async_trait;
 use innkeep_artifacts::Content;
 use innkeep_protocol::link::{ExitFacts, LaunchPlan};
 use innkeep_types::{SandboxId, Tier};
+use parking_lot::Mutex;
 
+use crate::container::Leftovers;
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 
@@ -26,7 +29,9 @@ pub struct ProcessDriver(Local<Host>);
 impl ProcessDriver {
     /// Prepares `data_dir` and the sidecar's executable. Blocks shortly.
     pub fn new(data_dir: &Path) -> io::Result<Self> {
-        Local::new(data_dir, Host).map(Self)
+        let data_dir = std::path::absolute(data_dir)?;
+        let host = Host { containers: Leftovers::find(&data_dir), older: Mutex::default() };
+        Local::new(&data_dir, host).map(Self)
     }
 }
 
@@ -43,11 +48,20 @@ impl Driver for ProcessDriver {
     async fn adopt(&self) -> Result<Adopted, Error> {
         self.0.adopt().await
     }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
 }
 
 /// The host as it is, nothing around anything.
 #[derive(Debug)]
-struct Host;
+struct Host {
+    /// Of a server before this one that had another isolation.
+    containers: Leftovers,
+    /// Sandboxes of such a server, maybe, that live.
+    older: Mutex<HashSet<SandboxId>>,
+}
 
 #[async_trait]
 impl Ground for Host {
@@ -87,7 +101,9 @@ impl Ground for Host {
         Ok(plan)
     }
 
-    fn adopted(&self, _: &SandboxId, _: &Path) {}
+    fn adopted(&self, sandbox: &SandboxId, _: &Path) {
+        self.older.lock().insert(sandbox.clone());
+    }
 
     fn agent_pid(&self, _: i32, inside: i32) -> Option<i32> {
         Some(inside)
@@ -101,15 +117,23 @@ impl Ground for Host {
         facts
     }
 
-    async fn clear(&self, sandbox: &SandboxId, _: &Path, told: bool, agent: Option<OwnedFd>) {
-        // A sidecar that ended in good order has left nothing.
+    async fn clear(&self, sandbox: &SandboxId, directory: &Path, told: bool, agent: Option<OwnedFd>) {
+        // A sidecar that ended in good order has left nothing, unless it was a container's.
         if !told {
             orphans::kill(sandbox, agent).await;
+        }
+        let is_older = self.older.lock().remove(sandbox);
+        if !told || is_older {
+            self.containers.clear(sandbox, directory).await;
         }
     }
 
     fn found(&self) -> Vec<SandboxId> {
-        Vec::new()
+        self.containers.found()
+    }
+
+    async fn close(&self) {
+        self.containers.close().await;
     }
 }
 

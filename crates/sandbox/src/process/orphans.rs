@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::local::reap;
 
 /// The variable that names the sandbox to its agent and to all that the agent starts.
-pub(super) const MARK: &str = "INNKEEP_SANDBOX";
+pub(crate) const MARK: &str = "INNKEEP_SANDBOX";
 
 /// How often is looked for more, and how long is waited between.
 const ROUNDS: usize = 200;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Kills every process of a sandbox whose sidecar is gone, and waits until none is left. `agent`: its agent, which may have ended
 /// with the sidecar.
-pub(super) async fn kill(sandbox: &SandboxId, agent: Option<OwnedFd>) {
+pub(crate) async fn kill(sandbox: &SandboxId, agent: Option<OwnedFd>) {
     let sandbox = sandbox.clone();
     let killed = tokio::task::spawn_blocking(move || {
         let mark = format!("{MARK}={sandbox}");
