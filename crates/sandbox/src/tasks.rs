@@ -24,6 +24,8 @@ pub enum Kind {
     Make,
     /// Serves one client connection.
     Connection,
+    /// Makes bundles anew that this host lacks, once after a start.
+    Restore,
     /// Takes connections in.
     Listener,
     /// Removes old logs and artifacts that nothing uses.

@@ -35,6 +35,7 @@ use innkeep_store::{Quotas, Store};
 use innkeep_types::{Clock, Egress, SystemClock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use backup::{Error as BackupError, backup};
@@ -52,6 +53,7 @@ use housekeeping::Housekeeping;
 use keys::Keys;
 use listener::Patience;
 use operator::Operator;
+use recovery::Origins;
 use router::Router;
 
 /// Why a server could not start. Whatever had been started is taken down again.
@@ -152,7 +154,7 @@ impl Server {
             account: config.account.clone(),
             egress,
         };
-        recovery::make_bundles(&store, &artifacts).await?;
+        recovery::make_bundles(&store, &artifacts, Origins::Uploads).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
             deployer,
@@ -169,6 +171,7 @@ impl Server {
         };
         let router = Arc::new(parts.router(&root.secret));
         router.control.resume().await?;
+        tasks.spawn(Kind::Restore, fetch_bundles(store.clone(), artifacts.clone(), tasks.stopping().clone()));
         let housekeeping = Housekeeping {
             logs: data_dir.path().join("logs"),
             log_retention: days(config.log_retention_days),
@@ -227,6 +230,17 @@ impl Server {
         if let Err(error) = self.store.close().await {
             warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
         }
+    }
+}
+
+/// Makes bundles that may have to be fetched, until the server ends.
+async fn fetch_bundles(store: Store, artifacts: Artifacts, stopping: CancellationToken) {
+    let made = tokio::select! {
+        made = recovery::make_bundles(&store, &artifacts, Origins::Networks) => made,
+        () = stopping.cancelled() => return,
+    };
+    if let Err(error) = made {
+        warn!(error = &error as &dyn std::error::Error, "bundles that this host lacks could not be listed: {error}");
     }
 }
 

@@ -7,7 +7,9 @@
 //! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
 //! ```
 //!
-//! After a restore, a move of the data directory or a change of interpreters: bundles that do not fit are made again.
+//! After a restore, a move of the data directory or a change of interpreters: bundles that do not fit are made again. Uploaded code is
+//! before sandboxes are adopted, which run it. What may come over a network is afterwards: a registry that does not answer keeps
+//! nobody waiting but those who ask for its images.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::driver::{Adopted, Sandbox};
 use innkeep_sandbox::{Origin, Registry};
 use innkeep_store::{SessionRecord, Store, VersionRecord};
-use innkeep_types::{Clock, SandboxId, StopReason};
+use innkeep_types::{Artifact, Clock, SandboxId, StopReason};
 use tracing::{info, warn};
 
 use crate::deployer::Deployer;
@@ -67,17 +69,42 @@ pub(crate) async fn recover(
     Ok(())
 }
 
+/// What bundles are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// What was uploaded, and lies in the data directory.
+    Uploads,
+    /// What may have to be fetched: images, and code in other object stores.
+    Networks,
+}
+
 /// Makes the bundles that endpoints serve and that are not here, or do not fit this host and directory. What cannot be made is named
 /// in the log and keeps nothing else from being served.
-pub(crate) async fn make_bundles(store: &Store, artifacts: &Artifacts) -> Result<(), innkeep_store::Error> {
+///
+/// # Cancel safety
+/// Dropping the future may leave some of them.
+pub(crate) async fn make_bundles(
+    store: &Store,
+    artifacts: &Artifacts,
+    origins: Origins,
+) -> Result<(), innkeep_store::Error> {
     for runtime in store.list_runtimes(None, u32::MAX).await? {
         for endpoint in store.list_endpoints(&runtime.runtime).await? {
             for share in store.resolve(&endpoint.runtime, &endpoint.name).await? {
-                make_bundle(&share.version, artifacts).await;
+                if origins == origins_of(&share.version.config.artifact) {
+                    make_bundle(&share.version, artifacts).await;
+                }
             }
         }
     }
     Ok(())
+}
+
+fn origins_of(artifact: &Artifact) -> Origins {
+    match artifact {
+        Artifact::Code { bucket, .. } if bucket == Artifact::BUILT_IN_BUCKET => Origins::Uploads,
+        Artifact::Code { .. } | Artifact::Container { .. } => Origins::Networks,
+    }
 }
 
 async fn make_bundle(version: &VersionRecord, artifacts: &Artifacts) {

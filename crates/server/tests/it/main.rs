@@ -10,6 +10,7 @@ mod isolation;
 mod operators;
 mod properties;
 mod readers;
+mod starting;
 mod uploads;
 mod wire;
 mod world;
