@@ -1,5 +1,6 @@
 """`innkeep dev`, the main job of a new user: one command, an answer, and nothing left when it ends."""
 
+import json
 import os
 import shutil
 import signal
@@ -118,6 +119,34 @@ def test_a_second_dev_deploys_to_the_running_server(tmp_path):
         ran = innkeep("dev", str(other), "What is 3+3?", "--once", data_dir=data_dir)
         assert ran.returncode == 0 and "6" in ran.stdout, ran.stderr
         assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        check_nothing_is_left(data_dir)
+
+
+def test_an_edit_ends_no_session_of_another_endpoint(tmp_path):
+    folder = tmp_path / "edited"
+    shutil.copytree(EXAMPLES / "hello", folder)
+    with dev(folder, "What is 2+2?") as (data_dir, process):
+        wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
+
+        def cli(*arguments):
+            ran = innkeep(*arguments, data_dir=data_dir)
+            assert ran.returncode == 0, ran
+            return ran.stdout
+
+        cli("endpoints", "create", "prod", "--version", "1", "--runtime", "edited")
+        cli("invoke", "edited", "What is 1+1?", "-s", "zed", "--endpoint", "prod")
+        cli("invoke", "edited", "What is 1+1?", "-s", "alice")
+        main = folder / "main.py"
+        main.write_text(main.read_text().replace("{ast.unparse(expression)} =", "after the edit:"))
+
+        def sessions():
+            return {view["endpoint"]: view["version"] for view in json.loads(cli("sessions", "ls", "--json"))["sessions"]}
+
+        wait_for("DEFAULT's sessions to end", lambda: 1 not in [sessions().get("DEFAULT")] and "after the edit" in cli(
+            "invoke", "edited", "What is 2+2?", "-s", "bob"), 60)
+        assert sessions()["prod"] == 1
         process.send_signal(signal.SIGINT)
         process.wait(30)
         check_nothing_is_left(data_dir)

@@ -82,7 +82,7 @@ impl Deploy {
         }
         let mut published = publish::publish(&context.client()?, package, &plan, steps).await?;
         if matches!(plan.authorizer, Some(Value::Object(_))) {
-            published.notes.push(format!("{} takes JWTs from now on, and refuses callers with SigV4", plan.name));
+            published.notes.push(format!("{} refuses callers with SigV4 from now on; it takes tokens alone, which this version of Innkeep cannot check yet (open it again: --authorizer none)", plan.name));
         }
         report(context.out, &published)
     }

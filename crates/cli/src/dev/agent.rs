@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use innkeep_protocol::operator::StopSessions;
+use innkeep_protocol::operator::{SessionView, StopSessions};
 use innkeep_sdk::{Client, Invocation, SessionQuery};
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, limits};
 
@@ -92,7 +92,8 @@ impl Agent {
         let Some((runtime, version)) = self.current.clone() else { return Ok(()) };
         let older = StopSessions {
             runtime_id: runtime.clone(),
-            endpoint: None,
+            // The only endpoint that follows: sessions of the others keep what was promised to them.
+            endpoint: Some(EndpointName::default_endpoint()),
             session_id: None,
             only_idle: true,
             keep_version: Some(version),
@@ -113,7 +114,8 @@ impl Agent {
                     self.superseded.remove(i);
                 }
             }
-            if live.iter().all(|session| session.version == version) {
+            let follows = |session: &SessionView| session.endpoint.is_default();
+            if live.iter().all(|session| session.version == version || !follows(session)) {
                 return Ok(());
             }
             tokio::time::sleep(pause).await;
