@@ -2,6 +2,7 @@
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), a deadline for every step. Knows nothing of redirects, credentials and
 //! retries: those differ by service.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -72,6 +73,12 @@ pub(crate) struct Answer {
 }
 
 impl Http {
+    /// Returns a client that connects to link-local and metadata addresses only for these hosts, as `HOST` or `HOST:PORT`: what it
+    /// is asked for, or sent on to, comes from others than the operator.
+    pub(crate) fn beyond_link_local(except: HashSet<String>) -> Self {
+        Self { connector: Arc::new(Connector::beyond_link_local(except)), deadlines: Deadlines::default() }
+    }
+
     /// Returns a client with deadlines of its own.
     #[cfg(test)]
     pub(crate) fn with_deadlines(deadlines: Deadlines) -> Self {

@@ -14,6 +14,11 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "{host} is a link-local address, or one for the metadata of clouds; such a registry is asked only if it is named below \
+         [registries] in innkeep.toml"
+    )]
+    LinkLocal { host: String },
     #[error("{authority} cannot be reached")]
     Unreachable {
         authority: String,

@@ -1,7 +1,8 @@
 //! One repository of one registry: manifests and blobs by the OCI distribution specification, with whatever login it asks for.
 //!
-//! Credentials go to the registry and to the token service that it names, over TLS unless the registry itself is spoken to
-//! without; when it sends us on to another host (object stores, most of the time), they stay behind.
+//! Credentials go to the registry and to the token service that it names itself, over TLS unless the registry is spoken to
+//! without; when it sends us on to another host (object stores, most of the time), they stay behind, and what that host asks for
+//! or says is not listened to. Link-local addresses are asked only if the operator names them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,7 +62,8 @@ pub(crate) struct Registry<'a> {
 impl Registries {
     /// Returns what the settings say.
     pub(crate) fn new(options: BTreeMap<String, RegistryOptions>, docker_config: Option<PathBuf>) -> Self {
-        Self { http: Http::default(), options, docker_config }
+        let http = Http::beyond_link_local(options.keys().cloned().collect());
+        Self { http, options, docker_config }
     }
 
     /// Returns the repository of `reference`, having found out how its registry is spoken to.
@@ -82,7 +84,8 @@ impl Registries {
                 Ok(_) => return Ok(registry),
                 Err(error) => error,
             };
-            let may_be_plain = self.may_be_plain(&registry.host, &uri);
+            let is_allowed = self.options.get(&registry.host).is_some_and(|options| options.allow_plain_http);
+            let may_be_plain = is_allowed || is_loopback(&uri);
             match error {
                 HttpError::NotTls { .. } | HttpError::Unreachable { .. } | HttpError::Late { .. }
                     if may_be_plain && self.speaks_plain_http(&uri).await =>
@@ -97,10 +100,6 @@ impl Registries {
                 error => return Err(registry.unreachable("its version", error)),
             }
         }
-    }
-
-    fn may_be_plain(&self, host: &str, uri: &Uri) -> bool {
-        is_loopback(uri) || self.options.get(host).is_some_and(|options| options.allow_plain_http)
     }
 
     /// Tells whether what failed to speak TLS answers without. Nothing secret is sent.
@@ -165,7 +164,10 @@ impl Registry<'_> {
         match answer.status {
             StatusCode::OK => Ok((0, answer.body)),
             _ if is_part => Ok((from, answer.body)),
-            _ => Err(self.refusal(answer, what).await),
+            status => {
+                let (registry, what, status) = (self.host.clone(), what.to_owned(), status.as_u16());
+                Err(Problem::Answer { registry, what, status, message: String::new() })
+            }
         }
     }
 
@@ -183,8 +185,8 @@ impl Registry<'_> {
             let mut headers = headers.clone();
             let authorization = self.authorization.lock().await.clone();
             headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
-            let answer = match self.follow(&uri, headers, what).await? {
-                Ok(answer) => answer,
+            let (answer, at) = match self.follow(&uri, headers, what).await? {
+                Ok(reached) => reached,
                 Err(error) if error.may_pass() && attempt < ATTEMPTS => {
                     pause(attempt).await;
                     continue;
@@ -193,7 +195,8 @@ impl Registry<'_> {
             };
             match answer.status {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(answer),
-                StatusCode::UNAUTHORIZED if !logged_in => {
+                // Whom the registry sends us to could name a realm of his own, and be told the password.
+                StatusCode::UNAUTHORIZED if !logged_in && self.is_own(&at) => {
                     logged_in = true;
                     self.log_in(&answer.headers, authorization).await?;
                     attempt -= 1;
@@ -203,18 +206,18 @@ impl Registry<'_> {
                 {
                     tokio::time::sleep(pause_asked_for(&answer.headers).unwrap_or_else(|| pause_of(attempt))).await;
                 }
-                _ => return Err(self.refusal(answer, what).await),
+                _ => return Err(self.refusal(answer, &at, what).await),
             }
         }
     }
 
-    /// Gets something, following where the registry sends us. The inner error is the network's.
+    /// Gets something, following where the registry sends us; tells who answered. The inner error is the network's.
     async fn follow(
         &self,
         uri: &Uri,
         mut headers: HeaderMap,
         what: &str,
-    ) -> Result<Result<Answer, HttpError>, Problem> {
+    ) -> Result<Result<(Answer, Uri), HttpError>, Problem> {
         let mut at = uri.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = match self.registries.http.get(&at, headers.clone()).await {
@@ -222,7 +225,9 @@ impl Registry<'_> {
                 Err(error) => return Ok(Err(error)),
             };
             let location = answer.headers.get(LOCATION).filter(|_| answer.status.is_redirection());
-            let Some(location) = location.and_then(|location| location.to_str().ok()) else { return Ok(Ok(answer)) };
+            let Some(location) = location.and_then(|location| location.to_str().ok()) else {
+                return Ok(Ok((answer, at)));
+            };
             let next = self.sent_on(&at, location, what)?;
             if authority_of(&next) != authority_of(&at) || next.scheme() != at.scheme() {
                 headers.remove(AUTHORIZATION);
@@ -242,7 +247,7 @@ impl Registry<'_> {
         let next: Uri = absolute.parse().map_err(|_| self.redirect(what, at, "by an address that is none"))?;
         match (at.scheme_str(), next.scheme_str()) {
             (_, Some("https")) => Ok(next),
-            (Some("http"), Some("http")) if self.registries.may_be_plain(&self.host, &next) => Ok(next),
+            (Some("http"), Some("http")) if self.may_be_plain(&next) => Ok(next),
             _ => Err(self.redirect(what, &next, "which is not TLS")),
         }
     }
@@ -253,13 +258,28 @@ impl Registry<'_> {
         Problem::Redirect { registry: self.host.clone(), what: what.to_owned(), to, problem }
     }
 
-    /// Says why the registry refused.
-    async fn refusal(&self, mut answer: Answer, what: &str) -> Problem {
+    /// Tells whether `uri` is the registry's own.
+    fn is_own(&self, uri: &Uri) -> bool {
+        authority_of(uri).is_some_and(|authority| self.base.split_once("://").is_some_and(|(_, own)| own == authority))
+    }
+
+    /// Tells whether `uri` may be asked without TLS: that one registry is, lets nobody else be.
+    fn may_be_plain(&self, uri: &Uri) -> bool {
+        let is_loopback_too = || is_loopback(uri) && self.base.parse().is_ok_and(|base| is_loopback(&base));
+        self.base.starts_with("http:") && (self.is_own(uri) || is_loopback_too())
+    }
+
+    /// Says why `at` refused: the registry, or whom it sent us on to.
+    async fn refusal(&self, mut answer: Answer, at: &Uri, what: &str) -> Problem {
+        let is_own = self.is_own(at);
         let (registry, what) = (self.host.clone(), what.to_owned());
         match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_own => self.redirect(&what, at, "which refuses it"),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.denied(),
             StatusCode::NOT_FOUND => Problem::Missing { registry, what },
             StatusCode::TOO_MANY_REQUESTS => Problem::Throttled { registry },
+            // What another host says is not shown: it may be one that only this server reaches.
+            status if !is_own => Problem::Answer { registry, what, status: status.as_u16(), message: String::new() },
             status => {
                 let body = answer.body.collect(MAX_ERROR_BYTES).await.unwrap_or_default();
                 Problem::Answer { registry, what, status: status.as_u16(), message: error_message(&body) }

@@ -171,6 +171,78 @@ async fn layers_may_be_elsewhere_and_credentials_stay() {
     }
 }
 
+/// Returns a store that knows a login to `registry`.
+fn with_login(registry: &Registry) -> Store {
+    let credentials = Some(("me".to_owned(), Secret("secret".to_owned())));
+    let options = RegistryOptions { credentials, allow_plain_http: false };
+    let registries = [(registry.address.to_string(), options)].into();
+    Store::with(Options { registries, ..Options::default() })
+}
+
+/// Returns a registry that sends everything on to `to`.
+fn sends_on(to: String) -> Registry {
+    Registry::start(move |_| respond("307 Temporary Redirect", &[("Location", &to)], b""))
+}
+
+#[tokio::test]
+async fn whom_a_registry_sends_us_to_gets_no_password_by_asking_for_one() {
+    let thief = Registry::start(|_| respond("200 OK", &[], br#"{"token":"t"}"#));
+    let realm = format!(r#"Bearer realm="http://{}/token",service="x""#, thief.address);
+    for challenge in [realm, "Basic".to_owned()] {
+        let storage = Registry::start(move |_| respond("401 Unauthorized", &[("WWW-Authenticate", &challenge)], b""));
+        let registry = sends_on(format!("http://{}/x", storage.address));
+        let text = refused(&with_login(&registry), &registry.reference("x:1")).await;
+        assert!(text.ends_with(&format!("on to {}, which refuses it", storage.address)), "{text}");
+        assert_eq!(storage.asked().iter().map(|asked| asked.header("authorization")).collect::<String>(), "");
+    }
+    assert_eq!(thief.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn what_other_hosts_say_is_not_shown() {
+    let inner = || Registry::start(|_| respond("418 I'm a teapot", &[], br#"{"errors":[{"message":"inner"}]}"#));
+    let storage = inner();
+    let registry = sends_on(format!("http://{}/x", storage.address));
+    let text = refused(&Store::new(), &registry.reference("x:1")).await;
+    assert!(text.ends_with("answered 418"), "{text}");
+
+    let service = inner();
+    let realm = format!(r#"Bearer realm="http://{}/token""#, service.address);
+    let registry = Registry::start(move |_| respond("401 Unauthorized", &[("WWW-Authenticate", &realm)], b""));
+    let text = refused(&Store::new(), &registry.reference("x:1")).await;
+    assert!(text.ends_with("answered 418"), "{text}");
+}
+
+#[tokio::test]
+async fn a_registry_without_tls_lets_nobody_else_be_without() {
+    let inner = Registry::start(|_| respond("200 OK", &[], br#"{"token":"t"}"#));
+    let challenge = format!(r#"Bearer realm="http://{}/token""#, inner.address);
+    let asks = Registry::start(move |_| respond("401 Unauthorized", &[("WWW-Authenticate", &challenge)], b""));
+    for registry in [sends_on(format!("http://{}/x", inner.address)), asks] {
+        // Not loopback by its spelling.
+        let host = format!("0x7f000001:{}", registry.address.port());
+        let allowed = RegistryOptions { credentials: None, allow_plain_http: true };
+        let options = Options { registries: [(host.clone(), allowed)].into(), ..Options::default() };
+        let text = refused(&Store::with(options), &format!("{host}/x:1")).await;
+        assert!(text.ends_with(&format!("on to {}, which is not TLS", inner.address)), "{text}");
+    }
+    assert_eq!(inner.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn link_local_addresses_are_not_asked() {
+    for host in ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"] {
+        let registry = sends_on(format!("https://{host}/latest"));
+        let challenge = format!(r#"Bearer realm="https://{host}/token""#);
+        let asks = Registry::start(move |_| respond("401 Unauthorized", &[("WWW-Authenticate", &challenge)], b""));
+        for uri in [registry.reference("x:1"), asks.reference("x:1")] {
+            let text = refused(&Store::new(), &uri).await;
+            assert!(text.contains("is a link-local address"), "{text}");
+        }
+    }
+    assert!(refused(&Store::new(), "169.254.169.254/x:1").await.contains("is a link-local address"));
+}
+
 #[tokio::test]
 async fn plain_http_beyond_loopback_is_asked_for_by_name() {
     let contents = Contents::of(&image());

@@ -38,7 +38,7 @@ pub(super) async fn fetch(
     let plain: Uri = realm.parse().unwrap_or_default();
     let is_fine = match plain.scheme_str() {
         Some("https") => true,
-        Some("http") => registry.base.starts_with("http:") && registry.registries.may_be_plain(&registry.host, &plain),
+        Some("http") => registry.may_be_plain(&plain),
         _ => false,
     };
     if !is_fine {
@@ -73,7 +73,7 @@ pub(super) async fn fetch(
     match answer.status {
         StatusCode::OK => {}
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(registry.denied()),
-        _ => return Err(registry.refusal(answer, what).await),
+        _ => return Err(registry.refusal(answer, &uri, what).await),
     }
     let json = answer.body.collect(MAX_TOKEN_BYTES).await.map_err(|error| registry.unreachable(what, error))?;
     let Token { token, access_token } = serde_json::from_slice(&json).map_err(|_| registry.denied())?;
