@@ -197,12 +197,22 @@ pub(crate) fn place_file(scratch: Scratch, place: &Path) -> io::Result<()> {
     sync_parent(place)
 }
 
-/// Moves a finished directory to its place as it is, durably.
+/// Moves a finished directory to its place as it is, durably; does nothing if something is there already.
 pub(crate) fn place_directory(scratch: Scratch, place: &Path) -> io::Result<()> {
     // One call for the whole tree; a sync per file costs seconds.
     rustix::fs::syncfs(File::open(scratch.path())?)?;
-    fs::rename(scratch.path(), place)?;
-    sync_parent(place)
+    if move_directory(scratch.path(), place)? { sync_parent(place) } else { Ok(()) }
+}
+
+/// Tells whether the place was free.
+fn move_directory(directory: &Path, place: &Path) -> io::Result<bool> {
+    match fs::rename(directory, place) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the finished tree at `tree` read-only and moves it to its place, durably; does nothing if something is there already.
@@ -215,11 +225,8 @@ pub(crate) fn place_tree(tree: &Path, place: &Path) -> io::Result<()> {
     if let Some(parent) = place.parent() {
         fs::create_dir_all(parent)?;
     }
-    match fs::rename(tree, place) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
-            return Ok(());
-        }
-        moved => moved?,
+    if !move_directory(tree, place)? {
+        return Ok(());
     }
     // Last, because a directory that may not be written may not be moved to another parent either.
     fs::set_permissions(place, Permissions::from_mode(0o555))?;

@@ -15,8 +15,7 @@ use innkeep_types::limits::IMAGE_PULL_TIMEOUT;
 use innkeep_types::{Artifact, ArtifactDigest, Settings};
 
 use crate::image::config::Config;
-use crate::image::layer::Source;
-use crate::image::manifest::{Descriptor, Document, Manifest, host_architecture};
+use crate::image::manifest::{Document, Manifest, host_architecture};
 use crate::image::progress::Pull;
 use crate::image::reference::{BUILT_IN_HOST, Reference};
 use crate::image::registry::Registry;
@@ -84,11 +83,10 @@ async fn provide(store: &Store, uri: &str, reference: &Reference) -> Result<Bund
 
 /// Returns the bundle of an image that is here, whatever of it is missing besides layers.
 async fn present(store: &Store, digest: &ArtifactDigest) -> Result<Option<Bundle>, Problem> {
-    let Some((manifest, image)) = Record::find(&store.home, digest) else { return Ok(None) };
-    home::touch(&store.home.image(digest));
-    home::touch(&store.home.image(&manifest));
+    let (home, named) = (store.home.clone(), digest.clone());
+    let Some((manifest, image)) = run_blocking(move || Record::take_up(&home, &named)).await? else { return Ok(None) };
     for diff_id in &image.layers {
-        if layer::present(store, diff_id).await.is_none() {
+        if layer::present(store, diff_id).await?.is_none() {
             return Ok(None);
         }
     }
@@ -140,7 +138,7 @@ async fn fetch(
     let next = || waiting.lock().next();
     let worker = || async {
         while let Some(((diff_id, descriptor), progress)) = next() {
-            layer::provide(store, diff_id, &budget, pull_layer(store, registry, descriptor, progress)).await?;
+            layer::provide(store, diff_id, &budget, download::blob(store, registry, descriptor, progress)).await?;
             progress.is_done();
             // Here, or made by another: nobody needs it compressed any more.
             download::forget(store, &descriptor.digest).await;
@@ -152,23 +150,14 @@ async fn fetch(
     Ok(record::Image { reference: reference.to_string(), layers: config.diff_ids, process: config.process })
 }
 
-async fn pull_layer(
-    store: &Store,
-    registry: &Registry<'_>,
-    descriptor: &Descriptor,
-    progress: &progress::Layer,
-) -> Result<Source, Problem> {
-    let file = download::blob(store, registry, descriptor, progress).await?;
-    Ok(Source { file, offset: 0, bytes: descriptor.size })
-}
-
 /// Makes the bundle of an image whose layers are here, unless it is.
 async fn bundle_of(store: &Store, digest: ArtifactDigest, image: record::Image) -> Result<Bundle, Problem> {
     let home = store.home.clone();
     run_blocking(move || {
         let dir = home.bundle(&digest);
+        // Before it is looked for: what is touched now is not removed any more.
+        home::touch(&dir);
         if let Some(bundle) = bundle::load(&dir) {
-            home::touch(&dir);
             return Ok(bundle);
         }
         let process = &image.process;

@@ -69,8 +69,11 @@ async fn add_found(store: &Store, upload: Scratch, name: Option<&str>) -> Result
     }
     let (budget, mut bytes, mut skipped) = (Arc::new(Budget::new()), 0, 0);
     for (diff_id, place) in found.config.diff_ids.iter().zip(&found.layers) {
-        let source = Source { file: upload.path().to_owned(), offset: place.offset, bytes: place.bytes };
-        let layer = layer::provide(store, diff_id, &budget, async { Ok(source) }).await?;
+        let source = async {
+            let file = tokio::fs::File::open(upload.path()).await?.into_std().await;
+            Ok(Source { file, offset: place.offset, bytes: place.bytes, turn: None })
+        };
+        let layer = layer::provide(store, diff_id, &budget, source).await?;
         bytes += layer.bytes;
         skipped += layer.skipped;
     }

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ring::digest::{Context, SHA256};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::image::Problem;
+use crate::image::layer::Source;
 use crate::image::manifest::Descriptor;
 use crate::image::progress::Layer;
 use crate::image::registry::{Registry, pause};
@@ -29,15 +30,15 @@ struct Partial {
     digest: Context,
 }
 
-/// Returns the file that holds the content that `descriptor` names.
+/// Returns the content that `descriptor` names, with its turn: another image may give its digest another size, and would begin anew.
 pub(crate) async fn blob(
     store: &Store,
     registry: &Registry<'_>,
     descriptor: &Descriptor,
     progress: &Layer,
-) -> Result<PathBuf, Problem> {
+) -> Result<Source, Problem> {
     let place = store.home.blob(&descriptor.digest);
-    let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
+    let turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
     let what = format!("layer sha256:{}", descriptor.digest);
     let mut partial = Partial::open(&place).await?;
     let resumed = partial.bytes > 0;
@@ -53,17 +54,17 @@ pub(crate) async fn blob(
     let found = partial.found();
     if found != descriptor.digest {
         drop(partial);
-        fs::remove_file(&place)?;
+        tokio::fs::remove_file(&place).await?;
         return Err(Problem::Digest { what, expected: descriptor.digest.clone(), found });
     }
-    Ok(place)
+    Ok(Source { file: partial.file.into_std().await, offset: 0, bytes: descriptor.size, turn: Some(turn) })
 }
 
 /// Removes what was pulled, once it is unpacked.
 pub(crate) async fn forget(store: &Store, digest: &ArtifactDigest) {
     let place = store.home.blob(digest);
     let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
-    match fs::remove_file(&place) {
+    match tokio::fs::remove_file(&place).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(path = %place.display(), "cannot remove {}: {error}", place.display());
         }

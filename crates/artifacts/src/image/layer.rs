@@ -6,13 +6,14 @@
 //! ```
 
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use innkeep_types::ArtifactDigest;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::home::{Home, place_directory, touch};
 use crate::image::Problem;
@@ -35,9 +36,11 @@ pub(crate) struct Layer {
 /// A layer's tar, compressed or not, within a file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) file: PathBuf,
+    pub(crate) file: File,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+    /// Whose turn it is at a file that others may write to.
+    pub(crate) turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Returns where the files of a layer are.
@@ -51,14 +54,10 @@ pub(crate) fn load(home: &Home, diff_id: &ArtifactDigest) -> Option<Layer> {
 }
 
 /// Returns the layer if it is here, and keeps it from being removed.
-pub(crate) async fn present(store: &Store, diff_id: &ArtifactDigest) -> Option<Layer> {
+pub(crate) async fn present(store: &Store, diff_id: &ArtifactDigest) -> io::Result<Option<Layer>> {
     let place = store.home.image_layer(diff_id);
     let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
-    let layer = load(&store.home, diff_id);
-    if layer.is_some() {
-        touch(&place);
-    }
-    layer
+    take_up(store, diff_id).await
 }
 
 /// Makes the layer present: `fetch` gets its tar, unless it is here.
@@ -69,41 +68,117 @@ pub(crate) async fn provide(
     fetch: impl Future<Output = Result<Source, Problem>>,
 ) -> Result<Layer, Problem> {
     let place = store.home.image_layer(diff_id);
-    let _turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
-    if let Some(layer) = load(&store.home, diff_id) {
-        touch(&place);
+    let turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
+    if let Some(layer) = take_up(store, diff_id).await? {
         budget.count_layer(layer.bytes, layer.entries)?;
         return Ok(layer);
     }
     let source = fetch.await?;
     let (home, diff_id, budget) = (store.home.clone(), diff_id.clone(), budget.clone());
-    run_blocking(move || make(&home, &place, &diff_id, &source, &budget)).await?
+    run_blocking(move || {
+        // Who waited may go away, and this goes on: it stays our turn until it ends.
+        let _turn = turn;
+        make(&home, &place, &diff_id, source, &budget)
+    })
+    .await?
+}
+
+/// Returns the layer if it is here, and notes that it is used. It is the caller's turn.
+async fn take_up(store: &Store, diff_id: &ArtifactDigest) -> io::Result<Option<Layer>> {
+    let (home, diff_id) = (store.home.clone(), diff_id.clone());
+    run_blocking(move || {
+        let layer = load(&home, &diff_id);
+        if layer.is_some() {
+            touch(&home.image_layer(&diff_id));
+        }
+        layer
+    })
+    .await
 }
 
 fn make(
     home: &Home,
     place: &Path,
     diff_id: &ArtifactDigest,
-    source: &Source,
+    source: Source,
     budget: &Budget,
 ) -> Result<Layer, Problem> {
     let scratch = home.scratch_dir()?;
     let files = scratch.path().join("fs");
     fs::create_dir(&files)?;
     fs::set_permissions(&files, Permissions::from_mode(0o755))?;
-    let mut file = File::open(&source.file)?;
-    file.seek(SeekFrom::Start(source.offset))?;
+    let Source { mut file, offset, bytes, turn: _turn } = source;
+    file.seek(SeekFrom::Start(offset))?;
     let unpack::Unpacked { diff_id: found, bytes, entries, skipped, opaque } =
-        unpack(file.take(source.bytes), &files, budget)?;
+        unpack(file.take(bytes), &files, budget)?;
     if found != *diff_id {
         return Err(Problem::Digest { what: "a layer, unpacked,".to_owned(), expected: diff_id.clone(), found });
     }
     let layer = Layer { bytes, entries, skipped, opaque };
-    fs::write(record(scratch.path()), serde_json::to_vec(&layer).map_err(std::io::Error::from)?)?;
+    fs::write(record(scratch.path()), serde_json::to_vec(&layer).map_err(io::Error::from)?)?;
     place_directory(scratch, place)?;
     Ok(layer)
 }
 
 fn record(place: &Path) -> PathBuf {
     place.join("layer.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Artifacts, Options, digest};
+
+    /// A store, and a layer of so many files.
+    fn store_and_layer(files: usize) -> (tempfile::TempDir, Arc<Store>, ArtifactDigest, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path(), Options::default()).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(0);
+        for idx in 0..files {
+            tar.append_data(&mut header.clone(), format!("f{idx}"), io::empty()).unwrap();
+        }
+        let tar = tar.into_inner().unwrap();
+        let file = dir.path().join("layer.tar");
+        fs::write(&file, &tar).unwrap();
+        (dir, artifacts.store, digest::of_bytes(&tar), file)
+    }
+
+    fn source(file: &Path, turn: Option<OwnedMutexGuard<()>>) -> Source {
+        Source { file: File::open(file).unwrap(), offset: 0, bytes: fs::metadata(file).unwrap().len(), turn }
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_the_work_whoever_goes_away() {
+        let (dir, store, diff_id, file) = store_and_layer(5000);
+        let blob = store.flights.enter("blob").await;
+        let fetch = async { Ok(source(&file, Some(blob))) };
+        let budget = Arc::new(Budget::new());
+        let begun = async {
+            let scratch = dir.path().join("artifacts/tmp");
+            while fs::read_dir(&scratch).unwrap().next().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = begun => {}
+            made = provide(&store, &diff_id, &budget, fetch) => { made.unwrap(); }
+        }
+        // Whose turn is next at the file finds it unpacked, and at the layer finds it.
+        let _blob = store.flights.enter("blob").await;
+        assert!(present(&store, &diff_id).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_layer_that_another_put_there_first_is_there() {
+        let (_dir, store, diff_id, file) = store_and_layer(1);
+        let place = store.home.image_layer(&diff_id);
+        for _ in 0..2 {
+            make(&store.home, &place, &diff_id, source(&file, None), &Budget::new()).unwrap();
+        }
+        assert!(load(&store.home, &diff_id).is_some());
+    }
 }

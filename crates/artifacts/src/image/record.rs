@@ -5,7 +5,7 @@ use std::fs;
 use innkeep_types::ArtifactDigest;
 use serde::{Deserialize, Serialize};
 
-use crate::home::Home;
+use crate::home::{Home, touch};
 use crate::image::config::Process;
 use crate::image::manifest::host_architecture;
 
@@ -55,14 +55,29 @@ impl Record {
 
     /// Returns the image that `digest` names on this host, and the digest of its own manifest.
     pub(crate) fn find(home: &Home, digest: &ArtifactDigest) -> Option<(ArtifactDigest, Image)> {
-        match Self::load(home, digest)? {
+        Self::find_by(|digest| Self::load(home, digest), digest)
+    }
+
+    /// The same for one who goes on to use it.
+    pub(crate) fn take_up(home: &Home, digest: &ArtifactDigest) -> Option<(ArtifactDigest, Image)> {
+        let load = |digest: &ArtifactDigest| {
+            // Before it is looked for: what is touched now is not removed any more.
+            touch(&home.image(digest));
+            Self::load(home, digest)
+        };
+        Self::find_by(load, digest)
+    }
+
+    fn find_by(
+        load: impl Fn(&ArtifactDigest) -> Option<Self>,
+        digest: &ArtifactDigest,
+    ) -> Option<(ArtifactDigest, Image)> {
+        match load(digest)? {
             Self::Image(image) => Some((digest.clone(), image)),
-            Self::Index { architecture, manifest } if architecture == host_architecture() => {
-                match Self::load(home, &manifest)? {
-                    Self::Image(image) => Some((manifest, image)),
-                    Self::Index { .. } => None,
-                }
-            }
+            Self::Index { architecture, manifest } if architecture == host_architecture() => match load(&manifest)? {
+                Self::Image(image) => Some((manifest, image)),
+                Self::Index { .. } => None,
+            },
             Self::Index { .. } => None,
         }
     }
