@@ -29,16 +29,19 @@ pub(crate) async fn remove(
         // Nobody makes it or takes it up meanwhile; who did since it was found has touched it.
         let _turn = store.flights.enter(path.to_string_lossy().as_ref()).await;
         let home = store.home.clone();
-        removed += blocking("remove what nobody needs", move || {
-            let unused = used_at(&path).map_err(io)? < used_since;
-            if unused {
-                home.discard(&path).map_err(io)?;
-            }
-            Ok(usize::from(unused))
-        })
-        .await?;
+        let gone = blocking("remove what nobody needs", move || discard(&home, &path, used_since).map_err(io)).await?;
+        removed += usize::from(gone);
     }
     Ok(removed)
+}
+
+/// Removes what is kept at `path`, unless somebody used it since; tells whether it did. It is the caller's turn.
+pub(crate) fn discard(home: &Home, path: &Path, used_since: UnixMillis) -> io::Result<bool> {
+    let is_unused = used_at(path)?.is_some_and(|used_at| used_at < used_since);
+    if is_unused {
+        home.discard(path)?;
+    }
+    Ok(is_unused)
 }
 
 /// Manifests come first, so that a crash leaves none whose parts are gone.
@@ -54,7 +57,9 @@ fn find(
     prefixes.extend(origins.map(|origin| origin.manifest().as_str().to_owned()));
     let (mut zips, mut layers, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
     for (digest, path) in home.kept(Part::Manifests)? {
-        if prefixes.contains(digest.as_str()) || used_at(&path)? >= used_since {
+        // One that went meanwhile needs nothing.
+        let Some(used_at) = used_at(&path)? else { continue };
+        if prefixes.contains(digest.as_str()) || used_at >= used_since {
             if let Ok(manifest) = Manifest::load(home, digest.as_str()) {
                 zips.insert(manifest.zip);
                 layers.extend(manifest.layer);
@@ -92,7 +97,7 @@ impl Images {
         records.extend(in_use.iter().filter_map(|(artifact, _)| image::digest_of(artifact)));
         let kept = home.kept(Part::Images)?;
         for (digest, path) in &kept {
-            if used_at(path)? >= used_since {
+            if used_at(path)?.is_some_and(|used_at| used_at >= used_since) {
                 records.insert(digest.clone());
             }
         }
@@ -118,10 +123,14 @@ fn prefix(artifact: &Artifact) -> Option<String> {
     }
 }
 
-/// Returns when somebody last used what is kept at `path`.
-pub(crate) fn used_at(path: &Path) -> io::Result<UnixMillis> {
-    let since_epoch = path.symlink_metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)))
+/// Returns when somebody last used what is kept at `path`; nothing if it is gone.
+pub(crate) fn used_at(path: &Path) -> io::Result<Option<UnixMillis>> {
+    let metadata = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?,
+    };
+    let since_epoch = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Some(UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))))
 }
 
 fn io(source: io::Error) -> Error {

@@ -31,7 +31,7 @@ mod layer;
 mod manifest;
 mod merged;
 mod progress;
-mod record;
+pub(crate) mod record;
 mod reference;
 mod registry;
 mod unpack;

@@ -155,6 +155,7 @@ async fn artifacts_are_listed_and_removed_by_name() {
         assert_eq!(remove(used, &in_use).await, Err(ErrorKind::Conflict));
     }
     assert_eq!(remove(&"0".repeat(64), &in_use).await, Err(ErrorKind::NotFound));
+    age(&store);
     assert_eq!(remove(second_digest.as_str(), &in_use).await, Ok(()));
     assert_eq!(kept_images(&store), [1, 2, 2, 0]);
     assert_eq!(remove(first_digest.as_str(), &[]).await, Ok(()));
