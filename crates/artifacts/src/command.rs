@@ -1,5 +1,6 @@
 //! Runs a program of the host for a bounded time and keeps the end of what it printed.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(crate) enum Failure {
 pub(crate) async fn run(mut command: Command, log: &Path, limit: Duration) -> Result<String, Failure> {
     let out = File::options().write(true).create(true).truncate(true).open(log).map_err(Failure::Io)?;
     let err = out.try_clone().map_err(Failure::Io)?;
+    hide_settings(&mut command);
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
     let mut group = Group(command.spawn().map_err(Failure::Io)?);
     let ended = tokio::time::timeout(limit, group.0.wait()).await;
@@ -40,6 +42,18 @@ pub(crate) async fn run(mut command: Command, log: &Path, limit: Duration) -> Re
         Ok(Ok(status)) => Err(Failure::Failed { how: status.to_string(), output }),
         Ok(Err(error)) => Err(Failure::Io(error)),
         Err(_) => Err(Failure::Failed { how: format!("it was stopped after {} s", limit.as_secs()), output }),
+    }
+}
+
+/// Keeps the server's settings, which hold secrets, from a program.
+pub(crate) fn hide_settings(command: &mut Command) {
+    // Not configuration: only the names are looked at.
+    hide(command, std::env::vars_os().map(|(name, _)| name));
+}
+
+fn hide(command: &mut Command, names: impl Iterator<Item = OsString>) {
+    for name in names.filter(|name| name.as_encoded_bytes().starts_with(b"INNKEEP_")) {
+        command.env_remove(name);
     }
 }
 
@@ -87,6 +101,18 @@ mod tests {
         };
         assert_eq!(how, "exit status: 3");
         assert!(output.len() < 10_000 && output.ends_with("y\nlast"));
+    }
+
+    #[test]
+    fn settings_of_the_server_are_not_inherited() {
+        let mut command = Command::new("/bin/sh");
+        hide(
+            &mut command,
+            ["INNKEEP_S3_SECRET_ACCESS_KEY", "PATH", "INNKEEP_REGISTRIES"].map(OsString::from).into_iter(),
+        );
+        let removed: Vec<_> =
+            command.as_std().get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert_eq!(removed, ["INNKEEP_REGISTRIES", "INNKEEP_S3_SECRET_ACCESS_KEY"]);
     }
 
     #[tokio::test]

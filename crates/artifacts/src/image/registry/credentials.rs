@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::Secret;
+use crate::command::hide_settings;
 use crate::image::Problem;
 use crate::image::registry::Registries;
 
@@ -152,6 +153,7 @@ async fn ask(name: &str, host: &str, config: &Path) -> Result<Option<Login>, Str
     let mut command = Command::new(&program);
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.kill_on_drop(true);
+    hide_settings(&mut command);
     let server = if host == "docker.io" { DOCKER_HUB } else { host };
     let run = async {
         let mut child = command.spawn()?;
