@@ -11,6 +11,9 @@ use crate::image::Problem;
 use crate::image::manifest::{Manifest, Platform};
 use crate::image::reference::parse_digest;
 
+/// The variables and the command line together, with what separates them. Source: our choice; Linux takes 128 KiB for one of them.
+pub(crate) const MAX_PROCESS_BYTES: usize = 128 << 10;
+
 /// What we read of a configuration. Source: OCI image specification, "Image Configuration".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -65,7 +68,10 @@ impl Config {
         let config = Self { diff_ids, process: file.config.unwrap_or_default() };
         // Found out before anything is pulled.
         config.process.argv()?;
-        Ok(config)
+        match config.process.bytes() {
+            bytes if bytes > MAX_PROCESS_BYTES => Err(Problem::ProcessTooLarge(bytes)),
+            _ => Ok(config),
+        }
     }
 }
 
@@ -81,6 +87,11 @@ impl Process {
             }
             Some(_) => Ok(argv),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.env, &self.entrypoint, &self.cmd].into_iter().flatten().flatten();
+        texts.map(|text| text.len() + 1).sum()
     }
 
     /// Returns the variables; of two of one name the last.
@@ -148,6 +159,18 @@ mod tests {
         assert_eq!(process.environment(), expect);
         assert_eq!(process.working_directory(), Path::new("/a/c"));
         assert_eq!(Process::default().working_directory(), Path::new("/"));
+    }
+
+    #[test]
+    fn variables_and_command_are_bounded_together() {
+        let with = |bytes: usize| {
+            let part = "x".repeat(bytes);
+            read(&format!(r#"{{"Entrypoint":["/a","{part}"],"Cmd":["{part}"],"Env":["A={part}"]}}"#)).map(drop)
+        };
+        assert!(with(40_000).is_ok());
+        let error = with(50_000).unwrap_err();
+        assert_eq!(error.to_string(), "has 150008 bytes of ENV, ENTRYPOINT and CMD together; at most 131072 are taken");
+        assert_eq!(error.kind(), innkeep_types::ErrorKind::Validation);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use innkeep_types::limits::{IMAGE_PULL_TIMEOUT, MAX_IMAGE_BYTES, MAX_IMAGE_LAYER
 use innkeep_types::{ArtifactDigest, ErrorKind};
 
 use crate::image::manifest::host_architecture;
-use crate::image::unpack;
+use crate::image::{config, unpack, user};
 
 /// Why an image was refused or could not be made ready.
 #[derive(Debug)]
@@ -92,8 +92,12 @@ pub enum Problem {
     LayerCount { layers: usize, diff_ids: usize },
     #[error("has neither an entry point nor a command; say in its Dockerfile what runs (ENTRYPOINT or CMD)")]
     NoCommand,
-    #[error("is to run as {user:?}, but {what:?} is not in its {file}, and no id from 0 to {max}", max = unpack::MAX_ID)]
+    #[error("is to run as {user:?}, but {what:?} has no id from 0 to {max} in its {file}, and is none", max = user::MAX_ID)]
     Unknown { user: String, what: String, file: &'static str },
+    #[error("has a {path} that is closed, itself or a directory above it, to a server of an ordinary user")]
+    Closed { path: String },
+    #[error("has {0} bytes of ENV, ENTRYPOINT and CMD together; at most {max} are taken", max = config::MAX_PROCESS_BYTES)]
+    ProcessTooLarge(usize),
     #[error("cannot be unpacked")]
     Layer(#[from] unpack::Error),
     #[error("cannot be taken from the archive: {0}")]

@@ -70,13 +70,15 @@ pub enum Problem {
     Sparse,
     #[error("has an extended header that is damaged, or has more than {} bytes", entry::MAX_EXTENSION_BYTES)]
     Extension,
+    #[error("is one more link than the file system of the data directory takes")]
+    TooManyLinks,
     #[error("is of a kind ({0:?}) that layers have not")]
     Kind(char),
     #[error("marks the removal of nothing that can be removed")]
     Whiteout,
 }
 
-/// The greatest user and group id in an image: what the user namespace of a sandbox has.
+/// The greatest owner of a file in an image.
 pub(crate) const MAX_ID: u32 = 65_535;
 
 /// What unpacking a layer gave.
@@ -113,7 +115,7 @@ pub(crate) fn unpack(layer: impl Read, root: &Path, budget: &Budget) -> Result<U
 fn fill(tree: &mut Tree, source: &mut impl Read, budget: &Budget) -> Result<u64, Error> {
     // Some builders (umoci) leave out what fills the last block and ends the tar. What else is missing, the digest tells.
     let mut archive = tar::Archive::new(source.chain(io::repeat(0).take(1024)));
-    let mut entries = Entries::default();
+    let mut entries = Entries::new(tree.keeps_owners());
     let mut n = 0;
     for raw in archive.entries().map_err(Error::Damaged)?.raw(true) {
         let mut raw = raw.map_err(Error::Damaged)?;

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::image::unpack::MAX_ID;
 use crate::image::{Problem, merged};
+
+/// The greatest id that a program may run as: sandboxes keep 65535 for themselves.
+pub(crate) const MAX_ID: u32 = 65_534;
 
 /// How much of `/etc/passwd` and `/etc/group` is read, bytes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -24,7 +26,13 @@ pub(crate) struct User {
 
 /// Returns whom `user` names in the image of `layers`, the topmost first.
 pub(crate) fn resolve(user: &str, layers: &[PathBuf]) -> Result<User, Problem> {
-    let read = |path: &str| read(layers, Path::new(path)).map_err(Problem::Io);
+    let read = |path: &str| {
+        read(layers, Path::new(path)).map_err(|source| match source.kind() {
+            // By the image's own permissions, which bind a server of an ordinary user.
+            io::ErrorKind::PermissionDenied => Problem::Closed { path: path.to_owned() },
+            _ => Problem::Io(source),
+        })
+    };
     look_up(user, &read("etc/passwd")?, &read("etc/group")?)
 }
 
@@ -97,6 +105,9 @@ mod tests {
             ("app:nogroup", None),
             ("odd", None),
             ("big", None),
+            ("65534", user(65_534, 0, &[])),
+            ("65535", None),
+            ("5:65535", None),
             ("65536", None),
             ("-1", None),
         ] {

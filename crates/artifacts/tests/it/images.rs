@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use innkeep_artifacts::{Artifacts, Content, Error, Image, ImageProblem, Options, UploadedImage};
-use innkeep_types::Artifact;
+use innkeep_types::{Artifact, ErrorKind};
 use serde_json::json;
 use tar::EntryType;
 
@@ -277,6 +277,23 @@ async fn the_user_is_looked_up_as_the_program_would() {
     for (idx, top) in hidden.into_iter().enumerate() {
         let problem = problem(&docker_archive(&user, &[low(), top])).await;
         assert!(matches!(problem, ImageProblem::Unknown { file: "/etc/passwd", .. }), "{idx}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_users_that_the_image_closes_is_the_images_fault() {
+    let layer =
+        Layer::new().entry(header("etc", EntryType::Directory, 0), b"").file("etc/passwd", "app:x:5:5::/:\n").tar();
+    let process = json!({"Cmd": ["/x"], "User": "app"});
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(image(&Store::new(), process, &[layer]).await.user, 5, "root reads all");
+    } else {
+        let error = add(&Store::new(), &docker_archive(&process, &[layer])).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Image(error) if matches!(error.problem, ImageProblem::Closed { .. })),
+            "{error}"
+        );
+        assert_eq!(error.kind(), ErrorKind::Validation);
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) enum Kind {
 /// What extensions say of the entry that follows them.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
+    /// Whether files are given to their owners.
+    keeps_owners: bool,
     path: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     uid: Option<u64>,
@@ -63,6 +65,11 @@ pub(super) struct Entries {
 }
 
 impl Entries {
+    /// Returns a reader of entries that checks owners only if they are kept.
+    pub(super) fn new(keeps_owners: bool) -> Self {
+        Self { keeps_owners, ..Self::default() }
+    }
+
     /// Returns the entry, or none if it says something of the next.
     pub(super) fn take<R: Read>(&mut self, raw: &mut tar::Entry<'_, R>) -> Result<Option<Entry>, Error> {
         let kind = raw.header().entry_type();
@@ -75,7 +82,7 @@ impl Entries {
                 read(raw)?;
             }
             _ => {
-                let said = std::mem::take(self);
+                let said = std::mem::replace(self, Self::new(self.keeps_owners));
                 return said.entry(raw, kind).map(Some);
             }
         }
@@ -136,7 +143,11 @@ impl Entries {
         };
         let id = |pax: Option<u64>, field: &[u8], read: io::Result<u64>| {
             let id = pax.map_or_else(|| number(field, read), Ok)?;
-            u32::try_from(id).ok().filter(|id| *id <= MAX_ID).ok_or_else(|| refuse(Problem::Owner { id }))
+            match u32::try_from(id) {
+                Ok(id) if id <= MAX_ID => Ok(id),
+                _ if self.keeps_owners => Err(refuse(Problem::Owner { id })),
+                _ => Ok(MAX_ID),
+            }
         };
         let plain_mtime = || i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0);
         Ok(Entry {

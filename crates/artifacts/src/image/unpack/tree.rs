@@ -68,6 +68,11 @@ impl Tree {
         })
     }
 
+    /// Tells whether files are given to their owners.
+    pub(super) fn keeps_owners(&self) -> bool {
+        self.is_root
+    }
+
     /// Returns how many devices, pipes and sockets were left out.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped
@@ -75,6 +80,11 @@ impl Tree {
 
     /// Puts `entry` at its place; of a file, `content` is what it holds.
     pub(super) fn put(&mut self, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
+        let path = joined(&entry.path);
+        self.put_any(entry, content).map_err(|error| of_entry(error, &path))
+    }
+
+    fn put_any(&mut self, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
         let refuse = |problem| Error::Entry { path: shown(joined(&entry.path).as_os_str().as_bytes()), problem };
         let Some((name, above)) = entry.path.split_last() else {
             if entry.kind != Kind::Directory {
@@ -294,6 +304,17 @@ impl Tree {
     }
 }
 
+/// Says what file systems take less of than others as a problem of the entry.
+fn of_entry(error: Error, path: &Path) -> Error {
+    let errno = if let Error::Io(error) = &error { Errno::from_io_error(error) } else { None };
+    let problem = match errno {
+        Some(Errno::NAMETOOLONG) => Problem::TooLong,
+        Some(Errno::MLINK) => Problem::TooManyLinks,
+        _ => return error,
+    };
+    Error::Entry { path: shown(path.as_os_str().as_bytes()), problem }
+}
+
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// An entry that is refused, or a host that fails.
@@ -358,4 +379,20 @@ fn joined(path: &[OsString]) -> PathBuf {
 
 fn io(error: Errno) -> Error {
     Error::Io(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_system_does_not_take_is_the_entrys_problem() {
+        let problem = |errno| match of_entry(io(errno), Path::new("a")) {
+            Error::Entry { problem, .. } => Some(problem),
+            _ => None,
+        };
+        assert!(matches!(problem(Errno::NAMETOOLONG), Some(Problem::TooLong)));
+        assert!(matches!(problem(Errno::MLINK), Some(Problem::TooManyLinks)));
+        assert!(problem(Errno::IO).is_none());
+    }
 }
