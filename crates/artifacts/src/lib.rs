@@ -21,13 +21,14 @@ use std::sync::Arc;
 
 use innkeep_types::{Artifact, ArtifactDigest, Settings, UnixMillis};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::home::Home;
 use crate::host::Host;
 use crate::image::{Pulls, Registries};
 use crate::s3::S3;
 use crate::single_flight::SingleFlight;
-use crate::store::Store;
+use crate::store::{Store, UNPACKERS};
 
 mod archive;
 mod bundle;
@@ -44,6 +45,7 @@ mod launch;
 mod layer;
 mod object;
 mod project;
+mod room;
 mod s3;
 mod single_flight;
 mod store;
@@ -268,6 +270,7 @@ impl Artifacts {
                 flights: SingleFlight::default(),
                 registries,
                 pulls: Pulls::default(),
+                unpacking: Arc::new(Semaphore::new(UNPACKERS)),
                 s3,
             }),
         })

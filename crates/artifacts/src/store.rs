@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 
 use innkeep_types::ArtifactDigest;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::home::Home;
 use crate::host::Host;
@@ -12,6 +14,9 @@ use crate::image::{Pulls, Registries};
 use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::{Error, digest};
+
+/// Archives and layers of images that are unpacked at one time: each takes a processor and a disk. Source: our choice.
+pub(crate) const UNPACKERS: usize = 4;
 
 /// The directory, the host's programs, the object store, and who works on what.
 #[derive(Debug)]
@@ -21,8 +26,20 @@ pub(crate) struct Store {
     pub(crate) flights: SingleFlight,
     pub(crate) registries: Registries,
     pub(crate) pulls: Pulls,
+    /// Who unpacks an image.
+    pub(crate) unpacking: Arc<Semaphore>,
     /// The object store, if one is named.
     pub(crate) s3: Option<S3>,
+}
+
+impl Store {
+    /// Waits until few enough unpack images; the caller is one of them until the permit is dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the place in the queue and nothing else.
+    pub(crate) async fn may_unpack(&self) -> OwnedSemaphorePermit {
+        self.unpacking.clone().acquire_owned().await.expect("nobody closes it")
+    }
 }
 
 /// What one artifact is made of. Its digest is the artifact's prefix, so the same code with the same packages has the same

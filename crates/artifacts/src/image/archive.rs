@@ -18,6 +18,7 @@ use crate::image::record;
 use crate::image::reference::{BUILT_IN_HOST, repository_of};
 use crate::image::unpack::{Budget, decompress};
 use crate::image::{Error, Problem, Record, bundle_of, keep, layer, present};
+use crate::room::Room;
 use crate::store::{Store, run_blocking};
 use crate::{UploadedImage, digest};
 
@@ -52,7 +53,9 @@ pub(crate) async fn add(store: &Store, upload: Scratch, name: Option<&str>) -> R
 
 async fn add_found(store: &Store, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Problem> {
     let home = store.home.clone();
+    let permit = store.may_unpack().await;
     let (upload, found) = run_blocking(move || {
+        let _permit = permit;
         let upload = plain(upload, || home.scratch_file())?;
         let found = find(&Contents::read(upload.path())?)?;
         Ok::<_, Problem>((upload, found))
@@ -105,11 +108,12 @@ fn plain(upload: Scratch, scratch: impl FnOnce() -> io::Result<Scratch>) -> Resu
     let mut content = decompress(File::open(upload.path())?).map_err(damaged)?;
     let plain = scratch()?;
     let mut out = File::create(plain.path())?;
-    let (mut buffer, mut left) = (vec![0; 1 << 20], MAX_IMAGE_UNPACKED_BYTES);
+    let (mut buffer, mut left, mut room) = (vec![0; 1 << 20], MAX_IMAGE_UNPACKED_BYTES, Room::default());
     loop {
         let n = content.read(&mut buffer).map_err(damaged)?;
         let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { return Ok(plain) };
         left = left.checked_sub(n as u64).ok_or(crate::image::unpack::Error::TooLarge)?;
+        room.take(&out, n as u64)?;
         out.write_all(chunk)?;
     }
 }

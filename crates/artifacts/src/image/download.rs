@@ -15,7 +15,7 @@ use crate::image::manifest::Descriptor;
 use crate::image::progress::Layer;
 use crate::image::registry::{Registry, pause};
 use crate::store::{Store, run_blocking};
-use crate::{digest, home};
+use crate::{digest, home, room};
 use innkeep_types::ArtifactDigest;
 
 /// Requests in a row that bring nothing, before it is given up.
@@ -40,7 +40,7 @@ pub(crate) async fn blob(
     let place = store.home.blob(&descriptor.digest);
     let turn = store.flights.enter(place.to_string_lossy().as_ref()).await;
     let what = format!("layer sha256:{}", descriptor.digest);
-    let mut partial = Partial::open(&place).await?;
+    let mut partial = Partial::open(&place, descriptor.size).await?;
     let resumed = partial.bytes > 0;
     if partial.bytes > descriptor.size {
         partial.restart().await?;
@@ -117,7 +117,8 @@ async fn fill(
 }
 
 impl Partial {
-    async fn open(place: &Path) -> Result<Self, Problem> {
+    /// Opens what is here already of `size` bytes, if there is room for the rest.
+    async fn open(place: &Path, size: u64) -> Result<Self, Problem> {
         let path = place.to_owned();
         let (file, digest, bytes) = run_blocking(move || {
             let mut file = fs::File::options().read(true).append(true).create(true).open(&path)?;
@@ -125,7 +126,10 @@ impl Partial {
             let (mut digest, mut bytes, mut buffer) = (Context::new(&SHA256), 0, vec![0; 1 << 20]);
             loop {
                 match file.read(&mut buffer)? {
-                    0 => return Ok::<_, io::Error>((file, digest, bytes)),
+                    0 => {
+                        room::check(&file, size.saturating_sub(bytes))?;
+                        return Ok::<_, io::Error>((file, digest, bytes));
+                    }
                     n => {
                         digest.update(buffer.get(..n).unwrap_or_default());
                         bytes += n as u64;

@@ -74,10 +74,11 @@ pub(crate) async fn provide(
         return Ok(layer);
     }
     let source = fetch.await?;
+    let permit = store.may_unpack().await;
     let (home, diff_id, budget) = (store.home.clone(), diff_id.clone(), budget.clone());
     run_blocking(move || {
         // Who waited may go away, and this goes on: it stays our turn until it ends.
-        let _turn = turn;
+        let (_turn, _permit) = (turn, permit);
         make(&home, &place, &diff_id, source, &budget)
     })
     .await?
@@ -170,6 +171,28 @@ mod tests {
         // Whose turn is next at the file finds it unpacked, and at the layer finds it.
         let _blob = store.flights.enter("blob").await;
         assert!(present(&store, &diff_id).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn only_so_many_unpack_at_one_time() {
+        let (dir, store, diff_id, file) = store_and_layer(1);
+        let others = store.unpacking.clone().acquire_many_owned(4).await.unwrap();
+        let (fetched, is_fetched) = tokio::sync::oneshot::channel();
+        let fetch = async {
+            fetched.send(()).unwrap();
+            Ok(source(&file, None))
+        };
+        let wait = async {
+            is_fetched.await.unwrap();
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(fs::read_dir(dir.path().join("artifacts/tmp")).unwrap().count(), 0);
+            drop(others);
+        };
+        let budget = Arc::new(Budget::new());
+        let (made, ()) = tokio::join!(provide(&store, &diff_id, &budget, fetch), wait);
+        made.unwrap();
     }
 
     #[tokio::test]

@@ -16,8 +16,9 @@ pub(super) const MAX_EXTENSION_BYTES: usize = 1 << 20;
 
 /// The longest path, bytes. Source: Linux, `PATH_MAX`, less what stands before it.
 const MAX_PATH_BYTES: usize = 2048;
-/// The deepest path. Source: our choice.
-const MAX_DEPTH: usize = 256;
+/// The deepest path: it is walked for each entry that lies elsewhere than the one before. Source: our choice; nested node_modules
+/// reach 40.
+const MAX_DEPTH: usize = 64;
 /// The longest name. Source: Linux, `NAME_MAX`.
 const MAX_NAME_BYTES: usize = 255;
 /// The longest target of a symbolic link. Source: Linux, `PATH_MAX` less the final NUL.

@@ -18,11 +18,15 @@ use rustix::process::{Gid, Uid};
 
 use crate::image::unpack::entry::{Entry, Kind, shown};
 use crate::image::unpack::{Error, Problem};
+use crate::room::Room;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Files that aufs kept for itself.
 const AUFS: &[u8] = b".wh..wh.";
+
+/// What an entry takes besides its content, about. Source: the block of most file systems.
+const ENTRY_BYTES: u64 = 4096;
 
 /// What a directory gets once nothing is put into it any more.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,7 @@ pub(super) struct Tree {
     skipped: u64,
     is_opaque: bool,
     buffer: Vec<u8>,
+    room: Room,
 }
 
 impl Tree {
@@ -65,6 +70,7 @@ impl Tree {
             skipped: 0,
             is_opaque: false,
             buffer: vec![0; 128 << 10],
+            room: Room::default(),
         })
     }
 
@@ -80,6 +86,7 @@ impl Tree {
 
     /// Puts `entry` at its place; of a file, `content` is what it holds.
     pub(super) fn put(&mut self, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
+        self.room.take(&self.root, ENTRY_BYTES)?;
         let path = joined(&entry.path);
         self.put_any(entry, content).map_err(|error| of_entry(error, &path))
     }
@@ -279,7 +286,10 @@ impl Tree {
             let n = content.read(&mut self.buffer).map_err(Error::Damaged)?;
             match self.buffer.get(..n).unwrap_or_default() {
                 [] => break,
-                chunk => file.write_all(chunk)?,
+                chunk => {
+                    self.room.take(&file, n as u64)?;
+                    file.write_all(chunk)?;
+                }
             }
         }
         self.give(&file, attributes(entry))
