@@ -45,6 +45,7 @@ mod launch;
 mod layer;
 mod object;
 mod project;
+mod retry;
 mod room;
 mod s3;
 mod single_flight;

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::S3Options;
 use crate::http::{self, Answer, Http};
+use crate::retry::{FIRST_PAUSE, Retry};
 use crate::s3::refusal::Refusal;
 
 mod error;
@@ -22,12 +23,6 @@ mod refusal;
 mod tests;
 
 pub use error::Error;
-
-/// How often an object is asked for, at most.
-const ATTEMPTS: u32 = 4;
-
-/// The pause before the second attempt; before each further one it is four times as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long an object may take, all attempts together.
 const FETCH_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -104,18 +99,15 @@ impl S3 {
     }
 
     async fn attempts(&self, object: &Object, known: Option<&str>, into: &Path) -> Result<Fetched, Error> {
-        let mut pause = self.first_pause;
-        for _ in 1..ATTEMPTS {
+        let mut retry = Retry::from(self.first_pause);
+        loop {
             match self.attempt(object, known, into).await {
-                Err(error) if error.may_pass() => {
+                Err(error) if error.may_pass() && retry.again().await => {
                     tracing::info!(error = &error as &dyn std::error::Error, "asking again: {error}");
-                    tokio::time::sleep(pause).await;
-                    pause *= 4;
                 }
                 done => return done,
             }
         }
-        self.attempt(object, known, into).await
     }
 
     async fn attempt(&self, object: &Object, known: Option<&str>, into: &Path) -> Result<Fetched, Error> {

@@ -13,13 +13,11 @@ use crate::image::Problem;
 use crate::image::layer::Source;
 use crate::image::manifest::Descriptor;
 use crate::image::progress::Layer;
-use crate::image::registry::{Registry, pause};
+use crate::image::registry::Registry;
+use crate::retry::Retry;
 use crate::store::{Store, run_blocking};
 use crate::{digest, home, room};
 use innkeep_types::ArtifactDigest;
-
-/// Requests in a row that bring nothing, before it is given up.
-const ATTEMPTS: u32 = 5;
 
 /// A file that is being filled.
 struct Partial {
@@ -79,7 +77,7 @@ async fn fill(
     progress: &Layer,
     what: &str,
 ) -> Result<(), Problem> {
-    let mut attempt = 0;
+    let mut retry = Retry::default();
     while partial.bytes < descriptor.size {
         let before = partial.bytes;
         let (from, mut body) = registry.blob(&descriptor.digest, before, what).await?;
@@ -102,15 +100,19 @@ async fn fill(
             }
         };
         partial.file.flush().await?;
-        attempt = if partial.bytes > before { 0 } else { attempt + 1 };
+        if partial.bytes > before {
+            retry = Retry::default();
+        }
+        let is_whole = partial.bytes == descriptor.size;
         match broken {
-            Some(error) if attempt == ATTEMPTS || !error.may_pass() => return Err(registry.unreachable(what, error)),
+            _ if is_whole => {}
+            Some(error) if !error.may_pass() || !retry.again().await => return Err(registry.unreachable(what, error)),
+            Some(_) => {}
             // A registry may end an answer early without saying so.
-            None if attempt == ATTEMPTS => {
+            None if !retry.again().await => {
                 return Err(Problem::Size { what: what.to_owned(), expected: descriptor.size, found: partial.bytes });
             }
-            _ if partial.bytes < descriptor.size => pause(attempt).await,
-            _ => {}
+            None => {}
         }
     }
     Ok(())

@@ -151,9 +151,9 @@ mod tests {
         Source { file: File::open(file).unwrap(), offset: 0, bytes: fs::metadata(file).unwrap().len(), turn }
     }
 
-    #[tokio::test]
-    async fn a_turn_lasts_as_long_as_the_work_whoever_goes_away() {
-        let (dir, store, diff_id, file) = store_and_layer(5000);
+    /// A layer's unpacking that is going on, and for which nobody waits any more.
+    async fn left_alone() -> (tempfile::TempDir, Arc<Store>, ArtifactDigest) {
+        let (dir, store, diff_id, file) = store_and_layer(1000);
         let blob = store.flights.enter("blob").await;
         let fetch = async { Ok(source(&file, Some(blob))) };
         let budget = Arc::new(Budget::new());
@@ -168,9 +168,16 @@ mod tests {
             () = begun => {}
             made = provide(&store, &diff_id, &budget, fetch) => { made.unwrap(); }
         }
-        // Whose turn is next at the file finds it unpacked, and at the layer finds it.
-        let _blob = store.flights.enter("blob").await;
-        assert!(present(&store, &diff_id).await.unwrap().is_some());
+        (dir, store, diff_id)
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_the_work_whoever_goes_away() {
+        let (_dir, store, diff_id) = left_alone().await;
+        assert!(present(&store, &diff_id).await.unwrap().is_some(), "whose turn is next at the layer finds it");
+        let (_dir, store, diff_id) = left_alone().await;
+        let _turn = store.flights.enter("blob").await;
+        assert!(load(&store.home, &diff_id).is_some(), "whose turn is next at the file finds it unpacked");
     }
 
     #[tokio::test]

@@ -19,16 +19,13 @@ use crate::image::Problem;
 use crate::image::manifest::{Descriptor, Document, MANIFEST_TYPES};
 use crate::image::reference::{Reference, parse_digest};
 use crate::image::registry::credentials::Login;
+use crate::retry::Retry;
 use crate::{RegistryOptions, digest};
 
 mod challenge;
 mod credentials;
 mod token;
 
-/// Requests for one thing, before it is given up.
-const ATTEMPTS: u32 = 4;
-/// The first pause between two; each is twice as long as the one before. Source: our choice.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause that a registry may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// How often one request may be sent on. Source: what browsers and Docker take is 10 and more; registries need 1.
@@ -77,9 +74,8 @@ impl Registries {
             authorization: Mutex::default(),
         };
         let uri = registry.uri("/v2/")?;
-        let mut attempt = 0;
+        let mut retry = Retry::default();
         loop {
-            attempt += 1;
             let error = match self.http.get(&uri, HeaderMap::new()).await {
                 Ok(_) => return Ok(registry),
                 Err(error) => error,
@@ -96,7 +92,7 @@ impl Registries {
                 HttpError::NotTls { .. } if !may_be_plain && self.speaks_plain_http(&uri).await => {
                     return Err(Problem::PlainHttp { registry: registry.host });
                 }
-                error if error.may_pass() && attempt < ATTEMPTS => pause(attempt).await,
+                error if error.may_pass() && retry.again().await => {}
                 error => return Err(registry.unreachable("its version", error)),
             }
         }
@@ -179,18 +175,14 @@ impl Registry<'_> {
     /// Sends a GET, logs in where that is asked for, and tries again what may pass.
     async fn get(&self, path: &str, headers: HeaderMap, what: &str) -> Result<Answer, Problem> {
         let uri = self.uri(path)?;
-        let (mut attempt, mut logged_in) = (0, false);
+        let (mut retry, mut logged_in) = (Retry::default(), false);
         loop {
-            attempt += 1;
             let mut headers = headers.clone();
             let authorization = self.authorization.lock().await.clone();
             headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
             let (answer, at) = match self.follow(&uri, headers, what).await? {
                 Ok(reached) => reached,
-                Err(error) if error.may_pass() && attempt < ATTEMPTS => {
-                    pause(attempt).await;
-                    continue;
-                }
+                Err(error) if error.may_pass() && retry.again().await => continue,
                 Err(error) => return Err(self.unreachable(what, error)),
             };
             match answer.status {
@@ -199,13 +191,10 @@ impl Registry<'_> {
                 StatusCode::UNAUTHORIZED if !logged_in && self.is_own(&at) => {
                     logged_in = true;
                     self.log_in(&answer.headers, authorization).await?;
-                    attempt -= 1;
                 }
                 status
-                    if attempt < ATTEMPTS && (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()) =>
-                {
-                    tokio::time::sleep(pause_asked_for(&answer.headers).unwrap_or_else(|| pause_of(attempt))).await;
-                }
+                    if (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error())
+                        && retry.again_after(pause_asked_for(&answer.headers)).await => {}
                 _ => return Err(self.refusal(answer, &at, what).await),
             }
         }
@@ -326,15 +315,6 @@ impl Registry<'_> {
         let uri = format!("{}{path}", self.base);
         uri.parse().map_err(|_| self.unreachable(path, HttpError::Url(uri)))
     }
-}
-
-/// Waits before what may pass is tried again.
-pub(crate) async fn pause(attempt: u32) {
-    tokio::time::sleep(pause_of(attempt)).await;
-}
-
-fn pause_of(attempt: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(5))
 }
 
 fn pause_asked_for(headers: &HeaderMap) -> Option<Duration> {

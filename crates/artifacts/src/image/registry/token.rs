@@ -7,9 +7,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use crate::http::Error as HttpError;
 use crate::image::Problem;
+use crate::image::registry::Registry;
 use crate::image::registry::credentials::{Login, Proof};
-use crate::image::registry::{ATTEMPTS, Registry, pause};
+use crate::retry::Retry;
 
 /// The largest answer of a token service, bytes.
 const MAX_TOKEN_BYTES: usize = 256 << 10;
@@ -59,16 +61,14 @@ pub(super) async fn fetch(
             (Method::GET, uri.map_err(|_| registry.redirect(what, &plain, "by an address that is none"))?, Bytes::new())
         }
     };
-    let mut attempt = 0;
+    let mut retry = Retry::default();
     let mut answer = loop {
-        attempt += 1;
         let sent = registry.registries.http.send(method.clone(), &uri, headers.clone(), body.clone()).await;
-        match sent {
-            Ok(answer) if attempt < ATTEMPTS && answer.status.is_server_error() => pause(attempt).await,
-            Err(error) if attempt < ATTEMPTS && error.may_pass() => pause(attempt).await,
-            Ok(answer) => break answer,
-            Err(error) => return Err(registry.unreachable(what, error)),
+        let may_pass = sent.as_ref().map_or_else(HttpError::may_pass, |answer| answer.status.is_server_error());
+        if may_pass && retry.again().await {
+            continue;
         }
+        break sent.map_err(|error| registry.unreachable(what, error))?;
     };
     match answer.status {
         StatusCode::OK => {}
