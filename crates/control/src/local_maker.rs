@@ -62,7 +62,7 @@ impl Maker for LocalMaker {
     }
 
     async fn unmake_endpoint(&self, endpoint: &EndpointArn) {
-        self.registry.stop_endpoint(endpoint, StopReason::RuntimeDeleted).await;
+        self.registry.stop_endpoint(endpoint, StopReason::EndpointDeleted).await;
     }
 }
 

@@ -84,8 +84,10 @@ pub enum StopReason {
     OutOfMemory,
     /// StopRuntimeSession, or `innkeep sessions stop`.
     StoppedByCaller,
-    /// Its runtime, version or endpoint was deleted.
+    /// Its runtime or version was deleted.
     RuntimeDeleted,
+    /// Its endpoint was deleted.
+    EndpointDeleted,
     /// `innkeep dev` deployed a newer version.
     Reloaded,
     /// It never became ready.
@@ -107,7 +109,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// The words of all reasons.
-    pub const WORDS: [&'static str; 12] = [
+    pub const WORDS: [&'static str; 13] = [
         "IdleTimeout",
         "MaxLifetime",
         "Unhealthy",
@@ -115,6 +117,7 @@ impl StopReason {
         "OutOfMemory",
         "StoppedByCaller",
         "RuntimeDeleted",
+        "EndpointDeleted",
         "Reloaded",
         "StartFailed",
         "HostLost",
@@ -132,6 +135,7 @@ impl StopReason {
             Self::OutOfMemory => "OutOfMemory",
             Self::StoppedByCaller => "StoppedByCaller",
             Self::RuntimeDeleted => "RuntimeDeleted",
+            Self::EndpointDeleted => "EndpointDeleted",
             Self::Reloaded => "Reloaded",
             Self::StartFailed { .. } => "StartFailed",
             Self::HostLost { .. } => "HostLost",
