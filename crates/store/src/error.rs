@@ -20,7 +20,7 @@ pub enum Error {
     #[error("an agent runtime named {0} already exists")]
     NameTaken(RuntimeName),
     /// A version is being made, or something is being deleted.
-    #[error("agent runtime {0} has a change in progress")]
+    #[error("agent runtime {0} has a change in progress: wait until it is READY or has failed")]
     InProgress(RuntimeId),
     /// The version is not being made (any more), so its making cannot end.
     #[error("version {1} of agent runtime {0} is not being made")]
@@ -35,7 +35,7 @@ pub enum Error {
     #[error("version {1} is the only one of agent runtime {0}: delete the agent runtime instead")]
     OnlyVersion(RuntimeId, RuntimeVersion),
     /// Requests are sent to the version.
-    #[error("version {1} of agent runtime {0} is served by its endpoint {2}")]
+    #[error("version {1} of agent runtime {0} is served by its endpoint {2}: {way_out} first", way_out = way_out(.2))]
     Served(RuntimeId, RuntimeVersion, EndpointName),
     /// Requests are to be sent to the version, or were.
     #[error(
@@ -43,7 +43,10 @@ pub enum Error {
     )]
     Targeted(RuntimeId, RuntimeVersion, EndpointName),
     /// No endpoint can serve the version, or not yet.
-    #[error("version {1} of agent runtime {0} is {status} and cannot be served", status = .2.as_str())]
+    #[error(
+        "version {1} of agent runtime {0} is {status} and cannot be served: name a version that is READY",
+        status = .2.as_str()
+    )]
     NotServable(RuntimeId, RuntimeVersion, RuntimeStatus),
     /// No such endpoint.
     #[error("endpoint {1} of agent runtime {0} does not exist")]
@@ -73,9 +76,9 @@ pub enum Error {
     #[error("a capacity provider named {0} already exists")]
     CapacityProviderTaken(CapacityProviderName),
     /// The token was used with other parameters.
-    #[error("client token was used before with other parameters")]
+    #[error("client token was used before with other parameters: send another token")]
     TokenMismatch,
-    /// The 1000 of the contract.
+    /// There may not be more; the configuration's setting that says so in parentheses, where one does.
     #[error("quota of {0} is used up")]
     Quota(&'static str),
     /// The sealing key cannot be had, or is another one.
@@ -195,6 +198,11 @@ impl From<seal::Error> for Fault {
     fn from(error: seal::Error) -> Self {
         Self::Sealed(error)
     }
+}
+
+/// Returns how an endpoint is made to serve something else.
+fn way_out(endpoint: &EndpointName) -> &'static str {
+    if endpoint.is_default() { "deploy or roll back" } else { "move or delete the endpoint" }
 }
 
 fn advice(error: &rusqlite::Error) -> &'static str {

@@ -25,7 +25,7 @@ pub(crate) fn create(db: &Db, new: NewRuntime) -> Result<Accepted, Fault> {
         return Err(Error::NameTaken(new.name).into());
     }
     if db.count("SELECT count(*) FROM runtime", [])? >= db.quotas.runtimes {
-        return Err(Error::Quota("agent runtimes").into());
+        return Err(Error::Quota("agent runtimes (max_runtimes)").into());
     }
     runtimes::insert(db, &new)?;
     endpoints::insert_default(db, &new.id, new.at)?;
@@ -46,7 +46,7 @@ pub(crate) fn add(
     }
     let newest = newest(db, runtime)?;
     if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.versions {
-        return Err(Error::Quota("versions of an agent runtime").into());
+        return Err(Error::Quota("versions of an agent runtime (max_versions)").into());
     }
     config.platform_version = config.platform_version.or(newest.config.platform_version);
     let settings = settings.unwrap_or(newest.settings);

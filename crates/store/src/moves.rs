@@ -137,7 +137,7 @@ fn create(db: &Db, new: NewEndpoint) -> Result<EndpointAccepted, Fault> {
         return Err(Error::EndpointTaken(runtime, name).into());
     }
     if db.count("SELECT count(*) FROM endpoint WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.endpoints {
-        return Err(Error::Quota("endpoints of an agent runtime").into());
+        return Err(Error::Quota("endpoints of an agent runtime (max_endpoints)").into());
     }
     let (target, begins) = aim(db, &runtime, target)?;
     db.execute(

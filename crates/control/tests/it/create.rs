@@ -181,7 +181,7 @@ async fn a_repeated_token_with_other_parameters_is_refused() {
     body["description"] = json!("another");
     let other = plane.call("PUT", "/runtimes/", &body).await;
     assert_eq!(other.body["reason"], "IdempotentParameterMismatchException");
-    other.refuses(400, "ValidationException", "client token was used before with other parameters");
+    other.refuses(400, "ValidationException", "client token was used before with other parameters: send another token");
 }
 
 #[tokio::test]

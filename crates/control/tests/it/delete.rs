@@ -42,7 +42,8 @@ async fn one_version_is_deleted_unless_it_serves() {
     plane.settled(&id).await;
 
     let serving = plane.call("DELETE", &format!("/runtimes/{id}/?version=2"), &Value::Null).await;
-    let message = format!("version 2 of agent runtime {id} is served by its endpoint DEFAULT");
+    let message =
+        format!("version 2 of agent runtime {id} is served by its endpoint DEFAULT: deploy or roll back first");
     serving.refuses(409, "ConflictException", &message);
 
     let target = format!("/runtimes/{id}/?clientToken=0f9a9b0e-6d5b-4f5c-9a51-7a3c5d1e2f40&version=1");

@@ -184,7 +184,7 @@ async fn what_cannot_be_served_is_refused_by_name() {
     let id = plane.create("hello").await;
     plane.maker.fail_next("no");
     plane.update(&id).await;
-    let says = format!("version 2 of agent runtime {id} is UPDATE_FAILED and cannot be served");
+    let says = format!("version 2 of agent runtime {id} is UPDATE_FAILED and cannot be served: name a version that is READY");
     plane.create_endpoint(&id, json!({"name": "prod"})).await.refuses(409, "ConflictException", &says);
     let says = format!("version 9 of agent runtime {id} does not exist");
     let absent = plane.create_endpoint(&id, json!({"name": "prod", "agentRuntimeVersion": "9"})).await;
@@ -202,7 +202,9 @@ async fn what_cannot_be_served_is_refused_by_name() {
     plane.at_rest(&id, "prod").await;
     plane.update(&id).await;
     let held = plane.call("DELETE", &format!("/runtimes/{id}/?version=1"), &Value::Null).await;
-    held.refuses(409, "ConflictException", &format!("version 1 of agent runtime {id} is served by its endpoint prod"));
+    let says =
+        format!("version 1 of agent runtime {id} is served by its endpoint prod: move or delete the endpoint first");
+    held.refuses(409, "ConflictException", &says);
 }
 
 #[tokio::test]

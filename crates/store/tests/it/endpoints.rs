@@ -117,7 +117,7 @@ async fn a_version_that_is_made_is_waited_for_and_one_that_cannot_serve_is_refus
     for version in [Some(2), None] {
         let failed = create(version).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Conflict);
-        let says = format!("version 2 of agent runtime {runtime} is UPDATE_FAILED and cannot be served");
+        let says = format!("version 2 of agent runtime {runtime} is UPDATE_FAILED and cannot be served: name a version that is READY");
         assert_eq!(failed.to_string(), says);
     }
     let absent = create(Some(9)).await.unwrap_err();
@@ -198,7 +198,7 @@ async fn endpoints_have_a_quota() {
     let error = f.store.create_endpoint(new_endpoint(&runtime, "more", None)).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
-        (ErrorKind::Quota, "quota of endpoints of an agent runtime is used up")
+        (ErrorKind::Quota, "quota of endpoints of an agent runtime (max_endpoints) is used up")
     );
 }
 

@@ -175,7 +175,10 @@ async fn runtimes_have_a_quota() {
     ));
     f.creating("last").await;
     let error = f.store.create_runtime(new("one_more")).await.unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Quota, "quota of agent runtimes is used up"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Quota, "quota of agent runtimes (max_runtimes) is used up")
+    );
 }
 
 #[tokio::test]
