@@ -41,16 +41,17 @@ impl Control {
         let new = NewRuntime { id, name, config, settings, tags, token, at: self.inner.clock.now() };
 
         // In a task of its own: a client that goes away must not leave a runtime that nobody makes.
-        let control = self.clone();
+        let (control, key) = (self.clone(), principal.key_id.clone());
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.create_runtime(new).await?;
             if !accepted.replayed {
-                control.spawn_make(accepted.version.clone());
+                let id = &accepted.version.runtime;
+                tracing::info!(runtime.id = %id, key.id = key, "runtime {id} is created");
+                control.spawn_make(&accepted.version);
             }
             Ok::<_, Error>(accepted.version)
         });
         let record = begun.await.map_err(Error::Lost)??;
-        tracing::info!(runtime.id = %record.runtime, key.id = principal.key_id, "runtime {} is created", record.runtime);
         Ok(wire::accepted(&self.arn(&record.runtime), &record))
     }
 }

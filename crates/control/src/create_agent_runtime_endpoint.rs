@@ -47,7 +47,7 @@ impl Control {
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.create_endpoint(new).await?;
             if accepted.begins == Begins::Now {
-                control.spawn_move(accepted.endpoint.clone());
+                control.spawn_move(&accepted.endpoint);
             }
             Ok::<_, Error>(accepted.endpoint)
         });

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use innkeep_artifacts::Artifacts;
+use innkeep_artifacts::{Artifacts, Bundle};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::VersionRecord;
@@ -41,10 +41,45 @@ impl Maker for LocalMaker {
         };
         let bundle = prepared.map_err(|error| failed(version, &error, error.kind()))?;
         let digest = bundle.digest.clone();
+        self.boot(version, bundle).await?;
+        Ok(digest)
+    }
+
+    async fn check(&self, version: &VersionRecord) -> Result<(), MakeFailed> {
+        let absent = |reason: &str| MakeFailed::Failed { reason: reason.to_owned(), log: Vec::new() };
+        let digest = version.bundle.as_ref().ok_or_else(|| absent("the version has no bundle: deploy it anew"))?;
+        // Never as a new version is made: what its tag or object names by now is not what would serve.
+        let bundle = match self.artifacts.bundle(digest) {
+            Ok(bundle) => bundle,
+            Err(_) => {
+                let restored = tokio::select! {
+                    restored = self.artifacts.restore(&version.config.artifact, digest) => restored,
+                    () = self.tasks.stopping().cancelled() => return Err(MakeFailed::ShuttingDown),
+                };
+                restored.map_err(|error| failed(version, &error, error.kind()))?
+            }
+        };
+        if bundle.digest != *digest {
+            return Err(absent("what the version was made of cannot be had any more: deploy it anew"));
+        }
+        self.boot(version, bundle).await
+    }
+
+    async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
+        self.registry.stop_runtime(runtime, version, StopReason::RuntimeDeleted).await;
+    }
+
+    async fn unmake_endpoint(&self, endpoint: &EndpointArn) {
+        self.registry.stop_endpoint(endpoint, StopReason::EndpointDeleted).await;
+    }
+}
+
+impl LocalMaker {
+    async fn boot(&self, version: &VersionRecord, bundle: Bundle) -> Result<(), MakeFailed> {
         let arn = RuntimeArn::new(self.region.clone(), self.account.clone(), version.runtime.clone());
         let deployment = Deployment::new(arn, EndpointName::default_endpoint(), version, Arc::new(bundle), self.egress);
         match self.registry.boot_once(&deployment).await {
-            Ok(()) => Ok(digest),
+            Ok(()) => Ok(()),
             Err(innkeep_sandbox::Error::ShuttingDown) => Err(MakeFailed::ShuttingDown),
             Err(innkeep_sandbox::Error::StartFailed { message, log_tail, .. }) => {
                 Err(MakeFailed::Failed { reason: message, log: log_tail })
@@ -55,14 +90,6 @@ impl Maker for LocalMaker {
             }
             Err(error) => Err(failed(version, &error, error.kind())),
         }
-    }
-
-    async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
-        self.registry.stop_runtime(runtime, version, StopReason::RuntimeDeleted).await;
-    }
-
-    async fn unmake_endpoint(&self, endpoint: &EndpointArn) {
-        self.registry.stop_endpoint(endpoint, StopReason::EndpointDeleted).await;
     }
 }
 

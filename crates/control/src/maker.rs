@@ -12,6 +12,9 @@ pub trait Maker: fmt::Debug + Send + Sync + 'static {
     /// Makes the version's artifact ready on this host and boots it once; returns the bundle that it runs. Idempotent.
     async fn make(&self, version: &VersionRecord) -> Result<ArtifactDigest, MakeFailed>;
 
+    /// Boots once, on this host, the bundle that the version, which is READY, runs. Idempotent.
+    async fn check(&self, version: &VersionRecord) -> Result<(), MakeFailed>;
+
     /// Ends every sandbox of a runtime, or of one version of it, and returns when they are gone. Idempotent.
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>);
 

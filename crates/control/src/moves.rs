@@ -18,14 +18,14 @@ use crate::queue::Check;
 
 impl Control {
     /// Begins to move an endpoint that is CREATING or UPDATING as soon as its turn comes.
-    pub(crate) fn spawn_move(&self, endpoint: EndpointRecord) {
-        self.spawn_check(Check::Endpoint(Box::new(endpoint)));
+    pub(crate) fn spawn_move(&self, endpoint: &EndpointRecord) {
+        self.spawn_check(Check::Endpoint(endpoint.runtime.clone(), endpoint.name.clone()));
     }
 
     /// Moves the endpoint whose turn it is.
-    pub(crate) async fn move_or_leave(&self, endpoint: &EndpointRecord) {
-        if let Err(error) = self.move_endpoint(endpoint).await {
-            let (runtime, name, error) = (&endpoint.runtime, &endpoint.name, &error as &dyn std::error::Error);
+    pub(crate) async fn move_or_leave(&self, runtime: &RuntimeId, name: &EndpointName) {
+        if let Err(error) = self.move_endpoint(runtime, name).await {
+            let error = &error as &dyn std::error::Error;
             tracing::error!(runtime.id = %runtime, error, "endpoint {name} of {runtime} is left for the next start");
         }
     }
@@ -34,7 +34,7 @@ impl Control {
     pub(crate) async fn begin_waiting_moves(&self, runtime: &RuntimeId, version: RuntimeVersion) -> Result<(), Error> {
         let unfinished = self.inner.store.unfinished_endpoints(Some(runtime)).await?;
         let waiting = unfinished.into_iter().filter(|e| e.status != RuntimeStatus::Deleting && e.target == version);
-        waiting.for_each(|endpoint| self.spawn_move(endpoint));
+        waiting.for_each(|endpoint| self.spawn_move(&endpoint));
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl Control {
         for endpoint in self.inner.store.unfinished_endpoints(None).await? {
             match endpoint.status {
                 RuntimeStatus::Deleting => self.spawn_delete_endpoint(endpoint.runtime, endpoint.name),
-                _ if self.is_made(&endpoint).await? => self.spawn_move(endpoint),
+                _ if self.is_made(&endpoint).await? => self.spawn_move(&endpoint),
                 _ => {}
             }
         }
@@ -71,31 +71,37 @@ impl Control {
         Ok(version.is_none_or(|version| !version.status.in_progress()))
     }
 
-    async fn move_endpoint(&self, endpoint: &EndpointRecord) -> Result<(), Error> {
-        let EndpointRecord { runtime, name, target, .. } = endpoint;
-        let Some(version) = self.inner.store.get_version(runtime, Some(*target)).await? else {
-            return Err(Error::NoVersion(runtime.clone(), *target));
+    async fn move_endpoint(&self, runtime: &RuntimeId, name: &EndpointName) -> Result<(), Error> {
+        // It may be queued twice, by who asked for it and by the making of its version, and be at rest or moved again by now.
+        let moves = |e: &EndpointRecord| matches!(e.status, RuntimeStatus::Creating | RuntimeStatus::Updating);
+        let found = self.inner.store.get_endpoint(runtime, name).await?;
+        let Some(endpoint) = found.filter(moves) else { return Ok(()) };
+        let target = endpoint.target;
+        let Some(version) = self.inner.store.get_version(runtime, Some(target)).await? else {
+            return Err(Error::NoVersion(runtime.clone(), target));
         };
         // Also a version that serves elsewhere: it may have been made long ago, or on another host.
         let checked = match version.status {
-            RuntimeStatus::Ready => self.inner.maker.make(&version).await.map(drop),
+            RuntimeStatus::Ready => self.inner.maker.check(&version).await,
+            // The end of its making begins this move.
+            status if status.in_progress() => return Ok(()),
             _ => {
                 let why = version.failure_reason.unwrap_or_else(|| version.status.as_str().to_owned());
                 let reason = format!("version {target} could not be made: {why}");
                 Err(MakeFailed::Failed { reason, log: version.failure_log })
             }
         };
-        let moved = match checked {
-            Ok(()) => {
-                tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} serves version {target}");
-                Moved::Done
-            }
-            Err(MakeFailed::Failed { reason, .. }) => {
-                tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} cannot serve version {target}: {reason}");
-                Moved::Failed { reason }
+        let (moved, ended) = match checked {
+            Ok(()) => (Moved::Done, format!("serves version {target}")),
+            Err(MakeFailed::Failed { reason, log }) => {
+                let ended = format!("cannot serve version {target}: {reason}");
+                (Moved::Failed { reason, log }, ended)
             }
             Err(MakeFailed::ShuttingDown) => return Ok(()),
         };
-        self.inner.store.finish_move(runtime, name, moved, self.inner.clock.now()).await
+        if self.inner.store.finish_move(&endpoint, moved, self.inner.clock.now()).await? {
+            tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} {ended}");
+        }
+        Ok(())
     }
 }

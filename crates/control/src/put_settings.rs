@@ -39,7 +39,7 @@ impl Control {
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let now = control.inner.clock.now();
             let accepted = control.inner.store.change_settings(&runtime, settings, now).await?;
-            control.spawn_make(accepted.version.clone());
+            control.spawn_make(&accepted.version);
             Ok::<_, Error>(accepted.version)
         });
         let record = begun.await.map_err(Error::Lost)??;

@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use innkeep_store::{EndpointRecord, VersionRecord};
+use innkeep_types::{EndpointName, RuntimeId, RuntimeVersion};
 use parking_lot::Mutex;
 
-/// What waits.
+/// What waits, by name alone: records hold decrypted environments, and are read when the turn comes.
 #[derive(Debug)]
 pub(crate) enum Check {
     /// A version that is CREATING or UPDATING.
-    Version(Box<VersionRecord>),
+    Version(RuntimeId, RuntimeVersion),
     /// An endpoint that is.
-    Endpoint(Box<EndpointRecord>),
+    Endpoint(RuntimeId, EndpointName),
 }
 
 /// The queue and who works on it.

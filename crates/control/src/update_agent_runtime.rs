@@ -42,17 +42,17 @@ impl Control {
         let ((runtime, config), settings) = found.complete(asked)?;
 
         // In a task of its own: a client that goes away must not leave a version that nobody makes.
-        let control = self.clone();
+        let (control, key) = (self.clone(), principal.key_id.clone());
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.add_version(&runtime, config, settings, token, at).await?;
             if !accepted.replayed {
-                control.spawn_make(accepted.version.clone());
+                let (id, version) = (&accepted.version.runtime, accepted.version.version);
+                tracing::info!(runtime.id = %id, key.id = key, "runtime {id} gets version {version}");
+                control.spawn_make(&accepted.version);
             }
             Ok::<_, Error>(accepted.version)
         });
         let record = begun.await.map_err(Error::Lost)??;
-        let (id, version) = (&record.runtime, record.version);
-        tracing::info!(runtime.id = %id, key.id = principal.key_id, "runtime {id} gets version {version}");
         Ok(self.updated(&record))
     }
 

@@ -46,7 +46,7 @@ impl Control {
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.update_endpoint(change).await?;
             if accepted.begins == Begins::Now {
-                control.spawn_move(accepted.endpoint.clone());
+                control.spawn_move(&accepted.endpoint);
             }
             Ok::<_, Error>(accepted.endpoint)
         });

@@ -26,7 +26,7 @@ impl Control {
         let mut deletes = BTreeSet::new();
         for record in self.inner.store.unfinished().await? {
             if record.status != RuntimeStatus::Deleting {
-                self.spawn_make(record);
+                self.spawn_make(&record);
             } else if self.is_deleting(&record.runtime, None).await? {
                 deletes.insert((record.runtime, None));
             } else {
@@ -40,8 +40,8 @@ impl Control {
     }
 
     /// Begins to make a version that is CREATING or UPDATING as soon as its turn comes.
-    pub(crate) fn spawn_make(&self, record: VersionRecord) {
-        self.spawn_check(Check::Version(Box::new(record)));
+    pub(crate) fn spawn_make(&self, record: &VersionRecord) {
+        self.spawn_check(Check::Version(record.runtime.clone(), record.version));
     }
 
     /// Does a check as soon as its turn comes; what is waiting when the server is told to end is left for the next start.
@@ -53,12 +53,22 @@ impl Control {
             while !stopping.is_cancelled()
                 && let Some(check) = worker.next()
             {
-                match check {
-                    Check::Version(version) => control.make_or_leave(&version).await,
-                    Check::Endpoint(endpoint) => control.move_or_leave(&endpoint).await,
+                // In a task of its own: a check that panics must not leave those behind it without a worker.
+                let (control, what) = (control.clone(), format!("{check:?}"));
+                let checked = control.clone().inner.tasks.spawn(Kind::Make, async move { control.check(&check).await });
+                if let Err(error) = checked.await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "{what} is left for the next start");
                 }
             }
         });
+    }
+
+    async fn check(&self, check: &Check) {
+        match check {
+            Check::Version(runtime, version) => self.make_or_leave(runtime, *version).await,
+            Check::Endpoint(runtime, name) => self.move_or_leave(runtime, name).await,
+        }
     }
 
     /// Begins to end what runs of a runtime, or of one version of it, that is DELETING.
@@ -92,16 +102,25 @@ impl Control {
         })
     }
 
-    async fn make_or_leave(&self, record: &VersionRecord) {
-        if let Err(error) = self.make(record).await {
-            let (runtime, version, error) = (&record.runtime, record.version, &error as &dyn std::error::Error);
+    async fn make_or_leave(&self, runtime: &RuntimeId, version: RuntimeVersion) {
+        if let Err(error) = self.make(runtime, version).await {
+            let error = &error as &dyn std::error::Error;
             tracing::error!(runtime.id = %runtime, error, "version {version} of {runtime} is left for the next start");
+            return;
+        }
+        if let Err(error) = self.begin_waiting_moves(runtime, version).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(runtime.id = %runtime, error,
+                "endpoints of {runtime} that wait for version {version} are left for the next start");
         }
     }
 
-    async fn make(&self, record: &VersionRecord) -> Result<(), Error> {
-        let (runtime, version) = (&record.runtime, record.version);
-        let outcome = match self.inner.maker.make(record).await {
+    async fn make(&self, runtime: &RuntimeId, version: RuntimeVersion) -> Result<(), Error> {
+        let found = self.inner.store.get_version(runtime, Some(version)).await?;
+        let unmade =
+            |record: &VersionRecord| matches!(record.status, RuntimeStatus::Creating | RuntimeStatus::Updating);
+        let Some(record) = found.filter(unmade) else { return Ok(()) };
+        let outcome = match self.inner.maker.make(&record).await {
             Ok(bundle) => {
                 tracing::info!(runtime.id = %runtime, "version {version} of {runtime} is ready");
                 Outcome::Ready { bundle }
@@ -112,7 +131,6 @@ impl Control {
             }
             Err(MakeFailed::ShuttingDown) => return Ok(()),
         };
-        self.inner.store.finish_version(runtime, version, outcome, self.inner.clock.now()).await?;
-        self.begin_waiting_moves(runtime, version).await
+        self.inner.store.finish_version(runtime, version, outcome, self.inner.clock.now()).await
     }
 }

@@ -22,8 +22,8 @@ use crate::error::Fault;
 use crate::records::endpoint::EndpointRecord;
 
 const SELECT: &str =
-    "SELECT e.runtime, e.name, e.live, e.target, e.status, e.failure_reason, e.description, e.tags, e.split,
-    e.created_at, e.updated_at FROM endpoint e";
+    "SELECT e.runtime, e.name, e.live, e.target, e.status, e.failure_reason, e.failure_log, e.description, e.tags,
+    e.split, e.created_at, e.updated_at FROM endpoint e";
 
 /// Returns the endpoint.
 pub(crate) fn get(db: &Db, runtime: &RuntimeId, name: &EndpointName) -> Result<Option<EndpointRecord>, Fault> {
@@ -142,6 +142,7 @@ fn record(row: &Row<'_>) -> Result<EndpointRecord, Fault> {
         target: row.get::<_, Number>("target")?.0,
         status: row.get::<_, Word<_>>("status")?.0,
         failure_reason: row.get("failure_reason")?,
+        failure_log: row.get::<_, Json<_>>("failure_log")?.0,
         description: row.get("description")?,
         tags: row.get::<_, Json<_>>("tags")?.0,
         split: row.get::<_, Json<_>>("split")?.0,

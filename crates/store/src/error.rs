@@ -57,9 +57,6 @@ pub enum Error {
     /// The endpoint is being created, moved or deleted.
     #[error("endpoint {1} of agent runtime {0} is {status}: wait until that has ended", status = .2.as_str())]
     EndpointInProgress(RuntimeId, EndpointName, RuntimeStatus),
-    /// The endpoint is not being moved (any more), so its move cannot end.
-    #[error("endpoint {1} of agent runtime {0} is not being moved")]
-    EndpointAtRest(RuntimeId, EndpointName),
     /// `DEFAULT` is nobody's to change.
     #[error(
         "endpoint DEFAULT follows the newest READY version of its agent runtime; it cannot be created, moved, split or deleted. To go \
@@ -145,7 +142,6 @@ impl Error {
             | Self::NotServable(..)
             | Self::EndpointTaken(..)
             | Self::EndpointInProgress(..)
-            | Self::EndpointAtRest(..)
             | Self::DefaultEndpoint(_)
             | Self::CapacityProviderTaken(_) => ErrorKind::Conflict,
             Self::NoRuntime(_) | Self::NoVersion(..) | Self::NoEndpoint(..) | Self::NoCapacityProvider(_) => {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_session_retention.sql"),
     include_str!("../migrations/0004_session_started_by.sql"),
     include_str!("../migrations/0005_control_plane.sql"),
+    include_str!("../migrations/0006_endpoint_failure_log.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.

@@ -3,6 +3,7 @@
 //! ```text
 //!  create ──► CREATING ──► READY | CREATE_FAILED
 //!  update ──► UPDATING ──► READY | UPDATE_FAILED      what was live serves on; CREATING while nothing is
+//!             READY                                   without a version: it serves what is live, if anything
 //!  split  ──► READY
 //!  delete ──► DELETING ──► (gone)
 //! ```
@@ -40,19 +41,11 @@ impl Store {
         self.writer.write(move |db| update(db, change)).await
     }
 
-    /// Records how the move of a named endpoint ended.
-    ///
-    /// # Errors
-    /// `EndpointAtRest` where it is not moved (any more).
-    pub async fn finish_move(
-        &self,
-        runtime: &RuntimeId,
-        name: &EndpointName,
-        moved: Moved,
-        at: UnixMillis,
-    ) -> Result<(), Error> {
-        let (runtime, name) = (runtime.clone(), name.clone());
-        self.writer.write(move |db| finish(db, &runtime, &name, &moved, at)).await
+    /// Records how the move that the endpoint was `moving` in ended. Returns whether it was still in that one: if that has ended,
+    /// whatever came after it, nothing is changed.
+    pub async fn finish_move(&self, moving: &EndpointRecord, moved: Moved, at: UnixMillis) -> Result<bool, Error> {
+        let moving = moving.clone();
+        self.writer.write(move |db| finish(db, &moving, &moved, at)).await
     }
 
     /// Shares a named endpoint's new sessions out among versions that are READY, at once. Versions of weight 0 get none and are
@@ -160,13 +153,20 @@ fn update(db: &Db, change: EndpointChange) -> Result<EndpointAccepted, Fault> {
     }
     let endpoint = at_rest(db, &runtime, &name)?;
     let ends_split = target.is_some();
-    let target = target.or(endpoint.live).unwrap_or(endpoint.target);
-    let (target, begins) = aim(db, &runtime, Some(target))?;
+    let (target, begins) = match (target, endpoint.live) {
+        (None, Some(live)) => (live, Begins::Never),
+        (target, _) => aim(db, &runtime, Some(target.unwrap_or(endpoint.target)))?,
+    };
+    let status = match (begins, endpoint.live) {
+        (Begins::Never, _) => RuntimeStatus::Ready,
+        (_, Some(_)) => RuntimeStatus::Updating,
+        (_, None) => RuntimeStatus::Creating,
+    };
     db.execute(
         "UPDATE endpoint SET target = ?3, description = coalesce(?4, description), ends_split = ?5, failure_reason = NULL,
-             status = iif(live IS NULL, 'CREATING', 'UPDATING'), updated_at = ?6
+             failure_log = '[]', status = ?6, updated_at = ?7
          WHERE runtime = ?1 AND name = ?2",
-        params![runtime.as_str(), name.as_str(), target.get(), description, ends_split, at.0],
+        params![runtime.as_str(), name.as_str(), target.get(), description, ends_split, status.as_str(), at.0],
     )?;
     let endpoint = changed(db, &runtime, &name, at)?;
     let made = tokens::endpoint(&runtime, &name);
@@ -174,29 +174,27 @@ fn update(db: &Db, change: EndpointChange) -> Result<EndpointAccepted, Fault> {
     Ok(EndpointAccepted { endpoint, begins })
 }
 
-fn finish(db: &Db, runtime: &RuntimeId, name: &EndpointName, moved: &Moved, at: UnixMillis) -> Result<(), Fault> {
-    let set = match moved {
-        Moved::Done => "live = target, status = 'READY', split = iif(ends_split, '{}', split), failure_reason = ?3",
-        Moved::Failed { .. } => {
-            "status = iif(status = 'CREATING', 'CREATE_FAILED', 'UPDATE_FAILED'), failure_reason = ?3"
+fn finish(db: &Db, moving: &EndpointRecord, moved: &Moved, at: UnixMillis) -> Result<bool, Fault> {
+    let EndpointRecord { runtime, name, target, updated_at, .. } = moving;
+    let (set, reason, log) = match moved {
+        Moved::Done => ("live = target, status = 'READY', split = iif(ends_split, '{}', split)", None, &Vec::new()),
+        Moved::Failed { reason, log } => {
+            ("status = iif(status = 'CREATING', 'CREATE_FAILED', 'UPDATE_FAILED')", Some(reason), log)
         }
-    };
-    let reason = match moved {
-        Moved::Done => None,
-        Moved::Failed { reason } => Some(reason),
     };
     let n_changed = db.execute(
         &format!(
-            "UPDATE endpoint SET {set}, ends_split = 0, updated_at = ?4
-             WHERE runtime = ?1 AND name = ?2 AND name <> 'DEFAULT' AND status IN ('CREATING', 'UPDATING')"
+            "UPDATE endpoint SET {set}, failure_reason = ?3, failure_log = ?4, ends_split = 0, updated_at = ?5
+             WHERE runtime = ?1 AND name = ?2 AND name <> 'DEFAULT' AND status IN ('CREATING', 'UPDATING')
+             AND target = ?6 AND updated_at = ?7"
         ),
-        params![runtime.as_str(), name.as_str(), reason, at.0],
+        params![runtime.as_str(), name.as_str(), reason, Json(log), at.0, target.get(), updated_at.0],
     )?;
-    if n_changed == 0 {
-        return Err(Error::EndpointAtRest(runtime.clone(), name.clone()).into());
+    if n_changed > 0 {
+        db.mark_resolve_changed();
+        runtimes::touch(db, runtime, at)?;
     }
-    db.mark_resolve_changed();
-    runtimes::touch(db, runtime, at)
+    Ok(n_changed > 0)
 }
 
 fn split(
@@ -221,7 +219,7 @@ fn split(
     }
     db.execute(
         "UPDATE endpoint SET live = ?3, target = ?3, split = ?4, ends_split = 0, status = 'READY', failure_reason = NULL,
-             updated_at = ?5
+             failure_log = '[]', updated_at = ?5
          WHERE runtime = ?1 AND name = ?2",
         params![runtime.as_str(), name.as_str(), heaviest.get(), Json(&weights), at.0],
     )?;

@@ -67,7 +67,7 @@ async fn an_endpoint_is_created_once_its_version_was_checked() {
         "lastUpdatedAt": NOW,
     });
     assert_eq!(shown, want);
-    assert_eq!(plane.calls().last(), Some(&format!("make {id} 1")), "checked though it was made before");
+    assert_eq!(plane.calls().last(), Some(&format!("check {id} 1")), "checked though it was made before");
     let listed = plane.call("POST", &endpoints(&id), &Value::Null).await.is(200);
     assert_eq!(listed["runtimeEndpoints"][1], shown);
     assert_eq!(plane.get(&format!("/tags/{arn}/runtime-endpoint/prod")).await.is(200), json!({"tags": {"team": "a"}}));
@@ -106,10 +106,13 @@ async fn a_move_goes_through_or_leaves_what_serves() {
     let moved = plane.at_rest(&id, "prod").await.is(200);
     assert_eq!([&moved["status"], &moved["liveVersion"], &moved["description"]], ["READY", "2", "new"]);
     assert_eq!(moved["failureReason"], Value::Null);
-    // Words alone go the same way.
-    assert_eq!(plane.call("PUT", &path, &json!({"description": "newer"})).await.is(202)["status"], "UPDATING");
-    let described = plane.at_rest(&id, "prod").await.is(200);
+    // Words alone boot nothing.
+    let n_calls = plane.calls().len();
+    assert_eq!(plane.call("PUT", &path, &json!({"description": "newer"})).await.is(202)["status"], "READY");
+    let described = plane.get(&path).await.is(200);
     assert_eq!([&described["liveVersion"], &described["description"]], ["2", "newer"]);
+    plane.tasks.finish().await;
+    assert_eq!(plane.calls().len(), n_calls);
 }
 
 #[tokio::test]
@@ -184,7 +187,8 @@ async fn what_cannot_be_served_is_refused_by_name() {
     let id = plane.create("hello").await;
     plane.maker.fail_next("no");
     plane.update(&id).await;
-    let says = format!("version 2 of agent runtime {id} is UPDATE_FAILED and cannot be served: name a version that is READY");
+    let says =
+        format!("version 2 of agent runtime {id} is UPDATE_FAILED and cannot be served: name a version that is READY");
     plane.create_endpoint(&id, json!({"name": "prod"})).await.refuses(409, "ConflictException", &says);
     let says = format!("version 9 of agent runtime {id} does not exist");
     let absent = plane.create_endpoint(&id, json!({"name": "prod", "agentRuntimeVersion": "9"})).await;
@@ -287,6 +291,7 @@ async fn what_a_dead_server_left_of_endpoints_is_taken_up() {
     plane.tasks.finish().await;
     let mut calls = plane.calls();
     calls.sort();
-    let again = |version: u32| format!("make {id} {version}");
-    assert_eq!(calls, [again(1), again(1), again(2), again(2), format!("unmake {id}/going")]);
+    let checks = [1, 1, 2].map(|version| format!("check {id} {version}"));
+    assert_eq!(calls[..3], checks);
+    assert_eq!(calls[3..], [format!("make {id} 2"), format!("unmake {id}/going")]);
 }

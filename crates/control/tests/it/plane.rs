@@ -35,9 +35,11 @@ impl Clock for StoppedClock {
 pub(crate) struct FakeMaker {
     /// How the next ones end; then all end well.
     pub(crate) failures: Mutex<VecDeque<MakeFailed>>,
+    /// Whether the next one is a panic.
+    pub(crate) panics: Mutex<bool>,
     /// Whether making and unmaking may end.
     pub(crate) open: watch::Sender<bool>,
-    /// What was asked of it: `make ID VERSION`, `unmake ID [VERSION]`.
+    /// What was asked of it: `make ID VERSION`, `check ID VERSION`, `unmake ID [VERSION]`.
     pub(crate) calls: Mutex<Vec<String>>,
     /// How many versions are being made, and how many were at most.
     pub(crate) now: Mutex<usize>,
@@ -49,6 +51,19 @@ impl FakeMaker {
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
     }
 
+    async fn boot(&self, what: &str, version: &VersionRecord) -> Result<(), MakeFailed> {
+        self.calls.lock().push(format!("{what} {} {}", version.runtime, version.version));
+        {
+            let (mut now, mut most) = (self.now.lock(), self.most_at_once.lock());
+            *now += 1;
+            *most = (*most).max(*now);
+        }
+        self.opened().await;
+        *self.now.lock() -= 1;
+        assert!(!std::mem::take(&mut *self.panics.lock()), "a defect of the maker");
+        self.failures.lock().pop_front().map_or(Ok(()), Err)
+    }
+
     pub(crate) fn fail_next(&self, reason: &str) {
         let log = vec!["secret line".to_owned()];
         self.failures.lock().push_back(MakeFailed::Failed { reason: reason.to_owned(), log });
@@ -58,18 +73,13 @@ impl FakeMaker {
 #[async_trait]
 impl Maker for FakeMaker {
     async fn make(&self, version: &VersionRecord) -> Result<ArtifactDigest, MakeFailed> {
-        self.calls.lock().push(format!("make {} {}", version.runtime, version.version));
-        {
-            let (mut now, mut most) = (self.now.lock(), self.most_at_once.lock());
-            *now += 1;
-            *most = (*most).max(*now);
-        }
-        self.opened().await;
-        *self.now.lock() -= 1;
-        match self.failures.lock().pop_front() {
-            Some(failure) => Err(failure),
-            None => Ok(ArtifactDigest::parse("ab".repeat(32)).unwrap()),
-        }
+        self.boot("make", version).await?;
+        Ok(ArtifactDigest::parse("ab".repeat(32)).unwrap())
+    }
+
+    async fn check(&self, version: &VersionRecord) -> Result<(), MakeFailed> {
+        assert!(version.bundle.is_some(), "what it is made of is not to be found out anew");
+        self.boot("check", version).await
     }
 
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
@@ -128,8 +138,8 @@ impl Plane {
     /// Opens one that makes so many versions at one time.
     pub(crate) async fn open_with(dir: &Path, checks: usize) -> Self {
         let store = Store::open(dir).await.unwrap();
-        let (failures, calls, now, most_at_once) = Default::default();
-        let maker = Arc::new(FakeMaker { failures, open: watch::Sender::new(true), calls, now, most_at_once });
+        let (failures, panics, calls, now, most_at_once) = Default::default();
+        let maker = Arc::new(FakeMaker { failures, panics, open: watch::Sender::new(true), calls, now, most_at_once });
         let tasks = Tasks::default();
         let control = Control::new(ControlConfig {
             store: store.clone(),

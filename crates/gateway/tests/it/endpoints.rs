@@ -24,8 +24,8 @@ async fn world(n: u32) -> World {
         token: None,
         at: UnixMillis(0),
     };
-    world.store.create_endpoint(new).await.unwrap();
-    world.store.finish_move(&runtime(), &prod(), Moved::Done, UnixMillis(0)).await.unwrap();
+    let created = world.store.create_endpoint(new).await.unwrap().endpoint;
+    assert!(world.store.finish_move(&created, Moved::Done, UnixMillis(0)).await.unwrap());
     world
 }
 
@@ -64,9 +64,9 @@ async fn a_running_session_keeps_its_version_when_its_endpoint_moves() {
         token: None,
         at: UnixMillis(0),
     };
-    world.store.update_endpoint(change).await.unwrap();
+    let moving = world.store.update_endpoint(change).await.unwrap().endpoint;
     assert_eq!(ask(&mut client, "early").await, "cold v1", "the move has not ended");
-    world.store.finish_move(&runtime(), &prod(), Moved::Done, UnixMillis(0)).await.unwrap();
+    assert!(world.store.finish_move(&moving, Moved::Done, UnixMillis(0)).await.unwrap());
     assert_eq!(ask(&mut client, "new").await, "cold v2");
     assert_eq!(ask(&mut client, "old").await, "warm v1");
 

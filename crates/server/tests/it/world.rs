@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -55,7 +55,10 @@ struct Held {
 
 impl Held {
     fn now() -> Self {
-        let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
+        // Not those of the database, whose few readers are opened when they are first needed at the same time.
+        let is_database = |file: PathBuf| file.to_string_lossy().contains("/innkeep.db");
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let descriptors = open.filter(|fd| !fs::read_link(fd.path()).is_ok_and(is_database)).count();
         Self { descriptors, tasks: Handle::current().metrics().num_alive_tasks() }
     }
 }
@@ -92,6 +95,11 @@ impl World {
 
     pub(crate) fn data_dir(&self) -> &Path {
         self.data_dir.path()
+    }
+
+    /// Returns where artifacts are kept.
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.data_dir.path().join("artifacts")
     }
 
     /// Returns the operator's token.

@@ -22,6 +22,8 @@ pub struct EndpointRecord {
     pub status: RuntimeStatus,
     /// Why it could not be created or moved.
     pub failure_reason: Option<String>,
+    /// The agent's last log lines from the check that failed; operators may see them.
+    pub failure_log: Vec<String>,
     /// People's words about it.
     pub description: Option<String>,
     /// Its tags.
@@ -88,6 +90,8 @@ pub enum Begins {
     WhenMade,
     /// It did, with the first request that had this token.
     Before,
+    /// Never: the endpoint serves what it served.
+    Never,
 }
 
 /// How the move of an endpoint ended.
@@ -99,6 +103,8 @@ pub enum Moved {
     Failed {
         /// Why, for any caller.
         reason: String,
+        /// The agent's last log lines, for operators.
+        log: Vec<String>,
     },
 }
 

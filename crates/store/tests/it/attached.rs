@@ -86,13 +86,15 @@ async fn a_policy_is_kept_verbatim_and_goes_with_its_resource() {
     assert!(!f.store.delete_policy(&runtime, None).await.unwrap());
     assert!(f.store.get_policy(&runtime, Some(&prod)).await.unwrap().is_some());
 
-    f.store.finish_move(&runtime, &prod, innkeep_store::Moved::Done, at(0)).await.unwrap();
+    let moving = f.endpoint(&runtime, "prod").await.unwrap();
+    assert!(f.store.finish_move(&moving, innkeep_store::Moved::Done, at(0)).await.unwrap());
     f.store.begin_delete_endpoint(&runtime, &prod, None, at(0)).await.unwrap();
     f.store.finish_delete_endpoint(&runtime, &prod).await.unwrap();
     f.store.create_endpoint(new_endpoint(&runtime, "prod", None)).await.unwrap();
     assert_eq!(f.store.get_policy(&runtime, Some(&prod)).await.unwrap(), None);
 
-    f.store.finish_move(&runtime, &prod, innkeep_store::Moved::Done, at(0)).await.unwrap();
+    let moving = f.endpoint(&runtime, "prod").await.unwrap();
+    assert!(f.store.finish_move(&moving, innkeep_store::Moved::Done, at(0)).await.unwrap());
     put(None, "{}").await.unwrap();
     put(Some(&prod), "{}").await.unwrap();
     f.store.begin_delete(&runtime, None, None, at(0)).await.unwrap();

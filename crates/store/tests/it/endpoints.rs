@@ -12,11 +12,13 @@ impl Fixture {
     /// Creates a READY endpoint.
     async fn serve(&self, runtime: &RuntimeId, name: &str, version: u32) {
         self.store.create_endpoint(new_endpoint(runtime, name, Some(version))).await.unwrap();
-        self.finish_move(runtime, name, Moved::Done).await.unwrap();
+        self.finish_move(runtime, name, Moved::Done).await;
     }
 
-    async fn finish_move(&self, runtime: &RuntimeId, name: &str, moved: Moved) -> Result<(), Error> {
-        self.store.finish_move(runtime, &endpoint(name), moved, at(102)).await
+    /// Ends the move that the endpoint is in.
+    async fn finish_move(&self, runtime: &RuntimeId, name: &str, moved: Moved) {
+        let moving = self.endpoint(runtime, name).await.unwrap();
+        assert!(self.store.finish_move(&moving, moved, at(102)).await.unwrap());
     }
 
     /// Returns live and target version, and status.
@@ -50,7 +52,7 @@ impl Fixture {
 }
 
 fn no(reason: &str) -> Moved {
-    Moved::Failed { reason: reason.to_owned() }
+    Moved::Failed { reason: reason.to_owned(), log: vec![format!("{reason}?")] }
 }
 
 #[tokio::test]
@@ -61,17 +63,29 @@ async fn an_endpoint_serves_once_its_version_was_checked() {
     assert_eq!(accepted.begins, Begins::Now);
     assert_eq!(f.stands(&runtime, "prod").await, (None, 2, RuntimeStatus::Creating));
     assert_eq!(f.shares(&runtime, "prod").await, []);
-    assert_eq!(f.store.unfinished_endpoints(None).await.unwrap(), [accepted.endpoint]);
+    assert_eq!(f.store.unfinished_endpoints(None).await.unwrap(), std::slice::from_ref(&accepted.endpoint));
     let before = f.store.generation();
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    f.finish_move(&runtime, "prod", Moved::Done).await;
     assert!(f.store.generation() > before);
     assert_eq!(f.stands(&runtime, "prod").await, (Some(2), 2, RuntimeStatus::Ready));
     assert_eq!(f.shares(&runtime, "prod").await, [(2, 1)]);
     assert!(f.store.unfinished_endpoints(Some(&runtime)).await.unwrap().is_empty());
-    let again = f.finish_move(&runtime, "prod", Moved::Done).await.unwrap_err();
-    assert!(matches!(again, Error::EndpointAtRest(..)), "{again}");
+    let again = f.store.finish_move(&accepted.endpoint, no("port"), at(103)).await.unwrap();
+    assert!(!again, "it is at rest");
+    assert_eq!(f.stands(&runtime, "prod").await, (Some(2), 2, RuntimeStatus::Ready));
     f.add(&runtime, ready()).await;
     assert_eq!(f.shares(&runtime, "prod").await, [(2, 1)], "it stays until it is moved");
+}
+
+#[tokio::test]
+async fn the_end_of_a_move_is_not_that_of_a_later_one() {
+    let f = Fixture::new().await;
+    let runtime = f.three().await;
+    let first = f.store.create_endpoint(new_endpoint(&runtime, "prod", Some(1))).await.unwrap().endpoint;
+    f.finish_move(&runtime, "prod", Moved::Done).await;
+    f.store.update_endpoint(change(&runtime, "prod", Some(2))).await.unwrap();
+    assert!(!f.store.finish_move(&first, Moved::Done, at(110)).await.unwrap());
+    assert_eq!(f.stands(&runtime, "prod").await, (Some(1), 2, RuntimeStatus::Updating), "nobody checked version 2");
 }
 
 #[tokio::test]
@@ -79,7 +93,7 @@ async fn an_endpoint_that_could_not_be_created_says_why_and_can_be_tried_again()
     let f = Fixture::new().await;
     let runtime = f.three().await;
     f.store.create_endpoint(new_endpoint(&runtime, "prod", None)).await.unwrap();
-    f.finish_move(&runtime, "prod", no("port")).await.unwrap();
+    f.finish_move(&runtime, "prod", no("port")).await;
     assert_eq!(f.stands(&runtime, "prod").await, (None, 3, RuntimeStatus::CreateFailed));
     assert_eq!(f.endpoint(&runtime, "prod").await.unwrap().failure_reason.as_deref(), Some("port"));
     f.store.update_endpoint(change(&runtime, "prod", None)).await.unwrap();
@@ -96,14 +110,16 @@ async fn what_was_live_serves_while_an_endpoint_moves_and_when_that_fails() {
     assert_eq!((accepted.begins, accepted.endpoint.description.as_deref()), (Begins::Now, Some("for customers")));
     assert_eq!(f.stands(&runtime, "prod").await, (Some(1), 2, RuntimeStatus::Updating));
     assert_eq!(f.shares(&runtime, "prod").await, [(1, 1)]);
-    f.finish_move(&runtime, "prod", no("exit")).await.unwrap();
+    f.finish_move(&runtime, "prod", no("exit")).await;
     assert_eq!(f.stands(&runtime, "prod").await, (Some(1), 2, RuntimeStatus::UpdateFailed));
     assert_eq!(f.shares(&runtime, "prod").await, [(1, 1)]);
     let held = f.delete_version(&runtime, 2).await.unwrap_err();
     assert!(matches!(&held, Error::Targeted(_, _, name) if name.as_str() == "prod"), "{held}");
-    // An update of nothing leads back to what serves.
-    f.store.update_endpoint(change(&runtime, "prod", None)).await.unwrap();
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    assert_eq!(f.endpoint(&runtime, "prod").await.unwrap().failure_log, ["exit?"]);
+    // An update of nothing leads back to what serves, at once.
+    let back = f.store.update_endpoint(change(&runtime, "prod", None)).await.unwrap();
+    assert_eq!((back.begins, back.endpoint.status), (Begins::Never, RuntimeStatus::Ready));
+    assert_eq!((back.endpoint.failure_reason, back.endpoint.failure_log), (None, Vec::new()));
     assert_eq!(f.stands(&runtime, "prod").await, (Some(1), 1, RuntimeStatus::Ready));
     f.delete_version(&runtime, 2).await.unwrap();
 }
@@ -117,7 +133,9 @@ async fn a_version_that_is_made_is_waited_for_and_one_that_cannot_serve_is_refus
     for version in [Some(2), None] {
         let failed = create(version).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Conflict);
-        let says = format!("version 2 of agent runtime {runtime} is UPDATE_FAILED and cannot be served: name a version that is READY");
+        let says = format!(
+            "version 2 of agent runtime {runtime} is UPDATE_FAILED and cannot be served: name a version that is READY"
+        );
         assert_eq!(failed.to_string(), says);
     }
     let absent = create(Some(9)).await.unwrap_err();
@@ -141,7 +159,7 @@ async fn an_endpoint_is_changed_by_one_at_a_time_and_its_runtime_waits() {
         assert!(matches!(refused, Error::EndpointInProgress(_, _, RuntimeStatus::Creating)), "{refused}");
         assert_eq!(refused.kind(), ErrorKind::Conflict);
     }
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    f.finish_move(&runtime, "prod", Moved::Done).await;
     f.store.begin_delete(&runtime, None, None, at(1)).await.unwrap();
     assert!(f.store.unfinished_endpoints(None).await.unwrap().is_empty(), "they go with the runtime");
     let going = f.store.create_endpoint(new_endpoint(&runtime, "late", None)).await.unwrap_err();
@@ -238,13 +256,12 @@ async fn a_split_is_shared_out_at_once_until_the_endpoint_is_moved() {
     }
     // Only a version ends it, once that serves.
     f.store.update_endpoint(change(&runtime, "prod", None)).await.unwrap();
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
     f.store.update_endpoint(change(&runtime, "prod", Some(3))).await.unwrap();
     assert_eq!(f.shares(&runtime, "prod").await, [(1, 10), (2, 90)]);
-    f.finish_move(&runtime, "prod", no("port")).await.unwrap();
+    f.finish_move(&runtime, "prod", no("port")).await;
     assert_eq!(f.shares(&runtime, "prod").await, [(1, 10), (2, 90)]);
     f.store.update_endpoint(change(&runtime, "prod", Some(3))).await.unwrap();
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    f.finish_move(&runtime, "prod", Moved::Done).await;
     assert_eq!(f.shares(&runtime, "prod").await, [(3, 1)]);
 
     f.split(&runtime, "prod", &[(1, 5), (2, 0)]).await.unwrap();
@@ -279,7 +296,7 @@ async fn an_endpoint_goes_in_two_steps_with_its_sessions_and_tokens() {
     let mut create = new_endpoint(&runtime, "prod", None);
     create.token = token("t", "d");
     let first = f.store.create_endpoint(create.clone()).await.unwrap();
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    f.finish_move(&runtime, "prod", Moved::Done).await;
     let again = f.store.create_endpoint(create.clone()).await.unwrap();
     assert_eq!((again.endpoint, again.begins), (first.endpoint, Begins::Before), "as it was then");
     let mut ours = session("hello", 1);
@@ -301,7 +318,7 @@ async fn an_endpoint_goes_in_two_steps_with_its_sessions_and_tokens() {
 
     // A new life: neither token has a say in it.
     assert_eq!(f.store.create_endpoint(create).await.unwrap().begins, Begins::Now);
-    f.finish_move(&runtime, "prod", Moved::Done).await.unwrap();
+    f.finish_move(&runtime, "prod", Moved::Done).await;
     assert_eq!(delete("d").await.unwrap(), Begins::Now);
 }
 
@@ -313,7 +330,7 @@ async fn tokens_of_updates_are_kept_too() {
     let mut update = change(&runtime, "prod", Some(2));
     update.token = token("t", "d");
     let first = f.store.update_endpoint(update.clone()).await.unwrap();
-    f.finish_move(&runtime, "prod", no("port")).await.unwrap();
+    f.finish_move(&runtime, "prod", no("port")).await;
     let again = f.store.update_endpoint(update.clone()).await.unwrap();
     assert_eq!((again.endpoint, again.begins), (first.endpoint, Begins::Before));
     update.token = token("t", "e");
