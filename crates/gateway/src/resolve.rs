@@ -6,13 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use innkeep_sandbox::Deployment;
-use innkeep_store::{Store, VersionRecord};
+use innkeep_store::{Share, Store, VersionRecord};
 use innkeep_types::{EndpointName, SessionId};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::error::{BoxError, Error};
-use crate::split::Split;
+use crate::split::{Part, Split};
 use crate::target::Target;
 
 /// Makes a stored version startable through an endpoint; may read the disk.
@@ -54,7 +54,12 @@ impl Resolver {
         Ok(match self.served(target).await? {
             Served::Nothing => None,
             Served::One(deployment) => Some(deployment),
-            Served::Parts(split) => split.pick(target, session),
+            Served::Parts(split) => match split.pick(target, session).map(|part| &part.deployment) {
+                None => None,
+                Some(Ok(deployment)) => Some(deployment.clone()),
+                // Once more: what was amiss on the disk may have been mended.
+                Some(Err(version)) => Some(self.deploy(version, &target.endpoint).await?),
+            },
         })
     }
 
@@ -65,24 +70,29 @@ impl Resolver {
             return Ok(served);
         }
         let shares = self.store.resolve(&target.runtime, &target.endpoint).await;
-        let mut parts = Vec::new();
-        for share in shares.map_err(|e| Error::Resolve(e.into()))? {
-            let deployment = self.deploy(share.version, target.endpoint.clone()).await?;
-            parts.push((Arc::new(deployment), share.weight));
-        }
-        let served = match parts.as_slice() {
+        let shares = shares.map_err(|e| Error::Resolve(e.into()))?;
+        let served = match shares.as_slice() {
             [] => Served::Nothing,
-            [(only, _)] => Served::One(only.clone()),
-            _ => Served::Parts(Arc::new(Split::new(parts))),
+            [only] => Served::One(self.deploy(&only.version, &target.endpoint).await?),
+            _ => {
+                let mut parts = Vec::with_capacity(shares.len());
+                for Share { version, weight } in shares {
+                    let deployed = self.deploy(&version, &target.endpoint).await;
+                    let number = version.version;
+                    let deployment = deployed.map_err(|_| Box::new(version));
+                    parts.push(Part { version: number, weight, deployment });
+                }
+                Served::Parts(Arc::new(Split(parts)))
+            }
         };
         self.answers.lock().remember(generation, target, served.clone());
         Ok(served)
     }
 
-    async fn deploy(&self, version: VersionRecord, endpoint: EndpointName) -> Result<Deployment, Error> {
-        let deploy = self.deploy.clone();
+    async fn deploy(&self, version: &VersionRecord, endpoint: &EndpointName) -> Result<Arc<Deployment>, Error> {
+        let (deploy, version, endpoint) = (self.deploy.clone(), version.clone(), endpoint.clone());
         let made = spawn_blocking(move || deploy(&version, endpoint)).await;
-        made.map_err(BoxError::from).flatten().map_err(Error::Resolve)
+        made.map_err(BoxError::from).flatten().map(Arc::new).map_err(Error::Resolve)
     }
 }
 

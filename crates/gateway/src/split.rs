@@ -10,24 +10,31 @@
 use std::sync::Arc;
 
 use innkeep_sandbox::Deployment;
-use innkeep_types::SessionId;
+use innkeep_store::VersionRecord;
+use innkeep_types::{RuntimeVersion, SessionId};
 
 use crate::target::Target;
 
-/// The parts of one endpoint and their weights, which are above 0.
+/// The parts of one endpoint.
 #[derive(Debug)]
-pub(crate) struct Split(Vec<(Arc<Deployment>, u32)>);
+pub(crate) struct Split(pub(crate) Vec<Part>);
+
+/// What one version serves of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) version: RuntimeVersion,
+    /// Above 0.
+    pub(crate) weight: u32,
+    /// The version as it is stored where it could not be made startable: its own sessions fail, those of the others do not.
+    pub(crate) deployment: Result<Arc<Deployment>, Box<VersionRecord>>,
+}
 
 impl Split {
-    pub(crate) fn new(parts: Vec<(Arc<Deployment>, u32)>) -> Self {
-        Self(parts)
-    }
-
     /// Returns the part that has the session; none if there are no parts.
-    pub(crate) fn pick(&self, target: &Target, session: &SessionId) -> Option<Arc<Deployment>> {
+    pub(crate) fn pick(&self, target: &Target, session: &SessionId) -> Option<&Part> {
         let point = point(target, session);
-        let parts = self.0.iter().map(|(part, weight)| (part, draw(point, part.version.get(), *weight)));
-        parts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(part, _)| part.clone())
+        let parts = self.0.iter().map(|part| (part, draw(point, part.version.get(), part.weight)));
+        parts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(part, _)| part)
     }
 }
 

@@ -6,7 +6,7 @@ use innkeep_store::{EndpointChange, Moved, NewEndpoint};
 use innkeep_types::{EndpointName, RuntimeId, RuntimeVersion, SessionId, UnixMillis};
 
 use crate::agent::json;
-use crate::client::{Call, Client, encode};
+use crate::client::{Answer, Call, Client, encode};
 use crate::world::{ARN, RUNTIME, World};
 
 /// Returns a world with versions 1 to `n`, and an endpoint `prod` that serves version 1.
@@ -42,11 +42,15 @@ async fn split(world: &World, weights: &[(u32, u32)]) {
     world.store.split_endpoint(&runtime(), &prod(), weights, UnixMillis(0)).await.unwrap();
 }
 
-/// Invokes a session; returns how its sandbox was found, and the version that it runs.
-async fn ask(client: &mut Client, session: &str) -> String {
+async fn send(client: &mut Client, session: &str) -> Answer {
     let path = format!("/runtimes/{}/invocations?qualifier=prod", encode(ARN));
     let session = SessionId::from_short(session).unwrap();
-    let answer = client.send(Call::to(&path, "{}").session(session.as_str())).await;
+    client.send(Call::to(&path, "{}").session(session.as_str())).await
+}
+
+/// Invokes a session; returns how its sandbox was found, and the version that it runs.
+async fn ask(client: &mut Client, session: &str) -> String {
+    let answer = send(client, session).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     format!("{} v{}", answer.header("x-innkeep-start"), answer.header("x-innkeep-version"))
 }
@@ -106,4 +110,27 @@ async fn a_session_that_comes_back_goes_where_its_id_says() {
     let stop = format!("/runtimes/{}/stopruntimesession?qualifier=prod", encode(ARN));
     assert_eq!(client.send(Call::to(&stop, "{}").session(session.as_str())).await.status, 200);
     assert_eq!(ask(&mut client, "again").await, before);
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_started_fails_its_own_sessions_alone() {
+    let world = world(3).await;
+    let mut client = world.client().await;
+    split(&world, &[(1, 1), (2, 1)]).await;
+    world.break_version(2);
+    let mut statuses = BTreeMap::new();
+    for n in 0..24 {
+        let session = format!("s{n}");
+        let answer = send(&mut client, &session).await;
+        if answer.status == 200 {
+            assert_eq!(answer.header("x-innkeep-version"), "1");
+        }
+        statuses.insert(session, answer.status.as_u16());
+    }
+    assert_eq!(statuses.values().copied().collect::<BTreeSet<_>>(), BTreeSet::from([200, 500]));
+    world.break_version(3);
+    for (session, status) in statuses {
+        let want = if status == 200 { "warm v1" } else { "cold v2" };
+        assert_eq!(ask(&mut client, &session).await, want, "mended without a change in the store");
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -44,6 +45,7 @@ pub(crate) struct World {
     pub(crate) driver: Arc<FakeDriver>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
+    broken: Arc<AtomicU32>,
     address: std::net::SocketAddr,
     _directory: TempDir,
 }
@@ -68,6 +70,8 @@ impl World {
         let driver = driver(agent.address);
         let store = Store::open(directory.path()).await.unwrap();
         deploy(&store).await;
+        let broken = Arc::new(AtomicU32::new(0));
+        let breaks = broken.clone();
         let registry = Registry::new(
             driver.clone() as Arc<dyn Driver>,
             Arc::new(MemoryJournal::default()),
@@ -84,7 +88,12 @@ impl World {
                 clock: SystemClock::shared(),
             },
             store: store.clone(),
-            deploy: Arc::new(|version, endpoint| Ok(deployment(version, endpoint))),
+            deploy: Arc::new(move |version, endpoint| {
+                if version.version.get() == breaks.load(Ordering::Relaxed) {
+                    return Err("its bundle is not here".into());
+                }
+                Ok(deployment(version, endpoint))
+            }),
             registry: registry.clone(),
             spool_directory: directory.path().to_owned(),
             limits,
@@ -92,7 +101,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         listen(listener, Arc::new(gateway));
-        Self { agent, driver, registry, store, address, _directory: directory }
+        Self { agent, driver, registry, store, broken, address, _directory: directory }
     }
 
     /// Returns a fresh client connection.
@@ -128,6 +137,11 @@ impl World {
         let deployment = Arc::new(deployment(&newest, EndpointName::default_endpoint()));
         let session = SessionId::parse(SESSION).unwrap();
         self.registry.acquire(&session, &deployment, &RequestId::generate()).await.unwrap();
+    }
+
+    /// From now on this version of a runtime cannot be started anew, and all others can.
+    pub(crate) fn break_version(&self, version: u32) {
+        self.broken.store(version, Ordering::Relaxed);
     }
 
     pub(crate) fn open_requests(&self) -> u32 {
