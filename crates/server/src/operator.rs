@@ -81,7 +81,7 @@ impl Operator {
             Operation::RemoveArtifact => self.remove_artifact(value).await,
             Operation::HasLayer => Ok(self.has_layer(value)),
             Operation::ListRuntimes => self.list_runtimes(&query).await,
-            Operation::ExplainFailure => self.runtime_failure(value).await,
+            Operation::ExplainFailure => self.runtime_failure(value, &query).await,
             Operation::ShowProgress => self.runtime_progress(value).await,
             Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
             Operation::GetSettings => self.get_settings(value, &query).await,

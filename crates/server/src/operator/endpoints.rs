@@ -7,7 +7,7 @@ use innkeep_protocol::operator::{EndpointView, SplitEndpoint};
 use innkeep_protocol::strict;
 use innkeep_store::EndpointRecord;
 use innkeep_types::limits::{MAX_SPLIT_VERSIONS, MAX_SPLIT_WEIGHT};
-use innkeep_types::{EndpointName, ErrorKind, RuntimeId, RuntimeVersion};
+use innkeep_types::{EndpointName, ErrorKind, RuntimeId, RuntimeStatus, RuntimeVersion};
 
 use crate::operator::Operator;
 use crate::respond::{self, Body, Refused};
@@ -23,10 +23,28 @@ impl Operator {
         let runtime = RuntimeId::parse(runtime).map_err(|e| invalid(e.to_string()))?;
         let name = EndpointName::parse(endpoint).map_err(|e| invalid(e.to_string()))?;
         let weights = weights(body)?;
+        self.make_present(&runtime, &weights).await?;
         let now = self.authenticator.signatures.clock.now();
         let split = self.store.split_endpoint(&runtime, &name, weights, now).await.map_err(refused)?;
         tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} serves {}", shares(&split));
         Ok(respond::json(200, &view(split)))
+    }
+
+    /// Makes the bundles of what is to serve present on this host. What is not there or not READY is the store's to refuse.
+    async fn make_present(&self, runtime: &RuntimeId, weights: &BTreeMap<RuntimeVersion, u32>) -> Result<(), Refused> {
+        for (version, _) in weights.iter().filter(|(_, weight)| **weight > 0) {
+            let found = self.store.get_version(runtime, Some(*version)).await.map_err(refused)?;
+            let Some(found) = found.filter(|found| found.status == RuntimeStatus::Ready) else { continue };
+            let Some(digest) = found.bundle.filter(|digest| self.artifacts.bundle(digest).is_err()) else { continue };
+            self.artifacts.restore(&found.config.artifact, &digest).await.map_err(|error| {
+                tracing::warn!(runtime.id = %runtime, error = &error as &dyn std::error::Error,
+                    "version {version} of {runtime} cannot be run on this host");
+                let message =
+                    format!("version {version} of agent runtime {runtime} cannot be run on this host: {error}");
+                Refused::new(ErrorKind::Conflict, message)
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
-//! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure`.
+//! What is deployed: `GET runtimes`, `GET runtimes/{id}/failure?endpoint=`.
 
 use http::Response;
 use innkeep_protocol::operator::{ProgressView, PullView, RuntimeList, RuntimeView};
 use innkeep_store::VersionRecord;
-use innkeep_types::{ErrorKind, RuntimeArn, RuntimeId, RuntimeName};
+use innkeep_types::{EndpointName, ErrorKind, RuntimeArn, RuntimeId, RuntimeName};
 use serde_json::json;
 
 use crate::operator::query::Query;
@@ -31,10 +31,20 @@ impl Operator {
         Ok(respond::json(200, &RuntimeList { runtimes }))
     }
 
-    /// Why the newest version failed, with the agent's last log lines.
-    pub(crate) async fn runtime_failure(&self, id: &str) -> Result<Response<Body>, Refused> {
+    /// Why the newest version failed, or the last move of a named endpoint, with the agent's last log lines.
+    pub(crate) async fn runtime_failure(&self, id: &str, query: &Query) -> Result<Response<Body>, Refused> {
         let version = self.newest_version(id).await?;
-        Ok(respond::json(200, &json!({"failureReason": version.failure_reason, "logTail": version.failure_log})))
+        let (reason, log) = match query.parsed::<EndpointName>("endpoint")? {
+            Some(name) if !name.is_default() => {
+                let found =
+                    self.store.get_endpoint(&version.runtime, &name).await.map_err(|e| Refused::internal(&e))?;
+                let missing = || innkeep_store::Error::NoEndpoint(version.runtime.clone(), name.clone()).to_string();
+                let found = found.ok_or_else(|| Refused::new(ErrorKind::NotFound, missing()))?;
+                (found.failure_reason, found.failure_log)
+            }
+            _ => (version.failure_reason, version.failure_log),
+        };
+        Ok(respond::json(200, &json!({"failureReason": reason, "logTail": log})))
     }
 
     /// How far the pull of the newest version's image is.

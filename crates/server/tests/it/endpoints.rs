@@ -1,5 +1,8 @@
 //! Splits of endpoints and settings of versions, through the operator API.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use http::Method;
 use innkeep_server::Config;
 use serde_json::{Value, json};
@@ -107,5 +110,51 @@ async fn a_named_endpoint_is_split_and_put_together_again() {
     assert_eq!(ready(&world).await["endpoints"][1], view, "what was refused changed nothing");
 
     assert_eq!(split(json!({"1": 5})).await, (200, whole));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_is_moved_to_the_bundle_of_its_version_and_to_nothing_else() {
+    let world = World::new(Config::default()).await;
+    let id = ready(&world).await["id"].as_str().unwrap().to_owned();
+    let endpoints = format!("/runtimes/{id}/runtime-endpoints/");
+    // As with a tag or an object that is gone: a new version could not be made of it.
+    for manifest in fs::read_dir(world.artifacts().join("manifests")).unwrap() {
+        fs::remove_file(manifest.unwrap().path()).unwrap();
+    }
+    let endpoint = json!({"name": "prod", "agentRuntimeVersion": "1"});
+    assert_eq!(ask(&world, Method::PUT, &endpoints, &endpoint).await.0, 202);
+    assert_eq!(ready(&world).await["endpoints"][1]["liveVersion"], 1);
+
+    let bundle = fs::read_dir(world.artifacts().join("bundles")).unwrap().next().unwrap().unwrap().path();
+    fs::set_permissions(&bundle, Permissions::from_mode(0o755)).unwrap();
+    let record = fs::read(bundle.join("bundle.json")).unwrap();
+    fs::remove_file(bundle.join("bundle.json")).unwrap();
+    let path = format!("{endpoints}prod/");
+    assert_eq!(ask(&world, Method::PUT, &path, &json!({"agentRuntimeVersion": "1"})).await.0, 202);
+    let failed = async {
+        loop {
+            let (_, shown) = ask(&world, Method::GET, &path, &Value::Null).await;
+            if shown["status"] != "UPDATING" {
+                return shown;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let failed = tokio::time::timeout(SOON, failed).await.expect("the move ends");
+    assert_eq!(failed["status"], "UPDATE_FAILED");
+    let failure = format!("/innkeep/v1/runtimes/{id}/failure");
+    let why = json!({"failureReason": failed["failureReason"], "logTail": []});
+    assert_eq!(ask(&world, Method::GET, &format!("{failure}?endpoint=prod"), &Value::Null).await, (200, why));
+    let newest = json!({"failureReason": null, "logTail": []});
+    assert_eq!(ask(&world, Method::GET, &failure, &Value::Null).await, (200, newest));
+    assert_eq!(ask(&world, Method::GET, &format!("{failure}?endpoint=none"), &Value::Null).await.0, 404);
+
+    let split = format!("/innkeep/v1/runtimes/{id}/endpoints/prod/split");
+    let (status, refused) = ask(&world, Method::PUT, &split, &json!({"weights": {"1": 1}})).await;
+    let says = format!("version 1 of agent runtime {id} cannot be run on this host");
+    assert!(status == 409 && refused["message"].as_str().unwrap().starts_with(&says), "{refused}");
+    fs::write(bundle.join("bundle.json"), record).unwrap();
+    assert_eq!(ask(&world, Method::PUT, &split, &json!({"weights": {"1": 1}})).await.0, 200);
     world.finish().await;
 }
