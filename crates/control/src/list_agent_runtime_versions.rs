@@ -20,7 +20,7 @@ impl Control {
         let page = pages.page(&list, &parts.uri, |cursor| RuntimeVersion::parse(cursor).ok(), &mut found);
         let target = validate::runtime_id(runtime, &mut found).zip(page);
         let (runtime, page) = found.complete(target)?;
-        let mut records = self.inner.store.list_versions(&runtime, page.cursor, page.fetch()).await?;
+        let mut records = self.inner.store.page_versions(&runtime, page.cursor, page.fetch()).await?;
         // A runtime has a version as long as it lives, but a page after the last one is empty too.
         if records.is_empty() && self.inner.store.get_runtime(&runtime).await?.is_none() {
             return Err(innkeep_store::Error::NoRuntime(runtime).into());

@@ -16,7 +16,7 @@ impl Control {
         let pages = &self.inner.pages;
         let page = pages.page(LIST, &parts.uri, page::after, &mut found);
         let page = found.complete(page)?;
-        let mut records = self.inner.store.list_runtimes(page.cursor.clone(), page.fetch()).await?;
+        let mut records = self.inner.store.page_runtimes(page.cursor.clone(), page.fetch()).await?;
         let next_token =
             pages.cut(LIST, &page, &mut records, |record| page::created(record.created_at, &record.runtime));
         let agent_runtimes =

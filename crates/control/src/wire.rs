@@ -10,7 +10,7 @@ use innkeep_protocol::control::{
     GetAgentRuntimeResponse, LifecycleConfiguration, NetworkConfiguration, ProtocolConfiguration,
     ResourceConfiguration, RuntimeMetadataConfiguration, S3Location, WorkloadIdentityDetails,
 };
-use innkeep_store::VersionRecord;
+use innkeep_store::{ListedVersion, VersionRecord};
 use innkeep_types::{Artifact, Lifecycle, Protocol, RuntimeArn};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -69,13 +69,13 @@ fn shown<T: DeserializeOwned>(kept: &mut BTreeMap<String, Value>, name: &str) ->
 }
 
 /// Shows one version as an item of a list.
-pub(crate) fn item(arn: &RuntimeArn, record: VersionRecord) -> AgentRuntime {
+pub(crate) fn item(arn: &RuntimeArn, record: ListedVersion) -> AgentRuntime {
     AgentRuntime {
         agent_runtime_arn: arn.to_string(),
         agent_runtime_id: record.runtime,
         agent_runtime_version: record.version.to_string(),
         agent_runtime_name: record.name,
-        description: record.config.description.unwrap_or_default(),
+        description: record.description.unwrap_or_default(),
         last_updated_at: record.updated_at.to_string(),
         status: record.status,
     }

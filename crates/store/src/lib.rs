@@ -47,8 +47,8 @@ pub use error::Error;
 pub use quotas::Quotas;
 pub use records::endpoint::{Begins, EndpointAccepted, EndpointChange, EndpointRecord, Moved, NewEndpoint, Share};
 pub use records::{
-    Accepted, AccessKey, ClientToken, Deployed, NewRuntime, Outcome, RuntimeRecord, SandboxFilter, SandboxRecord,
-    SessionRecord, VersionRecord,
+    Accepted, AccessKey, ClientToken, Deployed, ListedVersion, NewRuntime, Outcome, RuntimeRecord, SandboxFilter,
+    SandboxRecord, SessionRecord, VersionRecord,
 };
 pub use seal::Error as SealError;
 pub use tags::Tagged;
@@ -228,15 +228,24 @@ impl Store {
         self.readers.read(move |db| versions::newest(db, after.as_ref(), limit)).await
     }
 
-    /// Returns up to `limit` versions of a runtime, newest first, older than `before`. Without their environments.
-    pub async fn list_versions(
+    /// Returns the same, as lists show it.
+    pub async fn page_runtimes(
+        &self,
+        after: Option<(UnixMillis, RuntimeId)>,
+        limit: u32,
+    ) -> Result<Vec<ListedVersion>, Error> {
+        self.readers.read(move |db| versions::page_newest(db, after.as_ref(), limit)).await
+    }
+
+    /// Returns up to `limit` versions of a runtime, newest first, older than `before`, as lists show them.
+    pub async fn page_versions(
         &self,
         runtime: &RuntimeId,
         before: Option<RuntimeVersion>,
         limit: u32,
-    ) -> Result<Vec<VersionRecord>, Error> {
+    ) -> Result<Vec<ListedVersion>, Error> {
         let runtime = runtime.clone();
-        self.readers.read(move |db| versions::list(db, &runtime, before, limit)).await
+        self.readers.read(move |db| versions::page(db, &runtime, before, limit)).await
     }
 
     /// Returns the endpoints of a runtime, DEFAULT first.

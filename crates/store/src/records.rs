@@ -29,7 +29,7 @@ pub struct RuntimeRecord {
     pub tags: BTreeMap<String, String>,
 }
 
-/// One immutable version and how its making stands. Its environment is left out, and empty, in lists and in the answer to a token
+/// One immutable version and how its making stands. Its environment is left out, and empty, in the list of runtimes and in the answer to a token
 /// that was sent before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
@@ -51,6 +51,25 @@ pub struct VersionRecord {
     pub failure_log: Vec<String>,
     /// The bundle it runs, once READY.
     pub bundle: Option<ArtifactDigest>,
+    /// When the runtime was created.
+    pub created_at: UnixMillis,
+    /// When this version last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// What the contract's lists show of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Of which runtime.
+    pub runtime: RuntimeId,
+    /// That runtime's name.
+    pub name: RuntimeName,
+    /// Its number.
+    pub version: RuntimeVersion,
+    /// People's words about it.
+    pub description: Option<String>,
+    /// Where it stands.
+    pub status: RuntimeStatus,
     /// When the runtime was created.
     pub created_at: UnixMillis,
     /// When this version last changed.

@@ -8,14 +8,18 @@ use crate::db::Db;
 use crate::endpoints;
 use crate::error::Fault;
 use crate::records::endpoint::Share;
-use crate::records::{Deployed, VersionRecord};
+use crate::records::{Deployed, ListedVersion, VersionRecord};
 
 const SELECT: &str = "SELECT r.id, r.name, v.version, v.config, v.environment, v.settings, v.status, v.failure_reason,
     v.failure_log, v.bundle, r.created_at, v.updated_at FROM version v JOIN runtime r ON r.id = v.runtime";
 
-/// What lists take, which show no environment: to open each would cost more than all the rest.
-const SELECT_LISTED: &str = "SELECT r.id, r.name, v.version, v.config, NULL AS environment, v.settings, v.status,
-    v.failure_reason, v.failure_log, v.bundle, r.created_at, v.updated_at FROM runtime r JOIN version v ON v.runtime = r.id";
+/// What operators are shown of every runtime, without environments: to open each would cost more than all the rest.
+const NEWEST: &str = "SELECT r.id, r.name, v.version, v.config, NULL AS environment, v.settings, v.status,
+    v.failure_reason, v.failure_log, v.bundle, r.created_at, v.updated_at";
+
+/// What pages of lists show: they are asked for often, and to parse whole configurations is most of their cost.
+const LISTED: &str = "SELECT r.id, r.name, v.version, json_extract(v.config, '$.description') AS description, v.status,
+    r.created_at, v.updated_at";
 
 /// Returns the version, or the newest.
 pub(crate) fn get(
@@ -52,28 +56,46 @@ pub(crate) fn newest(
     after: Option<&(UnixMillis, RuntimeId)>,
     limit: u32,
 ) -> Result<Vec<VersionRecord>, Fault> {
-    let (time, id) = after.map_or((i64::MIN, ""), |(time, id)| (time.0, id.as_str()));
-    db.all(&newest_sql(), params![time, id, limit], |row| record(db, row))
+    let (time, id) = position(after);
+    db.all(&newest_sql(NEWEST), params![time, id, limit], |row| record(db, row))
 }
 
-fn newest_sql() -> String {
+/// Returns the same, as lists show it.
+pub(crate) fn page_newest(
+    db: &Db,
+    after: Option<&(UnixMillis, RuntimeId)>,
+    limit: u32,
+) -> Result<Vec<ListedVersion>, Fault> {
+    let (time, id) = position(after);
+    db.all(&newest_sql(LISTED), params![time, id, limit], listed)
+}
+
+fn position(after: Option<&(UnixMillis, RuntimeId)>) -> (i64, &str) {
+    after.map_or((i64::MIN, ""), |(time, id)| (time.0, id.as_str()))
+}
+
+fn newest_sql(select: &str) -> String {
     format!(
-        "{SELECT_LISTED} AND v.version = (SELECT max(version) FROM version WHERE runtime = r.id)
+        "{select} FROM runtime r JOIN version v ON v.runtime = r.id
+         AND v.version = (SELECT max(version) FROM version WHERE runtime = r.id)
          WHERE (r.created_at, r.id) > (?1, ?2) ORDER BY r.created_at, r.id LIMIT ?3"
     )
 }
 
-/// Returns versions of a runtime, newest first, older than `before`.
-pub(crate) fn list(
+/// Returns versions of a runtime, newest first, older than `before`, as lists show them.
+pub(crate) fn page(
     db: &Db,
     runtime: &RuntimeId,
     before: Option<RuntimeVersion>,
     limit: u32,
-) -> Result<Vec<VersionRecord>, Fault> {
+) -> Result<Vec<ListedVersion>, Fault> {
     db.all(
-        &format!("{SELECT_LISTED} WHERE v.runtime = ?1 AND v.version < ?2 ORDER BY v.version DESC LIMIT ?3"),
+        &format!(
+            "{LISTED} FROM runtime r JOIN version v ON v.runtime = r.id
+             WHERE v.runtime = ?1 AND v.version < ?2 ORDER BY v.version DESC LIMIT ?3"
+        ),
         params![runtime.as_str(), before.map_or(i64::MAX, |version| i64::from(version.get())), limit],
-        |row| record(db, row),
+        listed,
     )
 }
 
@@ -166,6 +188,18 @@ fn record(db: &Db, row: &Row<'_>) -> Result<VersionRecord, Fault> {
     })
 }
 
+fn listed(row: &Row<'_>) -> Result<ListedVersion, Fault> {
+    Ok(ListedVersion {
+        runtime: row.get::<_, Word<_>>("id")?.0,
+        name: row.get::<_, Word<_>>("name")?.0,
+        version: row.get::<_, Number>("version")?.0,
+        description: row.get("description")?,
+        status: row.get::<_, Word<_>>("status")?.0,
+        created_at: millis(row, "created_at")?,
+        updated_at: millis(row, "updated_at")?,
+    })
+}
+
 fn environment_of(runtime: &RuntimeId, version: RuntimeVersion) -> String {
     format!("version/{runtime}/{version}/environment")
 }
@@ -179,11 +213,13 @@ mod tests {
     fn a_page_of_runtimes_is_found_by_indexes_alone() {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open_writer(dir.path(), crate::Quotas::default()).unwrap();
-        let sql = format!("EXPLAIN QUERY PLAN {}", newest_sql());
-        let plan: Vec<String> = db.all(&sql, params![0, "", 100], |row| Ok(row.get("detail")?)).unwrap();
-        assert!(plan[0].contains("r USING INDEX runtime_by_creation"), "{plan:?}");
-        for step in &plan {
-            assert!(!step.contains("SCAN") && !step.contains("TEMP B-TREE"), "{plan:?}");
+        for select in [NEWEST, LISTED] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", newest_sql(select));
+            let plan: Vec<String> = db.all(&sql, params![0, "", 100], |row| Ok(row.get("detail")?)).unwrap();
+            assert!(plan[0].contains("r USING INDEX runtime_by_creation"), "{plan:?}");
+            for step in &plan {
+                assert!(!step.contains("SCAN") && !step.contains("TEMP B-TREE"), "{plan:?}");
+            }
         }
     }
 }

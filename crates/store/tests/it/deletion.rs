@@ -26,7 +26,7 @@ async fn a_runtime_goes_in_two_steps() {
     f.store.finish_delete(&runtime, None).await.unwrap();
     assert_eq!(f.store.get_runtime(&runtime).await.unwrap(), None);
     assert_eq!(f.store.find_runtime(&name("hello")).await.unwrap(), None);
-    assert!(f.store.list_versions(&runtime, None, 10).await.unwrap().is_empty());
+    assert!(f.store.page_versions(&runtime, None, 10).await.unwrap().is_empty());
     assert!(f.store.list_endpoints(&runtime).await.unwrap().is_empty());
     f.ready("hello").await;
 }
@@ -118,7 +118,7 @@ async fn only_what_is_marked_is_removed() {
     f.add(&runtime, ready()).await;
     f.store.finish_delete(&runtime, None).await.unwrap();
     f.store.finish_delete(&runtime, Some(v(1))).await.unwrap();
-    assert_eq!(f.store.list_versions(&runtime, None, 10).await.unwrap().len(), 2);
+    assert_eq!(f.store.page_versions(&runtime, None, 10).await.unwrap().len(), 2);
     f.store.finish_delete(&new("gone").id, None).await.unwrap();
 }
 
@@ -143,7 +143,7 @@ async fn what_a_dead_server_left_can_be_found_and_ended() {
     }
     assert!(f.store.unfinished().await.unwrap().is_empty());
     assert_eq!(f.store.get_runtime(&making).await.unwrap().unwrap().status, RuntimeStatus::CreateFailed);
-    assert_eq!(f.store.list_versions(&partly, None, 10).await.unwrap().len(), 1);
+    assert_eq!(f.store.page_versions(&partly, None, 10).await.unwrap().len(), 1);
     assert_eq!(f.store.get_runtime(&wholly).await.unwrap(), None);
 }
 

@@ -33,7 +33,7 @@ async fn pages_of_runtimes_neither_skip_nor_repeat_even_when_a_cursor_is_deleted
     created.sort();
     let (mut after, mut seen) = (None, Vec::new());
     loop {
-        let page = f.store.list_runtimes(after, 3).await.unwrap();
+        let page = f.store.page_runtimes(after, 3).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some((last.created_at, last.runtime.clone()));
         for record in page {
@@ -53,7 +53,7 @@ async fn versions_are_listed_newest_first() {
         f.add(&runtime, ready()).await;
     }
     let numbers = async |before, limit| -> Vec<u32> {
-        let listed = f.store.list_versions(&runtime, before, limit).await.unwrap();
+        let listed = f.store.page_versions(&runtime, before, limit).await.unwrap();
         listed.into_iter().map(|record| record.version.get()).collect()
     };
     assert_eq!(numbers(None, 2).await, [5, 4]);

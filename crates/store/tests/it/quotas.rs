@@ -23,6 +23,6 @@ async fn quotas_are_those_that_the_store_is_opened_with() {
     f.store.close().await.unwrap();
     f.store = Store::open_with(f.dir.path(), Quotas { runtimes: 1, versions: 1, ..quotas }).await.unwrap();
     assert_eq!(f.store.list_runtimes(None, 9).await.unwrap().len(), 2);
-    assert_eq!(f.store.list_versions(&runtime, None, 9).await.unwrap().len(), 3);
+    assert_eq!(f.store.page_versions(&runtime, None, 9).await.unwrap().len(), 3);
     assert_eq!(f.store.create_runtime(new("third")).await.unwrap_err().kind(), ErrorKind::Quota);
 }
