@@ -88,7 +88,8 @@ pub struct Config {
     pub log: String,
     /// Log lines as JSON; default false.
     pub log_json: bool,
-    /// A Docker configuration file with credentials for registries; default none.
+    /// A Docker configuration file with credentials for registries; default `$DOCKER_CONFIG/config.json`, else
+    /// `~/.docker/config.json` of the server's user, where that file exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker_config: Option<PathBuf>,
     /// The S3-compatible object store of code zips, behind every bucket but `innkeep`, the built-in one; default none.
@@ -253,7 +254,7 @@ const FOREIGN: [&str; 3] = ["INNKEEP_URL", "INNKEEP_DATA_DIR", "INNKEEP_PROFILE"
 
 impl Config {
     /// Returns the effective settings of a server in `data_dir`: `file`, else `innkeep.toml` in the data directory, else none;
-    /// then the `INNKEEP_…` variables among `variables`. Flags are the caller's to apply afterwards; then [`Config::check`].
+    /// then the `INNKEEP_…` variables among `variables`; `DOCKER_CONFIG` and `HOME` among them lead to Docker's own file. Flags are the caller's to apply afterwards; then [`Config::check`].
     pub fn load(
         purpose: Purpose,
         data_dir: &Path,
@@ -268,6 +269,7 @@ impl Config {
         };
         // A whole table's variable comes before those of its keys: `INNKEEP_S3`, `INNKEEP_S3_REGION`.
         let variables: BTreeMap<_, _> = variables.into_iter().collect();
+        let docker_config = artifacts::docker_config(&variables);
         for (name, value) in variables {
             if name.starts_with(PREFIX) && !FOREIGN.contains(&name.as_str()) {
                 fields::set(&mut table, &name, value)?;
@@ -275,6 +277,9 @@ impl Config {
         }
         table.entry("data_dir").or_insert_with(|| toml::Value::String(data_dir.to_string_lossy().into_owned()));
         table.entry("allow_missing_limits").or_insert(toml::Value::Boolean(purpose == Purpose::Develop));
+        if let Some(path) = docker_config {
+            table.entry("docker_config").or_insert(toml::Value::String(path));
+        }
         let config: Self = table.try_into().map_err(|e| Error::Value(Box::new(e)))?;
         let half = |registry: &RegistrySettings| registry.username.is_some() != registry.password.is_some();
         if let Some((host, _)) = config.registries.iter().find(|(_, registry)| half(registry)) {

@@ -1,7 +1,7 @@
 //! Settings about where artifacts come from and what runs them: `[s3]`, `[registries]`, `docker_config`, `[interpreters]`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use innkeep_artifacts::{INTERPRETERS, Options, RegistryOptions, S3Options, Secret};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -71,6 +71,16 @@ impl Config {
             interpreters: self.interpreters.clone(),
         }
     }
+}
+
+/// Returns the file that `docker login` of the server's user writes, if there is one. Source: Docker's `DOCKER_CONFIG`.
+pub(super) fn docker_config(variables: &BTreeMap<String, String>) -> Option<String> {
+    let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let folder = given("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(Path::new(given("HOME")?).join(".docker")))?;
+    let path = folder.join("config.json");
+    // Nobody asked for it by name: where there is none, nobody has logged in.
+    path.is_file().then(|| path.into_os_string().into_string().ok())?
 }
 
 /// Returns the names of the secrets that are set.

@@ -170,3 +170,22 @@ fn secrets_are_never_shown() {
     let error = load(&format!("{s3}\"hunter2\n"), &[]).unwrap_err();
     assert!(error.to_string().contains("innkeep.toml is not TOML: line 4"), "{error}");
 }
+
+#[test]
+fn what_docker_login_wrote_is_used_unless_another_file_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let (own, named) = (home.path().join(".docker"), home.path().join("named"));
+    let (at_home, docker) = (("HOME", home.path().to_str().unwrap()), ("DOCKER_CONFIG", named.to_str().unwrap()));
+    let used = |file: &str, variables: &[(&str, &str)]| load(file, variables).unwrap().docker_config;
+    assert_eq!(used("", &[at_home, docker]), None);
+    for folder in [&own, &named] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("config.json"), "{}").unwrap();
+    }
+    assert_eq!(used("", &[at_home]), Some(own.join("config.json")));
+    assert_eq!(used("", &[at_home, ("DOCKER_CONFIG", "")]), Some(own.join("config.json")));
+    assert_eq!(used("", &[at_home, docker]), Some(named.join("config.json")));
+    assert_eq!(used("docker_config = \"/x\"", &[at_home, docker]), Some("/x".into()));
+    assert_eq!(used("", &[docker, ("INNKEEP_DOCKER_CONFIG", "/y")]), Some("/y".into()));
+    assert!(load("", &[docker]).unwrap().to_toml().contains("named/config.json"));
+}
