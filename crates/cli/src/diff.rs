@@ -1,12 +1,16 @@
 //! The difference between two configurations, by path: added, removed, changed.
 
+use innkeep_protocol::diff::{self, Difference, MASK};
 use innkeep_sdk::Document;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::document::{self, MASK};
+use crate::document;
 use crate::failure::Failure;
 use crate::output::{Output, Style};
+
+/// Characters of a value that are shown. Source: our choice; an image's reference with its digest fits.
+const LONGEST: usize = 200;
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,12 +24,11 @@ pub(crate) enum Change {
 /// Returns what is different, by path. Lists are compared as wholes; values of environment variables are masked unless
 /// `show_values`.
 pub(crate) fn diff(before: &Document, after: &Document, show_values: bool) -> Vec<Change> {
-    let mut changes = Vec::new();
-    members("", Some(before), Some(after), &mut changes);
+    let mut differences = diff::differences(before, after);
     if !show_values {
-        changes.iter_mut().for_each(mask);
+        differences.iter_mut().for_each(Difference::mask);
     }
-    changes
+    differences.into_iter().filter_map(change).collect()
 }
 
 /// Prints differences, or that there are none.
@@ -35,10 +38,10 @@ pub(crate) fn show(out: Output, changes: &[Change]) -> Result<(), Failure> {
     }
     for change in changes {
         let (style, line) = match change {
-            Change::Added { path, after } => (Style::Green, format!("+ {path}  {}", document::text(after))),
-            Change::Removed { path, before } => (Style::Red, format!("- {path}  {}", document::text(before))),
+            Change::Added { path, after } => (Style::Green, format!("+ {path}  {}", brief(after))),
+            Change::Removed { path, before } => (Style::Red, format!("- {path}  {}", brief(before))),
             Change::Changed { path, before, after } => {
-                (Style::Yellow, format!("~ {path}  {} → {}", document::text(before), document::text(after)))
+                (Style::Yellow, format!("~ {path}  {} → {}", brief(before), brief(after)))
             }
         };
         out.data(out.out(style, &line))?;
@@ -49,31 +52,21 @@ pub(crate) fn show(out: Output, changes: &[Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn members(path: &str, before: Option<&Document>, after: Option<&Document>, changes: &mut Vec<Change>) {
-    let keys = |document: Option<&Document>| document.into_iter().flat_map(Document::keys).cloned().collect::<Vec<_>>();
-    let mut names = keys(before);
-    names.extend(keys(after));
-    names.sort();
-    names.dedup();
-    for name in names {
-        let at = |document: Option<&Document>| document.and_then(|document| document.get(&name)).cloned();
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        value(path, at(before), at(after), changes);
+fn change(Difference { path, before, after }: Difference) -> Option<Change> {
+    match (before, after) {
+        (None, Some(after)) => Some(Change::Added { path, after }),
+        (Some(before), None) => Some(Change::Removed { path, before }),
+        (Some(before), Some(after)) => Some(Change::Changed { path, before, after }),
+        (None, None) => None,
     }
 }
 
-fn value(path: String, before: Option<Value>, after: Option<Value>, changes: &mut Vec<Change>) {
-    match (before, after) {
-        (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            members(&path, Some(&before), Some(&after), changes);
-        }
-        // What comes or goes as a whole is told leaf by leaf: that is where one looks for it.
-        (None, Some(Value::Object(after))) if !after.is_empty() => members(&path, None, Some(&after), changes),
-        (Some(Value::Object(before)), None) if !before.is_empty() => members(&path, Some(&before), None, changes),
-        (None, Some(after)) => changes.push(Change::Added { path, after }),
-        (Some(before), None) => changes.push(Change::Removed { path, before }),
-        (Some(before), Some(after)) if before != after => changes.push(Change::Changed { path, before, after }),
-        _ => {}
+/// Returns a value as people read it, and of a long one its beginning.
+fn brief(value: &Value) -> String {
+    let text = document::text(value);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+        None => text,
     }
 }
 
@@ -81,21 +74,6 @@ fn is_masked(change: &Change) -> bool {
     match change {
         Change::Added { after: value, .. } | Change::Removed { before: value, .. } => value == MASK,
         Change::Changed { before, .. } => before == MASK,
-    }
-}
-
-fn mask(change: &mut Change) {
-    let hide = |path: &str, value: &mut Value| {
-        if document::is_sensitive(path) {
-            *value = MASK.into();
-        }
-    };
-    match change {
-        Change::Added { path, after: value } | Change::Removed { path, before: value } => hide(path, value),
-        Change::Changed { path, before, after } => {
-            hide(path, before);
-            hide(path, after);
-        }
     }
 }
 
@@ -146,5 +124,13 @@ mod tests {
             {"change": "added", "path": "environmentVariables.D", "after": MASK},
         ]);
         check(json!({}), after, false, all_new);
+    }
+
+    #[test]
+    fn of_long_values_the_beginning_is_shown() {
+        let text = "é".repeat(LONGEST);
+        assert_eq!(brief(&json!(text)), text);
+        assert_eq!(brief(&json!(format!("{text}x"))), format!("{text}… (201 characters)"));
+        assert!(brief(&json!({"a": "x".repeat(800_000)})).ends_with("… (800008 characters)"));
     }
 }

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use innkeep_protocol::operator::{EndpointView, RuntimeView};
 use innkeep_sdk::{Client, Document};
-use innkeep_types::RuntimeVersion;
+use innkeep_types::{ErrorKind, RuntimeVersion};
 use serde_json::{Value, json};
 
 use self::change::{Create, Move, Remove, Split};
 use crate::context::Context;
 use crate::document;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::{Output, Style};
 use crate::resolve::{self, NamedEndpoint, OfRuntime};
 
@@ -103,7 +103,7 @@ async fn list(client: &Client, out: Output, runtime: &RuntimeView) -> Result<(),
 
 async fn show(client: &Client, out: Output, runtime: &RuntimeView, endpoint: &NamedEndpoint) -> Result<(), Failure> {
     let described = client.endpoint_document(&runtime.id, &endpoint.name).await;
-    let mut described = described.map_err(|error| unknown(error.into(), runtime))?;
+    let mut described = described.map_err(|error| unfit(error, runtime))?;
     with_split(&mut described, &runtime.endpoints);
     if out.json { out.json(&described) } else { document::show(out, &described, false) }
 }
@@ -124,10 +124,12 @@ pub(crate) fn weights(split: &BTreeMap<RuntimeVersion, u32>) -> String {
     split.iter().map(|(version, weight)| format!("{version}={weight}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Says where to look, if the failure is that there is no such endpoint.
-fn unknown(failure: Failure, runtime: &RuntimeView) -> Failure {
-    match failure.code {
-        Code::NotFound => failure.with_fix(format!("innkeep endpoints ls --runtime {}", runtime.name)),
-        _ => failure,
+/// Says where to look, if there is no such endpoint, or it cannot be changed like that.
+fn unfit(error: innkeep_sdk::Error, runtime: &RuntimeView) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Conflict => {
+            Failure::from(error).with_fix(format!("innkeep endpoints ls --runtime {}", runtime.name))
+        }
+        _ => error.into(),
     }
 }

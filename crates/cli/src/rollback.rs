@@ -5,20 +5,20 @@ mod choice;
 
 use clap::Args;
 use innkeep_protocol::operator::RuntimeView;
-use innkeep_sdk::{Client, Document};
-use innkeep_types::{EndpointName, RuntimeStatus, RuntimeVersion, Settings};
+use innkeep_sdk::Client;
+use innkeep_types::{EndpointName, RuntimeStatus, RuntimeVersion};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::diff::{self, Change};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::{Output, Style};
 use crate::publish::{self, Steps};
-use crate::{document, resolve, versions, wait};
+use crate::{resolve, versions, wait};
 
 /// Make an older version serve again
 ///
-/// Of DEFAULT, publishes a copy of the old version with its environment and settings, boots it once, and serves it if its first
+/// Of DEFAULT, publishes a copy of the old version with its environment, settings and the very code or image it ran, boots it once, and serves it if its first
 /// health check is good. With --endpoint, moves that endpoint. Running sessions keep their version.
 #[derive(Debug, Args)]
 pub(crate) struct Rollback {
@@ -60,13 +60,10 @@ impl Rollback {
         let from = choice::serving(&runtime, &self.endpoint)?.live_version;
         let to = choice::choose(&client, &runtime, from, version).await?;
         let publishes = self.endpoint == EndpointName::default_endpoint();
-        let mut after = versions::configuration(&client, &runtime, to).await?;
-        if publishes && from != Some(to) {
-            choice::pin(&client, &runtime.name, to, &mut after).await?;
-        }
         let changes = match from {
             Some(from) => {
                 let before = versions::configuration(&client, &runtime, from).await?;
+                let after = versions::configuration(&client, &runtime, to).await?;
                 diff::diff(&before, &after, self.show_values)
             }
             None => Vec::new(),
@@ -75,7 +72,7 @@ impl Rollback {
         turn.tell(out, &self.endpoint)?;
         let done = match (self.dry_run || from == Some(to), publishes) {
             (true, _) => None,
-            (false, true) => Some(turn.publish(&client, out, after, !self.no_wait).await?),
+            (false, true) => Some(turn.publish(&client, out, !self.no_wait).await?),
             (false, false) => Some(turn.point(&client, &self.endpoint, !self.no_wait).await?),
         };
         turn.report(out, &self.endpoint, done)
@@ -105,14 +102,11 @@ impl Turn<'_> {
         &self,
         client: &Client,
         out: Output,
-        after: Document,
         wait: bool,
     ) -> Result<(RuntimeVersion, RuntimeStatus), Failure> {
         let Self { runtime: RuntimeView { name, id, .. }, from, to, .. } = self;
         let mut steps = Steps::new(out);
-        let settings: Settings = serde_json::from_value(versions::settings(&after))
-            .map_err(|e| Failure::new(Code::Failed, format!("the settings of version {to} cannot be read: {e}")))?;
-        let accepted = client.update_runtime(id, &document::configuration(after), Some(&settings)).await?;
+        let accepted = client.rollback(id, Some(*to)).await?;
         let version = publish::version_of(&accepted)?;
         steps.done("updated", format!("{name} version {version}, a copy of {to}"));
         if !wait {
@@ -131,7 +125,7 @@ impl Turn<'_> {
         wait: bool,
     ) -> Result<(RuntimeVersion, RuntimeStatus), Failure> {
         let id = &self.runtime.id;
-        client.update_endpoint(id, endpoint, Some(self.to), None).await?;
+        client.rollback_endpoint(id, endpoint, Some(self.to)).await?;
         let moved =
             if wait { wait::endpoint(client, id, endpoint).await? } else { client.get_endpoint(id, endpoint).await? };
         Ok((self.to, moved.status))

@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 use innkeep_protocol::control::AgentRuntime;
+use innkeep_protocol::diff::configuration as configuration_of;
 use innkeep_protocol::operator::RuntimeView;
 use innkeep_sdk::{Client, Document};
-use innkeep_types::{EndpointName, RuntimeStatus, RuntimeVersion};
-use serde_json::{Value, json};
+use innkeep_types::{EndpointName, ErrorKind, RuntimeName, RuntimeStatus, RuntimeVersion};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
@@ -114,7 +115,7 @@ pub(crate) async fn configuration(
 ) -> Result<Document, Failure> {
     let described = described(client, runtime, version).await?;
     let settings = described.get("settings").cloned().unwrap_or_default();
-    let mut configuration = document::configuration(described);
+    let mut configuration = configuration_of(described);
     configuration.insert("settings".to_owned(), settings);
     Ok(configuration)
 }
@@ -172,7 +173,7 @@ async fn remove(client: &Client, out: Output, Remove { versions, of, how }: Remo
     let numbers: Vec<_> = versions.iter().map(ToString::to_string).collect();
     how.confirm(out, &format!("delete version {} of {name}?", numbers.join(" and ")))?;
     for version in &versions {
-        client.delete_runtime(&id, Some(*version)).await?;
+        client.delete_runtime(&id, Some(*version)).await.map_err(|error| kept(error, &name))?;
         if !how.no_wait {
             wait::gone(&format!("version {version} of {name}"), async || {
                 client.get_runtime(&id, Some(*version)).await.map(|runtime| (runtime.status, runtime.failure_reason))
@@ -184,6 +185,16 @@ async fn remove(client: &Client, out: Output, Remove { versions, of, how }: Remo
         }
     }
     if out.json { out.json(&json!({"runtime": name, "deleted": versions})) } else { Ok(()) }
+}
+
+/// Says where to look: at what serves the version, or at those that there are.
+fn kept(error: innkeep_sdk::Error, name: &RuntimeName) -> Failure {
+    let list = match error.kind() {
+        ErrorKind::Conflict => "endpoints",
+        ErrorKind::NotFound => "versions",
+        _ => return error.into(),
+    };
+    Failure::from(error).with_fix(format!("innkeep {list} ls --runtime {name}"))
 }
 
 async fn compare(client: &Client, out: Output, Diff { from, to, show_values, of }: Diff) -> Result<(), Failure> {
@@ -214,11 +225,6 @@ async fn compare(client: &Client, out: Output, Diff { from, to, show_values, of 
 pub(crate) fn ready_before(versions: &[AgentRuntime], than: Option<RuntimeVersion>) -> Option<RuntimeVersion> {
     let ready = versions.iter().filter(|version| version.status == RuntimeStatus::Ready).filter_map(number);
     ready.filter(|version| than.is_none_or(|than| *version < than)).max()
-}
-
-/// Returns the settings of a configuration.
-pub(crate) fn settings(configuration: &Document) -> Value {
-    configuration.get("settings").cloned().unwrap_or_default()
 }
 
 #[cfg(test)]

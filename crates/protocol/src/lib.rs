@@ -1,10 +1,11 @@
 //! Every byte that crosses a process boundary: API shapes, the error envelope, header names, the agent's `/ping`, the link
 //! between host and sidecar, the operator API.
 //!
-//! Shapes only: nothing here decides anything, and nothing here does IO.
+//! Shapes, and how two of them differ: nothing here decides anything, and nothing here does IO.
 
 pub mod agent_environment;
 pub mod control;
+pub mod diff;
 pub mod error_shape;
 pub mod headers;
 pub mod link;

@@ -8,6 +8,8 @@ use innkeep_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::diff::Difference;
+
 /// Answer to `POST /innkeep/v1/artifacts?kind=zip|project[&layer=FINGERPRINT]` (body: the zip; a signed upload announces it in
 /// `x-amz-content-sha256`): what to put in
 /// `codeConfiguration`.
@@ -43,6 +45,30 @@ pub struct UploadedImage {
 pub struct SplitEndpoint {
     /// Weights, 0 to 1000, by version; in sum above 0. With one version the endpoint is not split any more.
     pub weights: BTreeMap<RuntimeVersion, u32>,
+}
+
+/// Body of `POST /innkeep/v1/runtimes/{runtimeId}/rollback`: an older version serves again. Answered like UpdateAgentRuntime for
+/// `DEFAULT`, of which a copy of the old version becomes the newest; like UpdateAgentRuntimeEndpoint for a named endpoint, which moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollback {
+    /// The version to go back to; absent: the newest READY one before the one that serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<RuntimeVersion>,
+    /// The endpoint; absent: `DEFAULT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointName>,
+}
+
+/// Answer to `GET /innkeep/v1/runtimes/{runtimeId}/versions/diff?from=&to=`: how two versions differ in configuration and settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionsDiff {
+    /// The one before.
+    pub from: RuntimeVersion,
+    /// The one after.
+    pub to: RuntimeVersion,
+    /// By path. Values of environment variables are masked.
+    pub differences: Vec<Difference>,
 }
 
 /// Answer to `GET /innkeep/v1/artifacts`.

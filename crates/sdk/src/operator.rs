@@ -1,13 +1,15 @@
 //! The operator API: runtimes as operators see them, settings, splits, sessions. Artifacts: `artifacts.rs`; logs: `logs.rs`.
 
 use http::Method;
+use innkeep_protocol::control::AgentRuntimeAccepted;
 use innkeep_protocol::operator::{
-    EndpointView, RuntimeList, SessionList, SplitEndpoint, StopSessions, StoppedSessions,
+    EndpointView, ProgressView, Rollback, RuntimeList, SessionList, SplitEndpoint, StopSessions, StoppedSessions,
 };
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings};
 use serde::Deserialize;
 
 use crate::client::{Call, Client, encode, with_query};
+use crate::control::Document;
 use crate::error::Error;
 
 /// Which sessions to list.
@@ -65,6 +67,32 @@ impl Client {
     ) -> Result<EndpointView, Error> {
         let target = runtime_target(runtime, &format!("endpoints/{}/split", encode(endpoint.as_str())));
         self.json(Call::new(Method::PUT, target).json(split)?).await
+    }
+
+    /// Makes an older version serve as `DEFAULT` again: a copy of it becomes the newest. Returns what the server accepted.
+    pub async fn rollback(
+        &self,
+        runtime: &RuntimeId,
+        version: Option<RuntimeVersion>,
+    ) -> Result<AgentRuntimeAccepted, Error> {
+        let asked = Rollback { version, endpoint: None };
+        self.json(Call::new(Method::POST, runtime_target(runtime, "rollback")).json(&asked)?).await
+    }
+
+    /// Moves a named endpoint back to an older version; returns what the server accepted.
+    pub async fn rollback_endpoint(
+        &self,
+        runtime: &RuntimeId,
+        endpoint: &EndpointName,
+        version: Option<RuntimeVersion>,
+    ) -> Result<Document, Error> {
+        let asked = Rollback { version, endpoint: Some(endpoint.clone()) };
+        self.json(Call::new(Method::POST, runtime_target(runtime, "rollback")).json(&asked)?).await
+    }
+
+    /// Returns how far the pull of the newest version's image is.
+    pub async fn progress(&self, runtime: &RuntimeId) -> Result<ProgressView, Error> {
+        self.json(Call::new(Method::GET, runtime_target(runtime, "progress"))).await
     }
 
     /// Returns sessions, newest first. Looking never starts or extends one.

@@ -10,6 +10,7 @@ mod runtimes;
 mod sessions;
 mod settings;
 mod usage;
+mod versions;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -84,6 +85,8 @@ impl Operator {
             Operation::ExplainFailure => self.runtime_failure(value, &query).await,
             Operation::ShowProgress => self.runtime_progress(value).await,
             Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
+            Operation::Rollback => self.rollback(value, &body).await,
+            Operation::DiffVersions => self.diff_versions(value, &query).await,
             Operation::GetSettings => self.get_settings(value, &query).await,
             Operation::PutSettings => Ok(self.put_settings(value, &body).await),
             Operation::ListSessions => self.list_sessions(&query).await,

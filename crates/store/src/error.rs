@@ -48,6 +48,9 @@ pub enum Error {
         status = .2.as_str()
     )]
     NotServable(RuntimeId, RuntimeVersion, RuntimeStatus),
+    /// There is nothing to go back to.
+    #[error("agent runtime {0} has no READY version before the one that its endpoint {1} serves")]
+    NothingBefore(RuntimeId, EndpointName),
     /// No such endpoint.
     #[error("endpoint {1} of agent runtime {0} does not exist")]
     NoEndpoint(RuntimeId, EndpointName),
@@ -144,9 +147,11 @@ impl Error {
             | Self::EndpointInProgress(..)
             | Self::DefaultEndpoint(_)
             | Self::CapacityProviderTaken(_) => ErrorKind::Conflict,
-            Self::NoRuntime(_) | Self::NoVersion(..) | Self::NoEndpoint(..) | Self::NoCapacityProvider(_) => {
-                ErrorKind::NotFound
-            }
+            Self::NoRuntime(_)
+            | Self::NoVersion(..)
+            | Self::NothingBefore(..)
+            | Self::NoEndpoint(..)
+            | Self::NoCapacityProvider(_) => ErrorKind::NotFound,
             Self::TokenMismatch | Self::NothingServes(..) => ErrorKind::Validation,
             Self::Quota(_) => ErrorKind::Quota,
             Self::Closed => ErrorKind::Unavailable,

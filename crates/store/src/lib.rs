@@ -158,6 +158,29 @@ impl Store {
         self.writer.write(move |db| making::change_settings(db, &runtime, settings, at)).await
     }
 
+    /// Adds the next version in UPDATING: a copy of one that is READY, with the bundle that it runs.
+    ///
+    /// # Errors
+    /// `NoRuntime`, `NoVersion`, `NotServable`, `InProgress` as [`Store::add_version`], `Quota`.
+    pub async fn copy_version(
+        &self,
+        runtime: &RuntimeId,
+        of: RuntimeVersion,
+        at: UnixMillis,
+    ) -> Result<Accepted, Error> {
+        let runtime = runtime.clone();
+        self.writer.write(move |db| making::copy(db, &runtime, of, at)).await
+    }
+
+    /// Returns the newest READY version before the one that the endpoint serves; the newest of all while nothing does.
+    ///
+    /// # Errors
+    /// `NoRuntime`, `NoEndpoint`, `NothingBefore`.
+    pub async fn version_before(&self, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<RuntimeVersion, Error> {
+        let (runtime, endpoint) = (runtime.clone(), endpoint.clone());
+        self.readers.read(move |db| making::before(db, &runtime, &endpoint)).await
+    }
+
     /// Records how the making of a version ended; READY moves DEFAULT to it.
     ///
     /// # Errors

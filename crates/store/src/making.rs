@@ -6,10 +6,12 @@
 //! ```
 //! Of one runtime, one version is made at a time.
 
-use innkeep_types::{RuntimeId, RuntimeVersion, Settings, UnixMillis, VersionConfig};
+use innkeep_types::{
+    ArtifactDigest, EndpointName, RuntimeId, RuntimeStatus, RuntimeVersion, Settings, UnixMillis, VersionConfig,
+};
 use rusqlite::params;
 
-use crate::columns::Json;
+use crate::columns::{Json, Number};
 use crate::db::Db;
 use crate::error::{Error, Fault};
 use crate::records::{Accepted, ClientToken, NewRuntime, Outcome, VersionRecord};
@@ -45,9 +47,7 @@ pub(crate) fn add(
         return Ok(Accepted { version, replayed: true });
     }
     let newest = newest(db, runtime)?;
-    if db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.versions {
-        return Err(Error::Quota("versions of an agent runtime (max_versions)").into());
-    }
+    check_quota(db, runtime)?;
     config.platform_version = config.platform_version.or(newest.config.platform_version);
     let settings = settings.unwrap_or(newest.settings);
     begin(db, Operation::UpdateRuntime(runtime), runtime, config, &settings, token, at)
@@ -62,6 +62,45 @@ pub(crate) fn change_settings(
 ) -> Result<Accepted, Fault> {
     let config = newest(db, runtime)?.config;
     add(db, runtime, config, Some(settings), None, at)
+}
+
+/// Adds a version that is a copy of one that is READY, and is to run the very bundle that it runs: the tag or object that its
+/// configuration names may be another by now.
+pub(crate) fn copy(db: &Db, runtime: &RuntimeId, of: RuntimeVersion, at: UnixMillis) -> Result<Accepted, Fault> {
+    newest(db, runtime)?;
+    check_quota(db, runtime)?;
+    let old = versions::get(db, runtime, Some(of))?.ok_or_else(|| Error::NoVersion(runtime.clone(), of))?;
+    if old.status != RuntimeStatus::Ready {
+        return Err(Error::NotServable(runtime.clone(), of, old.status).into());
+    }
+    let mut accepted = begin(db, Operation::UpdateRuntime(runtime), runtime, old.config, &old.settings, None, at)?;
+    db.execute(
+        "UPDATE version SET bundle = ?3 WHERE runtime = ?1 AND version = ?2",
+        params![runtime.as_str(), accepted.version.version.get(), old.bundle.as_ref().map(ArtifactDigest::as_str)],
+    )?;
+    accepted.version.bundle = old.bundle;
+    Ok(accepted)
+}
+
+/// Returns the newest READY version before the one that the endpoint serves.
+pub(crate) fn before(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<RuntimeVersion, Fault> {
+    runtimes::get(db, runtime)?.ok_or_else(|| Error::NoRuntime(runtime.clone()))?;
+    let found = endpoints::get(db, runtime, endpoint)?;
+    let live = found.ok_or_else(|| Error::NoEndpoint(runtime.clone(), endpoint.clone()))?.live;
+    let version = db.first(
+        "SELECT version FROM version WHERE runtime = ?1 AND status = 'READY' AND version < coalesce(?2, version + 1)
+         ORDER BY version DESC LIMIT 1",
+        params![runtime.as_str(), live.map(RuntimeVersion::get)],
+        |row| Ok(row.get::<_, Number>("version")?.0),
+    )?;
+    version.ok_or_else(|| Error::NothingBefore(runtime.clone(), endpoint.clone()).into())
+}
+
+fn check_quota(db: &Db, runtime: &RuntimeId) -> Result<(), Fault> {
+    match db.count("SELECT count(*) FROM version WHERE runtime = ?1", [runtime.as_str()])? >= db.quotas.versions {
+        true => Err(Error::Quota("versions of an agent runtime (max_versions)").into()),
+        false => Ok(()),
+    }
 }
 
 /// Returns the newest version, after which another can be made.

@@ -49,7 +49,7 @@ pub struct VersionRecord {
     pub failure_reason: Option<String>,
     /// The agent's last log lines of a failed boot, for operators.
     pub failure_log: Vec<String>,
-    /// The bundle it runs, once READY.
+    /// The bundle it runs, once READY; of a copy that is being made, the one it is to run.
     pub bundle: Option<ArtifactDigest>,
     /// When the runtime was created.
     pub created_at: UnixMillis,

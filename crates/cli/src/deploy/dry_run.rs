@@ -2,6 +2,7 @@
 
 use std::io;
 
+use innkeep_protocol::diff::configuration as configuration_of;
 use innkeep_protocol::operator::RuntimeView;
 use innkeep_sdk::{Client, Document};
 use innkeep_types::{Artifact, RuntimeVersion};
@@ -13,8 +14,8 @@ use crate::diff::{self, Change};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, human_bytes};
 use crate::publish::{self, Plan};
+use crate::resolve;
 use crate::source::Package;
-use crate::{document, resolve};
 
 /// A file of these names makes the server install packages; only then it knows what the artifact is.
 const REQUIREMENTS: [&str; 2] = ["requirements.txt", "pyproject.toml"];
@@ -135,7 +136,7 @@ fn tell(out: Output, package: &Package, forecast: &Forecast) -> Result<(), Failu
 
 /// Returns the newest version's configuration and settings.
 async fn deployed(client: &Client, runtime: &RuntimeView) -> Result<Document, Failure> {
-    let mut configuration = document::configuration(client.runtime_document(&runtime.id, None).await?);
+    let mut configuration = configuration_of(client.runtime_document(&runtime.id, None).await?);
     let settings = serde_json::to_value(&runtime.settings).unwrap_or_default();
     configuration.insert("settings".to_owned(), settings);
     Ok(configuration)

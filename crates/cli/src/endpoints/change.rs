@@ -8,7 +8,7 @@ use innkeep_sdk::Client;
 use innkeep_types::{EndpointName, RuntimeVersion};
 use serde_json::json;
 
-use super::{show, unknown, weights};
+use super::{show, unfit, weights};
 use crate::failure::Failure;
 use crate::output::{Output, Style};
 use crate::resolve::{self, NamedEndpoint, OfRuntime};
@@ -96,7 +96,7 @@ impl Move {
             return Err(Failure::usage("DEFAULT cannot be moved: it follows the newest READY version").with_fix(fix));
         }
         let accepted = client.update_endpoint(&runtime.id, name, version, description.as_deref()).await;
-        accepted.map_err(|error| unknown(error.into(), &runtime))?;
+        accepted.map_err(|error| unfit(error, &runtime))?;
         if !no_wait {
             wait::endpoint(client, &runtime.id, name).await?;
         }
@@ -112,7 +112,7 @@ impl Split {
         let split = SplitEndpoint { weights: distinct(given)? };
         let runtime = of.resolve_with(client, &endpoint).await?;
         let view = client.split_endpoint(&runtime.id, &endpoint.name, &split).await;
-        let view = view.map_err(|error| unknown(error.into(), &runtime))?;
+        let view = view.map_err(|error| unfit(error, &runtime))?;
         if out.json {
             return out.json(&view);
         }
@@ -137,7 +137,7 @@ impl Remove {
         let mut deleted = Vec::new();
         for (runtime, name) in targets {
             let accepted = client.delete_endpoint(&runtime.id, &name).await;
-            accepted.map_err(|error| unknown(error.into(), &runtime))?;
+            accepted.map_err(|error| unfit(error, &runtime))?;
             if !how.no_wait {
                 wait::gone(&format!("endpoint {name} of {}", runtime.name), async || {
                     let endpoint = client.get_endpoint(&runtime.id, &name).await?;

@@ -1,11 +1,11 @@
 //! What Create and Update are asked for, as documents: an update repeats the version before, and the plan changes it.
 
+use innkeep_protocol::diff::configuration;
 use innkeep_protocol::operator::UploadedArtifact;
 use innkeep_sdk::Document;
 use serde_json::{Map, Value, json};
 
 use super::Plan;
-use crate::document;
 use crate::failure::{Code, Failure};
 
 /// One `--env`.
@@ -27,7 +27,7 @@ pub(crate) fn create_request(account: &str, plan: &Plan, artifact: Value) -> Res
 /// Returns `current`, an answer to GetAgentRuntime, as an update sends it again, changed as `plan` says; with `artifact`, if there is
 /// another one.
 pub(crate) fn apply(plan: &Plan, current: Document, artifact: Option<Value>) -> Result<Document, Failure> {
-    let mut request = document::configuration(current);
+    let mut request = configuration(current);
     let environment = match request.remove("environmentVariables") {
         None => Map::new(),
         Some(Value::Object(variables)) => variables,

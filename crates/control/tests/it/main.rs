@@ -11,5 +11,6 @@ mod lists;
 mod plane;
 mod queue;
 mod resume;
+mod rollback;
 mod update;
 mod validation;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Request;
-use http_body_util::BodyExt as _;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use innkeep_control::{Control, ControlConfig, MakeFailed, Maker, Principal, route};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::{Store, VersionRecord};
@@ -39,7 +39,7 @@ pub(crate) struct FakeMaker {
     pub(crate) panics: Mutex<bool>,
     /// Whether making and unmaking may end.
     pub(crate) open: watch::Sender<bool>,
-    /// What was asked of it: `make ID VERSION`, `check ID VERSION`, `unmake ID [VERSION]`.
+    /// What was asked of it: `make ID VERSION[ of BUNDLE]`, `check ID VERSION`, `unmake ID [VERSION]`.
     pub(crate) calls: Mutex<Vec<String>>,
     /// How many versions are being made, and how many were at most.
     pub(crate) now: Mutex<usize>,
@@ -52,7 +52,9 @@ impl FakeMaker {
     }
 
     async fn boot(&self, what: &str, version: &VersionRecord) -> Result<(), MakeFailed> {
-        self.calls.lock().push(format!("{what} {} {}", version.runtime, version.version));
+        let pinned = version.bundle.as_ref().filter(|_| version.status.in_progress());
+        let pinned = pinned.map_or_else(String::new, |bundle| format!(" of {}", &bundle.as_str()[..4]));
+        self.calls.lock().push(format!("{what} {} {}{pinned}", version.runtime, version.version));
         {
             let (mut now, mut most) = (self.now.lock(), self.most_at_once.lock());
             *now += 1;
@@ -213,6 +215,12 @@ impl Plane {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), asked).await.expect("it happens within 20 s")
+    }
+
+    /// Reads an answer of what the operator API asks for.
+    pub(crate) async fn answer(response: Response<Full<Bytes>>) -> (u16, Value) {
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {

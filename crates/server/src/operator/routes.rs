@@ -14,6 +14,8 @@ pub(super) enum Operation {
     ListRuntimes,
     ExplainFailure,
     SplitEndpoint,
+    Rollback,
+    DiffVersions,
     GetSettings,
     PutSettings,
     ListSessions,
@@ -23,7 +25,7 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 15] = [
+const ROUTES: [(Method, &str, Operation); 17] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -33,6 +35,8 @@ const ROUTES: [(Method, &str, Operation); 15] = [
     (Method::GET, "runtimes/{runtimeId}/failure", Operation::ExplainFailure),
     (Method::GET, "runtimes/{runtimeId}/progress", Operation::ShowProgress),
     (Method::PUT, "runtimes/{runtimeId}/endpoints/{endpoint}/split", Operation::SplitEndpoint),
+    (Method::POST, "runtimes/{runtimeId}/rollback", Operation::Rollback),
+    (Method::GET, "runtimes/{runtimeId}/versions/diff", Operation::DiffVersions),
     (Method::GET, "runtimes/{runtimeId}/settings", Operation::GetSettings),
     (Method::PUT, "runtimes/{runtimeId}/settings", Operation::PutSettings),
     (Method::GET, "sessions", Operation::ListSessions),

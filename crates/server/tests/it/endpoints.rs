@@ -1,4 +1,4 @@
-//! Splits of endpoints and settings of versions, through the operator API.
+//! Splits of endpoints, settings of versions, differences and rollbacks, through the operator API.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -156,5 +156,33 @@ async fn an_endpoint_is_moved_to_the_bundle_of_its_version_and_to_nothing_else()
     assert!(status == 409 && refused["message"].as_str().unwrap().starts_with(&says), "{refused}");
     fs::write(bundle.join("bundle.json"), record).unwrap();
     assert_eq!(ask(&world, Method::PUT, &split, &json!({"weights": {"1": 1}})).await.0, 200);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_are_compared_and_gone_back_to() {
+    let world = World::new(Config::default()).await;
+    let id = ready(&world).await["id"].as_str().unwrap().to_owned();
+    let base = format!("/innkeep/v1/runtimes/{id}");
+    let ask =
+        async |method: Method, path: &str, body: Value| ask(&world, method, &format!("{base}/{path}"), &body).await;
+    assert_eq!(ask(Method::POST, "rollback", Value::Null).await.0, 404, "there is nothing before");
+    assert_eq!(ask(Method::PUT, "settings", json!({"start_timeout_secs": 20})).await.0, 202);
+    ready(&world).await;
+    let differences = json!([{"path": "settings.start_timeout_secs", "after": 20}]);
+    let compared = json!({"from": 1, "to": 2, "differences": differences});
+    assert_eq!(ask(Method::GET, "versions/diff?from=1&to=2", Value::Null).await, (200, compared));
+
+    let (status, accepted) = ask(Method::POST, "rollback", Value::Null).await;
+    assert_eq!((status, &accepted["agentRuntimeVersion"]), (202, &json!("3")));
+    let runtime = ready(&world).await;
+    assert_eq!((&runtime["settings"], &runtime["endpoints"][0]["liveVersion"]), (&json!({}), &json!(3)));
+    let same = json!({"from": 1, "to": 3, "differences": []});
+    assert_eq!(ask(Method::GET, "versions/diff?from=1", Value::Null).await, (200, same));
+
+    for body in [json!([]), json!({"version": "1"}), json!({"versoin": 1}), json!({"endpoint": "a b"})] {
+        assert_eq!(ask(Method::POST, "rollback", body.clone()).await.0, 400, "{body}");
+    }
+    assert_eq!(ask(Method::GET, "versions/diff?from=x", Value::Null).await.0, 400);
     world.finish().await;
 }

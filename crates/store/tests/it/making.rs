@@ -219,3 +219,35 @@ async fn generation_rises_with_what_resolve_may_answer_and_with_nothing_else() {
     f.store.finish_delete(&runtime, None).await.unwrap();
     assert!(generation() > deleting);
 }
+
+#[tokio::test]
+async fn a_copy_is_what_the_old_version_was_down_to_the_bundle() {
+    let f = Fixture::new().await;
+    let runtime = f.ready("hello").await;
+    let default = EndpointName::default_endpoint();
+    let refused = f.store.version_before(&runtime, &default).await.unwrap_err();
+    assert!(matches!(refused, Error::NothingBefore(..)) && refused.kind() == ErrorKind::NotFound, "{refused}");
+    f.add(&runtime, failed()).await;
+    let mut other = config();
+    other.platform_version = Some("V2".to_owned());
+    other.environment.insert("COLOUR".to_owned(), "red".to_owned());
+    let settings = Settings { health: Some(HealthCheck::Tcp), ..Settings::default() };
+    f.store.add_version(&runtime, other, Some(settings), None, at(5)).await.unwrap();
+    let early = f.store.copy_version(&runtime, v(1), at(6)).await.unwrap_err();
+    assert!(matches!(early, Error::InProgress(_)), "{early}");
+    f.finish(&runtime, 3, ready()).await;
+    assert_eq!(f.store.version_before(&runtime, &default).await.unwrap(), v(1), "2 failed");
+
+    let refused = f.store.copy_version(&runtime, v(2), at(6)).await.unwrap_err();
+    assert!(matches!(refused, Error::NotServable(..)), "{refused}");
+    let refused = f.store.copy_version(&runtime, v(9), at(6)).await.unwrap_err();
+    assert!(matches!(refused, Error::NoVersion(..)), "{refused}");
+
+    let old = f.store.get_version(&runtime, Some(v(1))).await.unwrap().unwrap();
+    let copy = f.store.copy_version(&runtime, v(1), at(7)).await.unwrap().version;
+    assert_eq!((copy.version, copy.status), (v(4), RuntimeStatus::Updating));
+    assert_eq!((&copy.config, &copy.settings, &copy.bundle), (&old.config, &old.settings, &Some(bundle())));
+    // What a server that was killed meanwhile takes up.
+    assert_eq!(f.store.unfinished().await.unwrap(), [copy]);
+    assert_eq!(default_of(&f, &runtime).await, (Some(3), 4, RuntimeStatus::Updating));
+}
