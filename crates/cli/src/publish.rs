@@ -5,6 +5,7 @@ mod request;
 mod steps;
 mod upload;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use innkeep_protocol::control::AgentRuntimeAccepted;
@@ -23,6 +24,9 @@ pub(crate) use self::steps::{Step, Steps};
 
 /// From the accepted change to READY, where the server fetches an image first. Source: our choice; 2 GB at 10 Mbit/s.
 const IMAGE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Between two looks at a pull.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(300);
 
 /// What to deploy as.
 #[derive(Debug, Clone)]
@@ -113,7 +117,10 @@ pub(crate) async fn publish(
             steps.doing("the server fetches the image, and boots it once");
         }
         let served = existing.as_ref().and_then(serves);
-        status = ready(client, &plan.name, &id, version, served, within).await?;
+        status = tokio::select! {
+            status = Box::pin(ready(client, &plan.name, &id, version, served, within)) => status?,
+            never = Box::pin(show_pull(client, &id, &steps)), if is_image && steps.has_bars() => match never {},
+        };
         steps.done("started", "the agent answers its health check".to_owned());
     }
     if plan.wait && plan.names_an_endpoint() {
@@ -121,6 +128,19 @@ pub(crate) async fn publish(
     }
     let (name, endpoint) = (plan.name.clone(), plan.endpoint.clone());
     Ok(Published { name, id, arn, version, status, created, endpoint, notes: uploaded.notes, steps: steps.into_done() })
+}
+
+/// Shows how far the server's pull of the newest version's image is, until it is dropped.
+async fn show_pull(client: &Client, id: &RuntimeId, steps: &Steps) -> Infallible {
+    let mut bar = None;
+    loop {
+        // What cannot be told is not shown: whether the version serves does not hang on it.
+        match client.progress(id).await.ok().and_then(|progress| progress.pull) {
+            Some(pull) => bar.get_or_insert_with(|| steps.pull_bar(&pull)).pulled(&pull),
+            None => bar = None,
+        }
+        tokio::time::sleep(PROGRESS_PAUSE).await;
+    }
 }
 
 /// Returns the version that the server made of a request.

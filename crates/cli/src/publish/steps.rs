@@ -1,8 +1,9 @@
-//! The steps of one deployment: timed, shown as they end, with a bar where bytes go up.
+//! The steps of one deployment: timed, shown as they end, with a bar where bytes go up, or the server pulls them.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use innkeep_protocol::operator::PullView;
 use innkeep_sdk::Meter;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -47,11 +48,24 @@ impl Steps {
 
     /// Returns the bar of an upload of so many bytes.
     pub(super) fn bar(&self, bytes: u64) -> Bar {
+        self.bar_with(bytes, "{decimal_bytes_per_sec}, {eta} left")
+    }
+
+    /// Returns the bar of a pull that the server does, told in [`Bar::pulled`].
+    pub(super) fn pull_bar(&self, pull: &PullView) -> Bar {
+        self.bar_with(pull.bytes, "{msg}")
+    }
+
+    /// Tells whether there is any use in asking how far something is.
+    pub(super) fn has_bars(&self) -> bool {
+        self.out.bars
+    }
+
+    fn bar_with(&self, bytes: u64, more: &str) -> Bar {
         if !self.out.bars || bytes < BAR_BYTES {
             return Bar(ProgressBar::hidden());
         }
-        let template =
-            "       …  [{wide_bar}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left ";
+        let template = &format!("       …  [{{wide_bar}}] {{decimal_bytes}} of {{decimal_total_bytes}}, {more} ");
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Bar(ProgressBar::new(bytes).with_style(style.progress_chars("=> ")))
     }
@@ -75,6 +89,12 @@ impl Bar {
     pub(super) fn meter(&self) -> Meter {
         let bar = self.0.clone();
         Meter::new(move |n| bar.inc(n))
+    }
+
+    /// Shows how far a pull is.
+    pub(super) fn pulled(&self, pull: &PullView) {
+        self.0.set_position(pull.bytes_done);
+        self.0.set_message(format!("{} of {} layers", pull.layers_done, pull.layers));
     }
 }
 
