@@ -220,3 +220,21 @@ def test_a_rollback_of_a_named_endpoint_moves_it(cli, three):
     cli("rollback", "three", "1", "--endpoint", "stable")
     assert cli.json("endpoints", "get", "stable", "--runtime", "three")["liveVersion"] == "1"
     cli("endpoints", "rm", "stable", "--runtime", "three")
+
+
+def test_a_split_a_deletion_and_a_removal_that_are_refused_say_where_to_look(cli, three):
+    for arguments in [
+        ("endpoints", "split", "DEFAULT", "1=1", "3=1"), ("endpoints", "rm", "DEFAULT", "--yes"), ("versions", "rm", "3", "--yes"),
+    ]:
+        error = cli.json(*arguments, "--runtime", "three", status=1)["error"]
+        assert error["fix"] == "innkeep endpoints ls --runtime three", (arguments, error)
+
+
+def test_of_a_long_value_the_beginning_is_shown(cli, name):
+    cli.deploy(PROBE, name, "--env", "LONG=1")
+    cli.deploy(PROBE, name, "--env", f"LONG={'x' * 4000}")
+    shown = cli("versions", "diff", "--runtime", name, "--show-values").stdout
+    assert "… (4000 characters)" in shown and len(shown) < 300
+    assert cli.json("versions", "diff", "--runtime", name, "--show-values")["changes"][0]["after"] == "x" * 4000
+    planned = cli("rollback", name, "--dry-run", "--show-values").stdout
+    assert "… (4000 characters)" in planned and len(planned) < 300

@@ -120,6 +120,26 @@ def test_an_authorizer_is_sent_kept_and_taken_back(cli, name):
     cli("deploy", PROBE, "--name", name, "--authorizer", "{", status=2)
 
 
+def test_what_the_project_says_under_agent_holds_until_the_deployment_says_otherwise(name, tmp_path):
+    folder = shutil.copytree(AGENTS / "single_threaded", tmp_path / "single_threaded")  # has no /ping
+    says = (folder / "innkeep.toml").write_text
+    # A server that gives processes, which is less than the project demands in the end.
+    with running_server(isolation="process") as server:
+        cli = Cli(server, tmp_path)
+        says('[agent]\nhealth = "tcp"\nstart_timeout_secs = 5\n')
+        assert cli.deploy(folder, name)["status"] == "READY"
+        assert "/ping" in cli.json("deploy", folder, "--name", name, "--set", "health=ping", status=5)["error"]["cause"]
+        assert cli.status(name)["settings"] == {"health": "ping"}, "what was set, and no more"
+        # Of isolation the stronger counts.
+        says('[agent]\nhealth = "tcp"\nisolation = "container"\n')
+        for arguments in ((), ("--set", "isolation=process")):
+            error = cli.json("deploy", folder, "--name", name, "--set", "health-", *arguments, status=5)["error"]
+            assert "demands isolation container" in error["cause"], error
+        says("[agent]\nprocesses = 1\n")
+        refused = cli.json("deploy", folder, "--name", name, status=1)["error"]
+        assert "processes must be from 8" in refused["message"], refused
+
+
 def test_a_path_that_is_wrong_is_no_image(cli):
     for given in ("./nothing", "nothing", "image.tar"):
         assert "no folder, zip or image archive" in cli("deploy", given, status=2).stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 import uuid
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ROLE, Agent, Server, innkeep, new_session, new_user, running_server, wait_for
+from harness import ROLE, Agent, Server, binary, environment, innkeep, new_session, new_user, running_server, wait_for
 from hostile import CAN_NEST
 from images import MISSING, Workshop, run, running_registry, standing_before
 
@@ -249,6 +250,44 @@ def test_a_server_killed_while_it_pulls_goes_on_when_it_comes_back(registry):
         assert Agent(server, created["agentRuntimeArn"], created["agentRuntimeId"]).ask({}, new_session()) == FACTS
         assert list(blobs.iterdir()) == []
         assert server.request("GET", f"/innkeep/v1/runtimes/{created['agentRuntimeId']}/progress").json() == {}
+
+
+def test_a_deployment_shows_on_a_terminal_how_far_the_pull_is(registry):
+    with standing_before(registry, holds=True) as middle, containers() as server:
+        ours, theirs = pty.openpty()
+        variables = environment(INNKEEP_DATA_DIR=str(server.data_dir), TERM="xterm")
+        variables.pop("CI", None)
+        command = [binary(), "deploy", f"{middle.host}/team/agent:large", "--name", "watched"]
+        seen = b""
+        with subprocess.Popen(command, env=variables, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+            os.close(theirs)
+            try:
+                while piece := os.read(ours, 4096):
+                    seen += piece
+                    if re.search(rb" of 2\d\.\d+ MB, \d of 5 layers", seen):
+                        middle.holds = False
+                        middle.release.set()
+            except OSError:
+                pass  # everybody else has hung up
+        os.close(ours)
+        assert process.returncode == 0 and b" of 5 layers" in seen, seen
+
+
+def test_a_rollback_runs_the_image_that_the_old_version_ran_although_its_tag_moved(workshop, tmp_path):
+    with running_registry(tmp_path / "registry") as registry, containers() as server:
+        uri = f"{registry.host}/moving:tag"
+        workshop.push("agent", uri)
+        agent = deploy(server, uri)
+        workshop.push("large", uri)
+        config = {"agentRuntimeArtifact": {"containerConfiguration": {"containerUri": uri}}, "roleArn": ROLE}
+        network = {"networkMode": "PUBLIC"}
+        server.control.update_agent_runtime(agentRuntimeId=agent.id, networkConfiguration=network, **config)
+        assert server.settled(agent.id)["status"] == "READY"
+        answer = server.request("POST", f"/innkeep/v1/runtimes/{agent.id}/rollback", b"{}")
+        assert answer.status == 202 and answer.json()["agentRuntimeVersion"] == "3", answer
+        assert server.settled(agent.id)["status"] == "READY"
+        used = {tuple(by["version"] for by in it["usedBy"]) for it in artifacts(server)}
+        assert used == {(1, 3), (2,)}, artifacts(server)
 
 
 # --- archives ------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ impl Control {
         let control = self.clone();
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.copy_version(&runtime, of, at).await?;
-            control.spawn_make(accepted.version.clone());
+            control.spawn_make(&accepted.version);
             Ok::<_, Error>(accepted.version)
         });
         let record = begun.await.map_err(Error::Lost)??;
@@ -70,7 +70,7 @@ impl Control {
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
             let accepted = control.inner.store.update_endpoint(change).await?;
             if accepted.begins == Begins::Now {
-                control.spawn_move(accepted.endpoint.clone());
+                control.spawn_move(&accepted.endpoint);
             }
             Ok::<_, Error>(accepted.endpoint)
         });
