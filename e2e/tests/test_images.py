@@ -203,6 +203,14 @@ def test_credentials_are_taken_from_the_settings_the_docker_configuration_and_he
             with containers(**chosen) as server:
                 told = failure(server, f"{registry.host}/x:1")
                 assert says in told and f"docker login {registry.host}" in told and "let-me" not in told + server.stderr, told
+        # What `docker login` writes is enough, also while the server runs.
+        home = tmp_path / "home"
+        (home / ".docker").mkdir(parents=True)
+        monkeypatch.setenv("HOME", str(home))
+        with containers() as server:
+            assert "refuses it to the anonymous" in failure(server, f"{registry.host}/x:1")
+            (home / ".docker" / "config.json").write_text(json.dumps(contents["file"]))
+            assert deploy(server, f"{registry.host}/x:1").ask({}, new_session()) == FACTS
 
 
 def test_tls_takes_certificates_of_this_system_and_of_those_named(workshop, tmp_path, monkeypatch):

@@ -89,7 +89,7 @@ pub struct Config {
     /// Log lines as JSON; default false.
     pub log_json: bool,
     /// A Docker configuration file with credentials for registries; default `$DOCKER_CONFIG/config.json`, else
-    /// `~/.docker/config.json` of the server's user, where that file exists.
+    /// `~/.docker/config.json` of the server's user, which need not be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker_config: Option<PathBuf>,
     /// The S3-compatible object store of code zips, behind every bucket but `innkeep`, the built-in one; default none.

@@ -46,7 +46,7 @@ pub enum Problem {
     Unreachable { registry: String, what: String, source: Box<dyn StdError + Send + Sync> },
     #[error(
         "could not be pulled: {registry} refuses it {tried}; if it is there, log in: username and password below \
-         [registries.\"{registry}\"] in innkeep.toml, or `docker login {registry}` and docker_config there naming its config.json"
+         [registries.\"{registry}\"] in innkeep.toml, or `docker login {registry}` as the server's user"
     )]
     Denied { registry: String, tried: String },
     #[error("could not be pulled: {registry} does not have {what}; check name and tag")]

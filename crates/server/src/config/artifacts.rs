@@ -1,6 +1,8 @@
 //! Settings about where artifacts come from and what runs them: `[s3]`, `[registries]`, `docker_config`, `[interpreters]`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use innkeep_artifacts::{INTERPRETERS, Options, RegistryOptions, S3Options, Secret};
@@ -73,14 +75,17 @@ impl Config {
     }
 }
 
-/// Returns the file that `docker login` of the server's user writes, if there is one. Source: Docker's `DOCKER_CONFIG`.
+/// Returns the file that `docker login` of the server's user writes, or will write, if it can be read: nobody asked for it by name,
+/// and one that cannot be is no reason to pull nothing. Source: Docker's `DOCKER_CONFIG`.
 pub(super) fn docker_config(variables: &BTreeMap<String, String>) -> Option<String> {
     let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let folder = given("DOCKER_CONFIG").map(PathBuf::from);
     let folder = folder.or_else(|| Some(Path::new(given("HOME")?).join(".docker")))?;
     let path = folder.join("config.json");
-    // Nobody asked for it by name: where there is none, nobody has logged in.
-    path.is_file().then(|| path.into_os_string().into_string().ok())?
+    match File::open(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => None,
+        _ => path.into_os_string().into_string().ok(),
+    }
 }
 
 /// Returns the names of the secrets that are set.

@@ -177,7 +177,9 @@ fn what_docker_login_wrote_is_used_unless_another_file_is_named() {
     let (own, named) = (home.path().join(".docker"), home.path().join("named"));
     let (at_home, docker) = (("HOME", home.path().to_str().unwrap()), ("DOCKER_CONFIG", named.to_str().unwrap()));
     let used = |file: &str, variables: &[(&str, &str)]| load(file, variables).unwrap().docker_config;
-    assert_eq!(used("", &[at_home, docker]), None);
+    assert_eq!(used("", &[("PATH", "/bin")]), None);
+    // Read when an image is pulled: somebody may log in while the server runs.
+    assert_eq!(used("", &[at_home]), Some(own.join("config.json")));
     for folder in [&own, &named] {
         std::fs::create_dir(folder).unwrap();
         std::fs::write(folder.join("config.json"), "{}").unwrap();
@@ -188,4 +190,6 @@ fn what_docker_login_wrote_is_used_unless_another_file_is_named() {
     assert_eq!(used("docker_config = \"/x\"", &[at_home, docker]), Some("/x".into()));
     assert_eq!(used("", &[docker, ("INNKEEP_DOCKER_CONFIG", "/y")]), Some("/y".into()));
     assert!(load("", &[docker]).unwrap().to_toml().contains("named/config.json"));
+    let no_folder = named.join("config.json");
+    assert_eq!(used("", &[("DOCKER_CONFIG", no_folder.to_str().unwrap())]), None, "cannot be read");
 }
