@@ -37,7 +37,8 @@ class World:
         return self.runtime["agentRuntimeArn"]
 
     def policy(self, length: int = 0) -> str:
-        statement = {"Sid": "Walk", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+        # The walk's runtime may have an authorizer, and then takes no other principal.
+        statement = {"Sid": "Walk", "Effect": "Allow", "Principal": "*",
                      "Action": "bedrock-agentcore:InvokeAgentRuntime", "Resource": self.arn}
         return json.dumps({"Version": "2012-10-17", "Statement": [statement]}).ljust(length)
 
