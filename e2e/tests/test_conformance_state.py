@@ -72,7 +72,11 @@ def test_what_is_gone_or_never_was_is_not_found_by_any_operation(control, artifa
     for name in OPERATIONS:
         if naming & set(operation(name).input_shape.members):
             members = valid_inputs(name, world, "least")[0]
-            refused(getattr(control, xform_name(name)), "ResourceNotFoundException", **members)
+            call = getattr(control, xform_name(name))
+            if name == "ListAgentRuntimeVersionsByCapacityProvider":  # its model has no such error
+                assert call(**members)["agentRuntimes"] == []
+            else:
+                refused(call, "ResourceNotFoundException", **members)
 
     here = {"agentRuntimeId": runtime(control, NO_IMAGE)}
     arn = control.get_agent_runtime(**here)["agentRuntimeArn"]
