@@ -36,7 +36,7 @@ impl Control {
         let from = match from {
             Some(from) => from,
             None => {
-                let before = self.inner.store.list_versions(runtime, Some(after.version), 1).await?;
+                let before = self.inner.store.page_versions(runtime, Some(after.version), 1).await?;
                 let nothing = || Error::NoResource(format!("version before {} of {runtime}", after.version));
                 before.first().ok_or_else(nothing)?.version
             }
