@@ -33,7 +33,10 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let world = World::new(Config { body_stall_timeout_secs: 1, ..Config::default() }).await;
     let digest = innkeep_auth::digest(b"never");
-    let draft = |method: Method, target: &str| Draft { method, target: target.to_owned(), digest, headers: Vec::new() };
+    let announced: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let announced = vec![("x-amz-content-sha256", announced)];
+    let draft =
+        |method: Method, target: &str| Draft { method, target: target.to_owned(), digest, headers: announced.clone() };
     let heads = [
         world.head_for(digest, &[]),
         world.sign(draft(Method::PUT, "/runtimes/")),
