@@ -41,6 +41,8 @@ class SigV4(requests.auth.AuthBase):
         self.server = server
 
     def __call__(self, request):
+        # A blank: botocore signs the plus as it stands, which the specification of SigV4 does not know.
+        request.url = request.url.replace("+", "%20")
         body = request.body or b""
         signed = self.server.signed(request.method, request.path_url, body if isinstance(body, bytes) else body.encode())
         request.headers.update(signed)
