@@ -82,10 +82,25 @@ impl Deploy {
             return dry_run::run(context, package, &plan, self.show_values).await;
         }
         let mut published = publish::publish(&context.client()?, package, &plan, steps).await?;
-        if matches!(plan.authorizer, Some(Value::Object(_))) {
-            published.notes.push(format!("{} refuses callers with SigV4 from now on; it takes tokens alone, which this version of Innkeep cannot check yet (open it again: --authorizer none)", plan.name));
+        let is_closed = matches!(plan.authorizer, Some(Value::Object(_)));
+        if is_closed {
+            published.notes.push(format!(
+                "{} refuses callers with SigV4 from now on; it takes tokens alone, which this version of Innkeep cannot check yet \
+                 (open it again: --authorizer none)",
+                plan.name
+            ));
         }
-        report(context.out, &published)
+        report(context.out, &published)?;
+        if !context.out.json && !is_closed {
+            let Published { name, endpoint, .. } = &published;
+            let through = match endpoint.is_default() {
+                true => String::new(),
+                false => format!(" --endpoint {endpoint}"),
+            };
+            let hint = format!("invoke it: innkeep invoke {name}{through} \"Hello\"");
+            context.out.note(context.out.err(Style::Dim, &hint));
+        }
+        Ok(())
     }
 }
 
@@ -101,11 +116,8 @@ fn report(out: Output, published: &Published) -> Result<(), Failure> {
     out.data(format!("id       {id}"))?;
     out.data(format!("arn      {arn}"))?;
     out.data(format!("version  {version} ({})", status.as_str()))?;
-    if *endpoint == EndpointName::default_endpoint() {
-        out.note(out.err(Style::Dim, &format!("invoke it: innkeep invoke {name} \"Hello\"")));
-    } else {
+    if !endpoint.is_default() {
         out.data(format!("endpoint {endpoint}"))?;
-        out.note(out.err(Style::Dim, &format!("invoke it: innkeep invoke {name} --endpoint {endpoint} \"Hello\"")));
     }
     Ok(())
 }

@@ -57,8 +57,9 @@ impl Rollback {
         let meant = resolve::named_or_meant(&client, named).await?;
         wait::settled(&client, &meant.id, None, wait::CHANGE_TIMEOUT).await?;
         let runtime = resolve::runtime(&client, meant.id.as_str()).await?;
-        let from = choice::serving(&runtime, &self.endpoint)?.live_version;
-        let to = choice::choose(&client, &runtime, from, version).await?;
+        let serving = choice::serving(&runtime, &self.endpoint)?;
+        let from = serving.live_version;
+        let to = choice::choose(&client, &runtime, serving, version).await?;
         let publishes = self.endpoint == EndpointName::default_endpoint();
         let changes = match from {
             Some(from) => {

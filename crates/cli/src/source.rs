@@ -68,9 +68,14 @@ impl Source {
         if image::is_reference(given) {
             return Ok(Self::Reference(given.to_owned()));
         }
-        Err(Failure::usage(format!("there is no folder, zip or image archive {given}")).with_fix(
-            "an image of a registry is named with its tag, or with its registry: docker.io/library/python:3.12",
-        ))
+        let absent = Failure::usage(format!("there is no folder, zip or image archive {given}"));
+        let is_path = given.contains('/') || path.extension().is_some();
+        Err(absent.with_fix(match is_path {
+            true => "see whether the path is right, from where you are: ls",
+            false => {
+                "an image of a registry is named with its tag, or with its registry: docker.io/library/python:3.12"
+            }
+        }))
     }
 
     /// Returns the runtime name that the folder, file or image gives.

@@ -51,6 +51,9 @@ pub enum Error {
     /// There is nothing to go back to.
     #[error("agent runtime {0} has no READY version before the one that its endpoint {1} serves")]
     NothingBefore(RuntimeId, EndpointName),
+    /// Several versions serve: which one is to serve alone, the caller must say.
+    #[error("endpoint {1} of agent runtime {0} is split among versions: name the one that is to serve alone")]
+    SplitEndpoint(RuntimeId, EndpointName),
     /// No such endpoint.
     #[error("endpoint {1} of agent runtime {0} does not exist")]
     NoEndpoint(RuntimeId, EndpointName),
@@ -146,6 +149,7 @@ impl Error {
             | Self::EndpointTaken(..)
             | Self::EndpointInProgress(..)
             | Self::DefaultEndpoint(_)
+            | Self::SplitEndpoint(..)
             | Self::CapacityProviderTaken(_) => ErrorKind::Conflict,
             Self::NoRuntime(_)
             | Self::NoVersion(..)

@@ -86,7 +86,12 @@ pub(crate) fn copy(db: &Db, runtime: &RuntimeId, of: RuntimeVersion, at: UnixMil
 pub(crate) fn before(db: &Db, runtime: &RuntimeId, endpoint: &EndpointName) -> Result<RuntimeVersion, Fault> {
     runtimes::get(db, runtime)?.ok_or_else(|| Error::NoRuntime(runtime.clone()))?;
     let found = endpoints::get(db, runtime, endpoint)?;
-    let live = found.ok_or_else(|| Error::NoEndpoint(runtime.clone(), endpoint.clone()))?.live;
+    let found = found.ok_or_else(|| Error::NoEndpoint(runtime.clone(), endpoint.clone()))?;
+    if !found.split.is_empty() {
+        // Which of them was good is not for us to guess.
+        return Err(Error::SplitEndpoint(runtime.clone(), endpoint.clone()).into());
+    }
+    let live = found.live;
     let version = db.first(
         "SELECT version FROM version WHERE runtime = ?1 AND status = 'READY' AND version < coalesce(?2, version + 1)
          ORDER BY version DESC LIMIT 1",

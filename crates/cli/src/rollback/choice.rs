@@ -32,13 +32,20 @@ pub(super) fn serving<'a>(runtime: &'a RuntimeView, endpoint: &EndpointName) -> 
 pub(super) async fn choose(
     client: &Client,
     runtime: &RuntimeView,
-    from: Option<RuntimeVersion>,
+    serving: &EndpointView,
     asked: Option<RuntimeVersion>,
 ) -> Result<RuntimeVersion, Failure> {
+    if asked.is_none() && !serving.split.is_empty() {
+        let message = format!("endpoint {} of {} is split among versions", serving.name, runtime.name);
+        return Err(Failure::new(Code::Failed, message).with_fix(format!(
+            "name the one that is to serve alone: innkeep rollback {} VERSION --endpoint {}",
+            runtime.name, serving.name
+        )));
+    }
     let list = format!("innkeep versions ls --runtime {}", runtime.name);
     let versions = versions::newest_first(client, runtime).await?;
     let Some(asked) = asked else {
-        let before = versions::ready_before(&versions, from);
+        let before = versions::ready_before(&versions, serving.live_version);
         return before.ok_or_else(|| {
             let message = format!("{} has no READY version before the one that serves", runtime.name);
             Failure::new(Code::NotFound, message).with_fix(list)

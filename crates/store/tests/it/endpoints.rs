@@ -254,6 +254,8 @@ async fn a_split_is_shared_out_at_once_until_the_endpoint_is_moved() {
         let held = f.delete_version(&runtime, version).await.unwrap_err();
         assert!(matches!(&held, Error::Served(_, _, name) if name.as_str() == "prod"), "{held}");
     }
+    let unsaid = f.store.version_before(&runtime, &endpoint("prod")).await.unwrap_err();
+    assert!(matches!(unsaid, Error::SplitEndpoint(..)), "{unsaid}");
     // Only a version ends it, once that serves.
     f.store.update_endpoint(change(&runtime, "prod", None)).await.unwrap();
     f.store.update_endpoint(change(&runtime, "prod", Some(3))).await.unwrap();
