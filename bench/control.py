@@ -1,14 +1,21 @@
 """The control plane: creates and reads per second, versions made per second, and what a page costs as runtimes become many."""
 
+import hashlib
+import io
 import json
+import platform
 import re
 import selectors
 import socket
+import subprocess
+import tarfile
 import time
 import uuid
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from contenders import address, wrk
+import servers
+from contenders import AGENT, address, wrk
 from harness import EXAMPLES, ROLE, Server
 from servers import running_server
 from table import Table, median, percentile
@@ -18,7 +25,8 @@ FEW, MANY = 100, 10_000
 PAUSED = "max_concurrent_checks = 0\nmax_runtimes = 1000000\n"
 NOTE = """Control plane: signed requests, each signature verified, and every create on disk before it is acknowledged. Reads:
 `wrk` replays one GetAgentRuntime. Creates: signed ahead, each with a name of its own, sent by a loop in Python that costs
-about a twentieth of a millisecond for each; `max_concurrent_checks = 0` keeps their versions from being made meanwhile. Versions made: all creates at once, the default queue, to the last READY; the agent is `examples/hello`.
+about a twentieth of a millisecond for each; `max_concurrent_checks = 0` keeps their versions from being made meanwhile. Versions made: all creates
+at once, the default queue, to the last READY; the agent is `examples/hello`, and of the image the static agent of the other groups.
 "READY": from sending one create to the first GetAgentRuntime that says so, asked every other millisecond. A page:
 ListAgentRuntimes on one connection, first while there are 100 runtimes, then while there are 10,000."""
 
@@ -163,12 +171,40 @@ def page(server: Server, target: str, seconds: int) -> float:
 def made(table: Table, server: Server, what: dict, quick: bool):
     n_alone, n_together = (5, 10) if quick else (25, 100)
     ways = {"a zip already uploaded": what}
+    if servers.chosen == "container":
+        ways["an image already unpacked"] = image(server)
     for name, artifact in ways.items():
         alone = [ready(server, creates(server, artifact, 1)) for _ in range(n_alone)]
         spread = f"min {min(alone) * 1000:.0f}, p95 {percentile(alone, 95) * 1000:.0f} ms"
         table.add(f"CreateAgentRuntime to READY, {name}: p50", innkeep=f"{median(alone) * 1000:.0f} ms", compared=spread)
     elapsed = ready(server, creates(server, what, n_together))
     table.add(f"{n_together} creates at once: versions made/s", innkeep=f"{n_together / elapsed:.1f}")
+
+
+def image(server: Server) -> dict:
+    """Uploads the static agent with the libraries that it needs, as an image of one layer. One version is made of it."""
+    needed = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", AGENT], capture_output=True, text=True, check=True).stdout)
+    layer = tar(*((path.lstrip("/"), Path(path).read_bytes()) for path in needed), ("agent", Path(AGENT).read_bytes()))
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    config = {"architecture": architecture, "os": "linux", "config": {"Entrypoint": ["/agent"]},
+              "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}}
+    manifest = [{"Config": "config.json", "Layers": ["layer.tar"]}]
+    archive = tar(("config.json", json.dumps(config).encode()), ("layer.tar", layer), ("manifest.json", json.dumps(manifest).encode()))
+    answer = server.request("POST", "/innkeep/v1/artifacts?kind=image&name=bench", archive)
+    assert answer.status == 201, answer
+    what = {"containerConfiguration": {"containerUri": answer.json()["containerUri"]}}
+    ready(server, creates(server, what, 1))
+    return what
+
+
+def tar(*files: tuple[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, data in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o755
+            archive.addfile(entry, io.BytesIO(data))
+    return content.getvalue()
 
 
 def ready(server: Server, requests: list[bytes]) -> float:
