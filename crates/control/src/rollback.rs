@@ -9,7 +9,7 @@ use innkeep_protocol::control::AgentRuntimeAccepted;
 use innkeep_protocol::control::endpoint::UpdateAgentRuntimeEndpointResponse;
 use innkeep_protocol::operator::Rollback;
 use innkeep_sandbox::tasks::Kind;
-use innkeep_store::{Begins, EndpointChange};
+use innkeep_store::EndpointChange;
 use innkeep_types::{EndpointName, RuntimeId, RuntimeVersion};
 
 use crate::error::Error;
@@ -61,20 +61,9 @@ impl Control {
         name: EndpointName,
         target: RuntimeVersion,
     ) -> Result<UpdateAgentRuntimeEndpointResponse, Error> {
-        let arn = self.arn(&runtime);
         tracing::info!(runtime.id = %runtime, "endpoint {name} of {runtime} is to go back to version {target}");
         let at = self.inner.clock.now();
-        let change = EndpointChange { runtime, name, target: Some(target), description: None, token: None, at };
-        // In a task of its own: a client that goes away must not leave a move that nobody makes.
-        let control = self.clone();
-        let begun = self.inner.tasks.spawn(Kind::Make, async move {
-            let accepted = control.inner.store.update_endpoint(change).await?;
-            if accepted.begins == Begins::Now {
-                control.spawn_move(&accepted.endpoint);
-            }
-            Ok::<_, Error>(accepted.endpoint)
-        });
-        let endpoint = begun.await.map_err(Error::Lost)??;
-        Ok(wire::endpoint::updated(&arn, &endpoint))
+        self.change_endpoint(EndpointChange { runtime, name, target: Some(target), description: None, token: None, at })
+            .await
     }
 }

@@ -37,10 +37,17 @@ impl Control {
         let token = self.inner.client_tokens.of(asked.client_token.clone(), &asked)?;
         let target = request::version(asked.agent_runtime_version.as_deref())?;
         let Asked { agent_runtime_id: runtime, endpoint_name: name, description, .. } = asked;
-        let arn = self.arn(&runtime);
         tracing::info!(runtime.id = %runtime, key.id = principal.key_id, "an endpoint of {runtime} is to be moved");
-        let change = EndpointChange { runtime, name, target, description, token, at: self.inner.clock.now() };
+        let at = self.inner.clock.now();
+        self.change_endpoint(EndpointChange { runtime, name, target, description, token, at }).await
+    }
 
+    /// Takes the change down, begins the move that it asks for, and returns the answer.
+    pub(crate) async fn change_endpoint(
+        &self,
+        change: EndpointChange,
+    ) -> Result<UpdateAgentRuntimeEndpointResponse, Error> {
+        let arn = self.arn(&change.runtime);
         // In a task of its own: a client that goes away must not leave a move that nobody makes.
         let control = self.clone();
         let begun = self.inner.tasks.spawn(Kind::Make, async move {
