@@ -172,7 +172,7 @@ class Server:
         headers = dict(headers or {})
         if target.startswith("/innkeep/"):
             # Uploads are received only if they say before what their body is.
-            headers.setdefault("X-Amz-Content-SHA256", hashlib.sha256(body).hexdigest())
+            headers.setdefault("X-Amz-Content-SHA256", hashlib.sha256(body if isinstance(body, bytes) else body.encode()).hexdigest())
         request = AWSRequest(method, self.url + target, headers=headers, data=body)
         signer = SigV4Auth(key or self.key, "bedrock-agentcore", REGION)
         if at is None:

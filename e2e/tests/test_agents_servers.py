@@ -35,7 +35,8 @@ def test_a_stop_ends_every_worker(server, tmp_path):
     agent = server.deploy(AGENTS / "servers", environmentVariables=environment)
     session = new_session()
     agent.ask({}, session)
-    assert len(processes(str(tmp_path))) == 1 + 3  # gunicorn's master and its workers
+    # The first worker answers before the last is started.
+    wait_for("gunicorn's master and its workers", lambda: len(processes(str(tmp_path))) == 1 + 3)
     agent.stop(session)
     wait_for("every worker to end", lambda: not processes(str(tmp_path)))
 

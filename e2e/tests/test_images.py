@@ -150,7 +150,7 @@ def test_what_cannot_be_pulled_is_told_with_what_to_do(host, registry):
     assert f"does not have manifest latest of other/agent" in failure(host, f"{registry.host}/other/agent")
     assert "it is for linux/s390x" in failure(host, f"{at}:elsewhere")
     assert "neither an entry point nor a command" in failure(host, f"{at}:idle")
-    assert '"nobody-here" is not in its /etc/passwd' in failure(host, f"{at}:nobody")
+    assert '"nobody-here" has no id from 0 to 65534 in its /etc/passwd' in failure(host, f"{at}:nobody")
     told = failure(host, "127.0.0.1:1/x")
     assert "127.0.0.1:1 cannot be reached: Connection refused" in told, told
     wrong = f"{at}@sha256:{'0' * 64}"

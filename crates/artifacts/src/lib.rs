@@ -339,6 +339,12 @@ impl Artifacts {
         bundle::restore(&self.store, artifact, digest).await
     }
 
+    /// Tells whether a bundle was made of another object store's zip that is kept here, so that making it again needs no network. Reads
+    /// the disk.
+    pub fn keeps_object_of(&self, bundle: &ArtifactDigest) -> bool {
+        object::Origin::load(&self.store.home, bundle).is_some()
+    }
+
     /// Removes what no version needs and nobody has used since `used_since`, and returns how many things it was. `in_use`: each
     /// version's artifact, and its bundle once it has one.
     ///

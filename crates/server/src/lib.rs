@@ -154,7 +154,7 @@ impl Server {
             account: config.account.clone(),
             egress,
         };
-        recovery::make_bundles(&store, &artifacts, Origins::Uploads).await?;
+        recovery::make_bundles(&store, &artifacts, Origins::Disk).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
             deployer,
@@ -236,7 +236,7 @@ impl Server {
 /// Makes bundles that may have to be fetched, until the server ends.
 async fn fetch_bundles(store: Store, artifacts: Artifacts, stopping: CancellationToken) {
     let made = tokio::select! {
-        made = recovery::make_bundles(&store, &artifacts, Origins::Networks) => made,
+        made = recovery::make_bundles(&store, &artifacts, Origins::Network) => made,
         () = stopping.cancelled() => return,
     };
     if let Err(error) = made {

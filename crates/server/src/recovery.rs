@@ -72,10 +72,10 @@ pub(crate) async fn recover(
 /// What bundles are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origins {
-    /// What was uploaded, and lies in the data directory.
-    Uploads,
-    /// What may have to be fetched: images, and code in other object stores.
-    Networks,
+    /// What lies in the data directory: uploads, and code that was fetched once.
+    Disk,
+    /// What may have to be fetched: images, and code of which no copy is kept.
+    Network,
 }
 
 /// Makes the bundles that endpoints serve and that are not here, or do not fit this host and directory. What cannot be made is named
@@ -91,7 +91,7 @@ pub(crate) async fn make_bundles(
     for runtime in store.list_runtimes(None, u32::MAX).await? {
         for endpoint in store.list_endpoints(&runtime.runtime).await? {
             for share in store.resolve(&endpoint.runtime, &endpoint.name).await? {
-                if origins == origins_of(&share.version.config.artifact) {
+                if origins == origins_of(&share.version, artifacts) {
                     make_bundle(&share.version, artifacts).await;
                 }
             }
@@ -100,10 +100,11 @@ pub(crate) async fn make_bundles(
     Ok(())
 }
 
-fn origins_of(artifact: &Artifact) -> Origins {
-    match artifact {
-        Artifact::Code { bucket, .. } if bucket == Artifact::BUILT_IN_BUCKET => Origins::Uploads,
-        Artifact::Code { .. } | Artifact::Container { .. } => Origins::Networks,
+fn origins_of(version: &VersionRecord, artifacts: &Artifacts) -> Origins {
+    let is_kept = || version.bundle.as_ref().is_some_and(|bundle| artifacts.keeps_object_of(bundle));
+    match &version.config.artifact {
+        Artifact::Code { bucket, .. } if bucket == Artifact::BUILT_IN_BUCKET || is_kept() => Origins::Disk,
+        Artifact::Code { .. } | Artifact::Container { .. } => Origins::Network,
     }
 }
 
