@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::validate::{self, Violations};
-use crate::{Control, answer, request, wire};
+use crate::{Control, answer, request};
 
 /// Members of the body that are looked at. Source: our choice; there are not so many settings.
 const MAX_MEMBERS: usize = 100;
@@ -43,7 +43,6 @@ impl Control {
             Ok::<_, Error>(accepted.version)
         });
         let record = begun.await.map_err(Error::Lost)??;
-        let last_updated_at = Some(record.updated_at.to_string());
-        Ok(AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(&record.runtime), &record) })
+        Ok(self.updated(&record))
     }
 }

@@ -13,7 +13,7 @@ use innkeep_store::EndpointChange;
 use innkeep_types::{EndpointName, RuntimeId, RuntimeVersion};
 
 use crate::error::Error;
-use crate::{Control, answer, wire};
+use crate::{Control, answer};
 
 impl Control {
     /// Goes back and returns the answer, an error's too.
@@ -51,8 +51,7 @@ impl Control {
         let record = begun.await.map_err(Error::Lost)??;
         let (id, version) = (&record.runtime, record.version);
         tracing::info!(runtime.id = %id, "runtime {id} gets version {version}, a copy of {of}");
-        let last_updated_at = Some(record.updated_at.to_string());
-        Ok(AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(id), &record) })
+        Ok(self.updated(&record))
     }
 
     async fn point_at(

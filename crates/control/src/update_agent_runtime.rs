@@ -56,7 +56,8 @@ impl Control {
         Ok(self.updated(&record))
     }
 
-    fn updated(&self, record: &VersionRecord) -> AgentRuntimeAccepted {
+    /// Shows a version that was added to a runtime, however that came about.
+    pub(crate) fn updated(&self, record: &VersionRecord) -> AgentRuntimeAccepted {
         let last_updated_at = Some(record.updated_at.to_string());
         AgentRuntimeAccepted { last_updated_at, ..wire::accepted(&self.arn(&record.runtime), record) }
     }
