@@ -2,6 +2,7 @@
 //! operator's token.
 
 mod artifacts;
+mod body;
 mod endpoints;
 mod logs;
 mod query;

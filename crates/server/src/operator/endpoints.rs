@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use http::Response;
 use innkeep_protocol::operator::{EndpointView, SplitEndpoint};
-use innkeep_protocol::strict;
 use innkeep_store::EndpointRecord;
 use innkeep_types::limits::{MAX_SPLIT_VERSIONS, MAX_SPLIT_WEIGHT};
 use innkeep_types::{EndpointName, ErrorKind, RuntimeId, RuntimeStatus, RuntimeVersion};
 
-use crate::operator::Operator;
+use crate::operator::{Operator, body};
 use crate::respond::{self, Body, Refused};
 
 impl Operator {
@@ -60,12 +59,7 @@ pub(super) fn view(endpoint: EndpointRecord) -> EndpointView {
 }
 
 fn weights(body: &[u8]) -> Result<BTreeMap<RuntimeVersion, u32>, Refused> {
-    let unexpected = |e: &str| invalid(format!("the body is not as expected: {e}"));
-    let asked: SplitEndpoint = serde_json::from_slice(body).map_err(|e| unexpected(&e.to_string()))?;
-    if strict::array_for_object(body, &asked).is_some() {
-        return Err(unexpected("an array where an object is expected"));
-    }
-    let weights = asked.weights;
+    let SplitEndpoint { weights } = body::read(body)?;
     if weights.len() > MAX_SPLIT_VERSIONS {
         return Err(invalid(format!("weights: at most {MAX_SPLIT_VERSIONS} versions share an endpoint")));
     }

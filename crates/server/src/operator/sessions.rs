@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use http::Response;
 use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StopSessions, StoppedSessions};
-use innkeep_protocol::strict;
 use innkeep_sandbox::SessionInfo;
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
 
-use crate::operator::Operator;
 use crate::operator::query::Query;
 use crate::operator::usage::{self, Usage};
+use crate::operator::{Operator, body};
 use crate::respond::{self, Body, Refused};
 
 /// Sessions listed at most; newest first.
@@ -60,11 +59,7 @@ impl Operator {
     }
 
     pub(crate) async fn stop_sessions(&self, body: &[u8]) -> Result<Response<Body>, Refused> {
-        let unexpected = |e: &str| Refused::new(ErrorKind::Validation, format!("the body is not as expected: {e}"));
-        let request: StopSessions = serde_json::from_slice(body).map_err(|e| unexpected(&e.to_string()))?;
-        if strict::array_for_object(body, &request).is_some() {
-            return Err(unexpected("an array where an object is expected"));
-        }
+        let request: StopSessions = body::read(body)?;
         let reason = if request.reload { StopReason::Reloaded } else { StopReason::StoppedByCaller };
         let grace = if request.kill { Duration::ZERO } else { limits::STOP_GRACE };
         let chosen = self.registry.list().into_iter().filter(|s| {

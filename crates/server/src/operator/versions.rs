@@ -4,11 +4,10 @@
 use http::Response;
 use http_body_util::BodyExt;
 use innkeep_protocol::operator::Rollback;
-use innkeep_protocol::strict;
 use innkeep_types::{ErrorKind, RuntimeId, RuntimeVersion};
 
-use crate::operator::Operator;
 use crate::operator::query::Query;
+use crate::operator::{Operator, body};
 use crate::respond::{Body, Refused};
 
 impl Operator {
@@ -34,12 +33,7 @@ fn asked(body: &[u8]) -> Result<Rollback, Refused> {
     if body.is_empty() {
         return Ok(Rollback::default());
     }
-    let unexpected = |e: &str| invalid(format!("the body is not as expected: {e}"));
-    let asked: Rollback = serde_json::from_slice(body).map_err(|e| unexpected(&e.to_string()))?;
-    match strict::array_for_object(body, &asked) {
-        Some(_) => Err(unexpected("an array where an object is expected")),
-        None => Ok(asked),
-    }
+    body::read(body)
 }
 
 fn runtime_id(id: &str) -> Result<RuntimeId, Refused> {
