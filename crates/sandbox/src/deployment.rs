@@ -14,7 +14,7 @@ use innkeep_types::{
     SandboxId, SessionId, SessionKey, Settings, UnixMillis, Warmup, limits,
 };
 
-use crate::driver::LaunchSpec;
+use crate::driver::{LaunchSpec, ZygoteSpec};
 
 /// One version behind one endpoint, ready to start; shared by all of its sessions.
 #[derive(Debug, Clone)]
@@ -111,7 +111,16 @@ impl Deployment {
             start_timeout: self.start_timeout,
             ping_interval: limits::PING_INTERVAL,
             ends_at: now.plus(self.rules().max_lifetime),
+            zygote: self.zygote(),
         }
+    }
+
+    /// Returns whose interpreter its sandboxes may be forked from.
+    fn zygote(&self) -> Option<ZygoteSpec> {
+        self.settings.zygote.unwrap_or(false).then(|| ZygoteSpec {
+            version: format!("{}/{}/{}", self.arn.runtime, self.endpoint, self.version),
+            modules: self.settings.zygote_modules.clone().unwrap_or_default(),
+        })
     }
 }
 

@@ -66,6 +66,17 @@ pub struct LaunchSpec {
     pub ping_interval: Duration,
     /// When the sandbox ends even without a server.
     pub ends_at: UnixMillis,
+    /// Whose interpreter it may be forked from; none: it starts from its program.
+    pub zygote: Option<ZygoteSpec>,
+}
+
+/// Starts from an interpreter that has imported already. A driver that cannot do that starts the program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ZygoteSpec {
+    /// What all starts that may share one interpreter have in common: one version behind one endpoint.
+    pub version: String,
+    /// Modules of the agent's own that it imports, besides the frameworks.
+    pub modules: Vec<String>,
 }
 
 /// Why a driver failed. No variant leaves a sandbox behind.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::{Settings, limits};
+use crate::{PoolSize, Settings, limits};
 
 /// A setting whose number is out of its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +34,20 @@ impl Settings {
             ("processes", self.processes.map(u64::from), widen(limits::SETTABLE_PROCESSES)),
             ("open_files", self.open_files, limits::SETTABLE_OPEN_FILES),
             ("disk_mib", self.disk_mib.map(u64::from), widen(limits::SETTABLE_DISK_MIB)),
+            ("pool", self.pool.and_then(fixed), widen(0..=limits::MAX_POOL_SIZE)),
         ];
         let broken = checks.into_iter().filter_map(|(setting, given, bounds)| {
             let given = given.filter(|given| !bounds.contains(given))?;
             Some(OutOfBounds { setting, given, bounds })
         });
         broken.collect()
+    }
+}
+
+fn fixed(pool: PoolSize) -> Option<u64> {
+    match pool {
+        PoolSize::Fixed(size) => Some(size.into()),
+        PoolSize::Auto => None,
     }
 }
 
@@ -61,6 +69,7 @@ mod tests {
             open_files: Some(1),
             disk_mib: Some(1),
             start_timeout_secs: Some(901),
+            pool: Some(PoolSize::Fixed(101)),
             ..Settings::default()
         };
         let said: Vec<_> = settings.out_of_bounds().iter().map(ToString::to_string).collect();
@@ -71,6 +80,7 @@ mod tests {
                 "memory_mib must be from 16 to 16777216, not 0",
                 "cpu_millis must be from 10 to 1024000, not 2000000",
                 "open_files must be from 64 to 1048576, not 1",
+                "pool must be from 0 to 100, not 101",
             ]
         );
     }

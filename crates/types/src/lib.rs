@@ -24,7 +24,7 @@ pub use ids::{
 };
 pub use resources::{Egress, Resources};
 pub use runtime::{
-    Artifact, Authorizer, ExplicitProtocol, HealthCheck, Lifecycle, Protocol, RuntimeStatus, ServerProtocol, Settings,
-    VersionConfig, Warmup,
+    Artifact, Authorizer, ExplicitProtocol, HealthCheck, Lifecycle, PoolSize, Protocol, RuntimeStatus, ServerProtocol,
+    Settings, VersionConfig, Warmup,
 };
 pub use session::{AgentExit, SessionKey, StopReason, Tier};

@@ -199,3 +199,6 @@ pub const SETTABLE_DISK_MIB: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 
 /// Files in the writable layer of one sandbox. Source: AgentCore quotas, session storage, "~100–200 k files".
 pub const SESSION_DISK_FILES: u64 = 200_000;
+
+/// Sandboxes of one version that may wait for sessions. Source: our choice: what a host of 64 GiB holds of agents of common size.
+pub const MAX_POOL_SIZE: u32 = 100;

@@ -1,5 +1,6 @@
 //! What a runtime version is made of: the immutable configuration that Create and Update carry, and Innkeep's own settings.
 
+mod pool_size;
 mod protocol;
 mod version;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::{Egress, Resources, Tier, limits};
 
+pub use pool_size::PoolSize;
 pub use protocol::{ExplicitProtocol, Protocol, ServerProtocol};
 pub use version::Authorizer;
 
@@ -170,11 +172,20 @@ pub struct Settings {
     /// The writable layer, MiB; default [`limits::SESSION_DISK_BYTES`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_mib: Option<u32>,
+    /// Sandboxes kept ready for sessions to come; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSize>,
+    /// Whether sessions start from an interpreter that has imported the agent's frameworks already; default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zygote: Option<bool>,
+    /// Modules of the agent's own that this interpreter imports besides, by name; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zygote_modules: Option<Vec<String>>,
 }
 
 impl Settings {
     /// The names of all settings, for messages about unknown ones.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 13] = [
         "health",
         "header_aliases",
         "start_timeout_secs",
@@ -185,6 +196,9 @@ impl Settings {
         "processes",
         "open_files",
         "disk_mib",
+        "pool",
+        "zygote",
+        "zygote_modules",
     ];
 
     /// Returns these settings with what they leave out taken from `below`.
@@ -201,6 +215,9 @@ impl Settings {
             processes: self.processes.or(below.processes),
             open_files: self.open_files.or(below.open_files),
             disk_mib: self.disk_mib.or(below.disk_mib),
+            pool: self.pool.or(below.pool),
+            zygote: self.zygote.or(below.zygote),
+            zygote_modules: self.zygote_modules.or_else(|| below.zygote_modules.clone()),
         }
     }
 

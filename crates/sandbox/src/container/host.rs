@@ -113,6 +113,7 @@ fn trial(content: Content) -> LaunchSpec {
         start_timeout: TRIAL,
         ping_interval: TRIAL,
         ends_at: SystemClock.now().plus(TRIAL),
+        zygote: None,
     }
 }
 

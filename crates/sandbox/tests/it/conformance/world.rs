@@ -157,6 +157,7 @@ impl World {
             start_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(2),
             ends_at: UnixMillis(i64::MAX),
+            zygote: None,
         }
     }
 
