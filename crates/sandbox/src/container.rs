@@ -212,7 +212,8 @@ impl Ground for Walled {
         })
     }
 
-    fn adopted(&self, _: &SandboxId, directory: &Path) {
+    fn adopted(&self, sandbox: &SandboxId, directory: &Path) {
+        self.networks.adopted(sandbox);
         if let Some(ids) = &self.ids {
             ids.note(directory);
         }

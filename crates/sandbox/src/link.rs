@@ -210,9 +210,11 @@ impl Drop for Waiting<'_> {
 fn connect(directory: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    // Through a descriptor: a socket's path is limited to 108 bytes, a data directory's is not.
-    let directory = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", directory.as_raw_fd());
+    // Through a descriptor: a socket's path is limited to 108 bytes, a data directory's is not. And the directory is the sandbox's
+    // own: a link in it might lead to another sandbox's socket, which would drop its host for us.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = rustix::fs::open(directory.join(SOCKET_FILE), flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
 }

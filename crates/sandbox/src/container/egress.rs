@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use innkeep_protocol::walls::Network;
 use innkeep_types::SandboxId;
 use parking_lot::Mutex;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::network;
 use super::network::attachment::Attachment;
@@ -86,6 +86,14 @@ impl Networks {
             }
             Way::Program(pasta) => Ok(pasta.plan(directory)?),
             Way::Nowhere(unavailable) => Err(Error::Nowhere(unavailable.clone())),
+        }
+    }
+
+    /// Takes note of a living sandbox of a server before this one.
+    pub(super) fn adopted(&self, sandbox: &SandboxId) {
+        let Way::Links(network) = &self.way else { return };
+        if let Err(error) = network.adopted(sandbox) {
+            error!(sandbox.id = %sandbox, error = ?error, "sandbox {sandbox} from before has no packet filter: {error}");
         }
     }
 

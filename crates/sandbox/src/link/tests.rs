@@ -262,3 +262,15 @@ async fn a_flood_of_states_ends_the_link() {
     drop(link);
     assert!(flood.join().unwrap() >= 1000);
 }
+
+#[tokio::test]
+async fn a_link_to_another_sandboxs_socket_is_not_followed() {
+    let (other, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    rustix::net::bind(&listener, &SocketAddrUnix::new(other.path().join(SOCKET_FILE)).unwrap()).unwrap();
+    rustix::net::listen(&listener, 1).unwrap();
+    std::os::unix::fs::symlink(other.path().join(SOCKET_FILE), ours.path().join(SOCKET_FILE)).unwrap();
+    Link::connect(ours.path(), &SandboxId::generate()).await.unwrap_err();
+    rustix::io::ioctl_fionbio(&listener, true).unwrap();
+    assert_eq!(rustix::net::accept(&listener).unwrap_err(), rustix::io::Errno::AGAIN, "nobody came");
+}

@@ -120,6 +120,16 @@ impl PublicNetwork {
         opened.map_err(|error| Error::Wall { what: "wait for the thread", source: error.into() }).flatten()
     }
 
+    /// Takes note of a living sandbox that a server before this one started. If it has a network, the packet filter is seen to from
+    /// now on: nobody else does. Blocks for some ten milliseconds then.
+    ///
+    /// # Errors
+    /// When there is no packet filter, and none can be made.
+    pub(crate) fn adopted(&self, sandbox: &SandboxId) -> Result<(), Error> {
+        let has_network = self.shared.older.lock().contains_key(&link::alias_of(sandbox));
+        if has_network { self.shared.stand() } else { Ok(()) }
+    }
+
     /// Gives up the network of a sandbox that has ended and that a server before this one started, if it had one. Those of this
     /// server are [`Attachment::release`]d.
     pub(crate) fn release_older(&self, sandbox: &SandboxId) {

@@ -224,6 +224,30 @@ fn rules_that_somebody_flushed_are_soon_back_for_running_sandboxes() {
 }
 
 #[test]
+fn a_server_that_takes_sandboxes_over_looks_after_their_rules() {
+    in_a_new_host(async |world: World| {
+        let before = network(world.locks());
+        let (sandbox, without) = (SandboxId::generate(), SandboxId::generate());
+        let adopted = before.open(&sandbox).await.unwrap();
+        drop(before);
+
+        let network = network(world.locks());
+        nft("flush ruleset");
+        network.adopted(&without).unwrap();
+        assert_eq!(nft("list tables"), "", "a sandbox without a network needs no rules");
+        network.adopted(&sandbox).unwrap();
+        assert_refused(&adopted.path(), web(HOST)).await;
+        nft("flush ruleset");
+        let is_back = || nft("list tables").contains("inet innkeep");
+        wait_for("the packet filter", Duration::from_secs(5), is_back).await;
+        drop(adopted);
+        network.release_older(&sandbox);
+        network.shutdown().await;
+        assert_eq!(nft("list tables"), "");
+    });
+}
+
+#[test]
 fn the_next_server_waits_for_older_links_and_switches_off_forwarding() {
     in_a_new_host(async |world: World| {
         let before = network(world.locks());
