@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness import AGENTS, ROLE, Server, binary, environment, innkeep, new_session
+from harness import AGENTS, ROLE, Server, binary, environment, innkeep, new_session, running_server
 
 
 class Writers:
@@ -62,7 +62,13 @@ class Writers:
             thread.join()
 
 
-def test_acknowledged_writes_survive_ten_crashes_of_the_server(own_server):
+def test_acknowledged_writes_survive_ten_crashes_of_the_server():
+    # More runtimes are created than an account has of its own accord.
+    with running_server(max_runtimes=1_000_000) as server:
+        survive_ten_crashes(server)
+
+
+def survive_ten_crashes(own_server):
     agent = own_server.deploy(AGENTS / "probe")
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
