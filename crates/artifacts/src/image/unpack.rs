@@ -18,6 +18,7 @@ use crate::image::unpack::tree::Tree;
 
 mod budget;
 mod decompress;
+mod disk;
 mod entry;
 #[cfg(test)]
 mod tests;
