@@ -2,15 +2,15 @@
 //!
 //! What a name of the tar says is walked one directory at a time, and no symbolic link is followed: nothing is written outside the
 //! directory. What is kept of an entry: content, permissions without setuid and setgid (sandboxes are mounted without them),
-//! modification time; as root its owner and group. Extended attributes are dropped: capabilities of files mean nothing in a sandbox,
-//! and the names that overlayfs reads are ours. Devices, pipes and sockets are left out and counted, as engines do that lack
-//! the privilege.
+//! modification time, extended attributes of users where the file system has them; as root its owner and group. Devices, pipes and
+//! sockets are left out and counted, as engines do that lack the privilege.
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use innkeep_types::ArtifactDigest;
 use innkeep_types::limits::{MAX_IMAGE_ENTRIES, MAX_IMAGE_NAME_BYTES, MAX_IMAGE_UNPACKED_BYTES};
+use tracing::warn;
 
 use crate::image::unpack::budget::Metered;
 use crate::image::unpack::entry::Entries;
@@ -20,6 +20,7 @@ mod budget;
 mod decompress;
 mod disk;
 mod entry;
+mod extended;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -71,6 +72,11 @@ pub enum Problem {
     Sparse,
     #[error("has an extended header that is damaged, or has more than {} bytes", entry::MAX_EXTENSION_BYTES)]
     Extension,
+    #[error(
+        "has more than {} extended attributes, or one whose name or value is longer than Linux takes",
+        extended::MAX_ATTRIBUTES
+    )]
+    Extended,
     #[error("is one more link than the file system of the data directory takes")]
     TooManyLinks,
     #[error("is of a kind ({0:?}) that layers have not")]
@@ -107,9 +113,16 @@ pub(crate) fn unpack(layer: impl Read, root: &Path, budget: &Budget) -> Result<U
         Err(Error::Damaged(_)) if budget.is_spent() => return Err(Error::TooLarge),
         other => other?,
     };
-    let skipped = tree.skipped();
+    let (skipped, dropped) = (tree.skipped(), tree.dropped());
     let opaque = tree.finish()?;
     let (diff_id, bytes) = source.finish().map_err(|error| damaged(error, budget))?;
+    if dropped > 0 {
+        warn!(
+            layer = %diff_id,
+            dropped,
+            "layer {diff_id} lost {dropped} extended attributes: the file system of the data directory has no room for them, or has none"
+        );
+    }
     Ok(Unpacked { diff_id, bytes, entries, skipped, opaque })
 }
 

@@ -139,6 +139,8 @@ async fn odd_headers_are_refused() {
     assert!(matches!(entry(huge).await, EntryProblem::Extension));
     let huge = Layer::new().entry(header("long", EntryType::GNULongName, 0), &vec![b'a'; (1 << 20) + 1]).file("f", "");
     assert!(matches!(entry(huge).await, EntryProblem::Extension));
+    let attribute = Layer::new().pax(&[("SCHILY.xattr.user.x", &vec![b'a'; (64 << 10) + 1])]).file("f", "");
+    assert!(matches!(entry(attribute).await, EntryProblem::Extended));
     assert_eq!(taken(Layer::new().entry(header("f", EntryType::Regular, 0o7_777_777), b"")).await, ["f"]);
     assert_eq!(taken(Layer::new().entry(header("old/", EntryType::Regular, 0o755), b"")).await, ["old"]);
 }

@@ -255,6 +255,42 @@ async fn modes_times_owners_and_links_are_kept() {
 }
 
 #[tokio::test]
+async fn extended_attributes_of_users_are_kept() {
+    let attribute = |path: &Path, name: &str| {
+        let mut value = [0; 8];
+        rustix::fs::lgetxattr(path, name, &mut value).ok().map(|n| value[..n].to_vec())
+    };
+    let store = Store::new();
+    let layer = Layer::new()
+        .pax(&[("SCHILY.xattr.user.dir", b"1")])
+        .entry(header("d", EntryType::Directory, 0o555), b"")
+        .pax(&[("SCHILY.xattr.user.again", b"2")])
+        .entry(header("d", EntryType::Directory, 0o555), b"")
+        .pax(&[
+            ("SCHILY.xattr.user.mime", b"a\n\0"),
+            ("SCHILY.xattr.trusted.x", b"y"),
+            ("SCHILY.xattr.user.overlay.metacopy", b""),
+        ])
+        .entry(header("d/f", EntryType::Regular, 0o400), b"")
+        // Links have none, and what they lead to does not get theirs.
+        .pax(&[("SCHILY.xattr.user.link", b"3")])
+        .symlink("l", "d/f")
+        .pax(&[("SCHILY.xattr.user.link", b"3")])
+        .hard_link("h", "d/f")
+        .tar();
+    let image = image(&store, command(), &[layer]).await;
+    let at = |path: &str, name: &str| attribute(&image.layers[0].join(path), name);
+    assert_eq!(at("d", "user.dir").as_deref(), Some(&b"1"[..]));
+    assert_eq!(at("d", "user.again").as_deref(), Some(&b"2"[..]));
+    assert_eq!(at("d/f", "user.mime").as_deref(), Some(&b"a\n\0"[..]));
+    for (path, name) in
+        [("d/f", "trusted.x"), ("d/f", "user.overlay.metacopy"), ("d/f", "user.link"), ("l", "user.link")]
+    {
+        assert_eq!(at(path, name), None, "{path} {name}");
+    }
+}
+
+#[tokio::test]
 async fn the_user_is_looked_up_as_the_program_would() {
     let store = Store::new();
     let passwd = |uid: u32| format!("app:x:{uid}:{uid}::/:\n");

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use tar::EntryType;
 
+use crate::image::unpack::extended::Extended;
 use crate::image::unpack::{Error, MAX_ID, Problem};
 
 /// The largest extension that is read, bytes. Source: our choice: sixteen of the longest names.
@@ -36,6 +37,7 @@ pub(super) struct Entry {
     pub(super) gid: u32,
     /// Seconds since the epoch.
     pub(super) mtime: i64,
+    pub(super) extended: Extended,
 }
 
 /// What it is.
@@ -63,6 +65,7 @@ pub(super) struct Entries {
     mtime: Option<i64>,
     size: Option<u64>,
     is_sparse: bool,
+    extended: Extended,
 }
 
 impl Entries {
@@ -107,7 +110,10 @@ impl Entries {
                 b"size" => self.size = Some(text(value)?.parse().ok()?),
                 // Fractions of seconds are not kept.
                 b"mtime" => self.mtime = Some(text(value)?.split('.').next()?.parse().ok()?),
-                _ => self.is_sparse |= key.starts_with(b"GNU.sparse."),
+                _ => {
+                    self.is_sparse |= key.starts_with(b"GNU.sparse.");
+                    self.extended.add(key, value);
+                }
             }
         }
         Some(())
@@ -119,6 +125,9 @@ impl Entries {
         let refuse = |problem| Error::Entry { path: shown(&full), problem };
         if self.is_sparse || kind == EntryType::GNUSparse {
             return Err(refuse(Problem::Sparse));
+        }
+        if self.extended.is_excessive() {
+            return Err(refuse(Problem::Extended));
         }
         // Two sizes are how a tar is made to look different to two readers.
         if self.size.is_some_and(|size| size != raw.size()) {
@@ -158,6 +167,7 @@ impl Entries {
             uid: id(self.uid, &old.uid, header.uid())?,
             gid: id(self.gid, &old.gid, header.gid())?,
             mtime: self.mtime.unwrap_or_else(plain_mtime).max(0),
+            extended: self.extended,
         })
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Tree {
     /// The directory that the last entry was put into.
     last: Option<(Vec<OsString>, OwnedFd)>,
     skipped: u64,
+    /// Extended attributes that the file system did not take.
+    dropped: u64,
     is_opaque: bool,
     buffer: Vec<u8>,
     room: Room,
@@ -58,6 +60,7 @@ impl Tree {
             name_bytes_left: name_bytes,
             last: None,
             skipped: 0,
+            dropped: 0,
             is_opaque: false,
             buffer: vec![0; 128 << 10],
             room: Room::default(),
@@ -74,9 +77,14 @@ impl Tree {
         self.skipped
     }
 
+    /// Returns how many extended attributes the file system did not take.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Puts `entry` at its place; of a file, `content` is what it holds.
     pub(super) fn put(&mut self, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
-        self.room.take(&self.root, ENTRY_BYTES)?;
+        self.room.take(&self.root, ENTRY_BYTES + entry.extended.bytes())?;
         let path = joined(&entry.path);
         self.put_any(entry, content).map_err(|error| of_entry(error, &path))
     }
@@ -88,6 +96,7 @@ impl Tree {
                 return Err(refuse(Problem::Name));
             }
             self.directories.insert(PathBuf::new(), Attributes::of(&entry));
+            self.dropped += entry.extended.give(&self.root)?;
             return Ok(());
         };
         if entry.path.iter().any(|part| part.as_bytes().starts_with(AUFS) && part != OsStr::from_bytes(OPAQUE)) {

@@ -29,12 +29,15 @@ impl Tree {
         if entry.kind == Kind::Directory {
             if present == Some(FileType::Directory) {
                 self.directories.insert(path, Attributes::of(entry));
+                let there = sys::openat(parent, name, READ_DIRECTORY, Mode::empty()).map_err(io)?;
+                self.dropped += entry.extended.give(there)?;
                 return Ok(());
             }
             if present.is_some() && !self.whiteouts.contains(&path) {
                 sys::unlinkat(parent, name, AtFlags::empty()).map_err(io)?;
             }
-            self.make_directory(parent, name, path, Attributes::of(entry))?;
+            let made = self.make_directory(parent, name, path, Attributes::of(entry))?;
+            self.dropped += entry.extended.give(made)?;
             return Ok(());
         }
         // Looked for before its own name is cleared: a link to itself is not one to a file.
@@ -108,6 +111,8 @@ impl Tree {
                 }
             }
         }
+        // Before its mode, which may be one that takes no more.
+        self.dropped += entry.extended.give(&file)?;
         Attributes::of(entry).give(&file, self.is_root)
     }
 }
