@@ -3,6 +3,7 @@
 //! ```text
 //! artifacts/images/<digest>.json        what the manifest of this digest says, once all of its layers are here
 //! artifacts/image-layers/<diff id>/     one layer, unpacked, in overlayfs's form
+//! artifacts/bundles/<digest>/directories/  the topmost layer of an image that needs it: see [`implied`]
 //! artifacts/blobs/<digest>.partial      a compressed layer that is being pulled; goes once it is unpacked
 //! ```
 //!
@@ -11,7 +12,7 @@
 
 use std::sync::Arc;
 
-use innkeep_types::limits::IMAGE_PULL_TIMEOUT;
+use innkeep_types::limits::{IMAGE_PULL_TIMEOUT, MAX_IMAGE_LAYERS};
 use innkeep_types::{Artifact, ArtifactDigest, Settings};
 
 use crate::image::config::Config;
@@ -27,6 +28,7 @@ mod archive;
 mod config;
 mod download;
 mod error;
+mod implied;
 mod layer;
 mod manifest;
 mod merged;
@@ -161,8 +163,13 @@ async fn bundle_of(store: &Store, digest: ArtifactDigest, image: record::Image) 
             return Ok(bundle);
         }
         let process = &image.process;
-        let layers = stack(&home, &image.layers);
+        let mut layers = stack(&home, &image.layers);
         let user = user::resolve(process.user(), &layers)?;
+        std::fs::create_dir_all(&dir)?;
+        let directories = dir.join("directories");
+        if layers.len() < MAX_IMAGE_LAYERS && implied::cover(&home, &layers, &directories)? {
+            layers.insert(0, directories);
+        }
         let bundle = Bundle {
             digest,
             argv: process.argv()?,
@@ -179,7 +186,6 @@ async fn bundle_of(store: &Store, digest: ArtifactDigest, image: record::Image) 
                 },
             },
         };
-        std::fs::create_dir_all(&dir)?;
         bundle::write(&home, &dir, &bundle)?;
         Ok(bundle)
     })

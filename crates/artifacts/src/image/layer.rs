@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! image-layers/<diff id>/fs/         its files; never changed, and mounted read-only
+//! image-layers/<diff id>/implied     which of its directories no entry describes, if there are some
 //! image-layers/<diff id>/layer.json  what unpacking it told
 //! ```
 
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::home::{Home, place_directory, touch};
-use crate::image::Problem;
 use crate::image::unpack::{self, Budget, unpack};
+use crate::image::{Problem, implied};
 use crate::store::{Store, run_blocking};
 
 /// A layer that is here.
@@ -110,11 +111,12 @@ fn make(
     fs::set_permissions(&files, Permissions::from_mode(0o755))?;
     let Source { mut file, offset, bytes, turn: _turn } = source;
     file.seek(SeekFrom::Start(offset))?;
-    let unpack::Unpacked { diff_id: found, bytes, entries, skipped, opaque } =
+    let unpack::Unpacked { diff_id: found, bytes, entries, skipped, opaque, implied } =
         unpack(file.take(bytes), &files, budget)?;
     if found != *diff_id {
         return Err(Problem::Digest { what: "a layer, unpacked,".to_owned(), expected: diff_id.clone(), found });
     }
+    implied::write(scratch.path(), &implied)?;
     let layer = Layer { bytes, entries, skipped, opaque };
     fs::write(record(scratch.path()), serde_json::to_vec(&layer).map_err(io::Error::from)?)?;
     place_directory(scratch, place)?;

@@ -72,7 +72,8 @@ fn lookup(layers: &[PathBuf], path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-fn is_opaque(directory: &Path) -> bool {
+/// Tells whether `directory` hides those below it.
+pub(super) fn is_opaque(directory: &Path) -> bool {
     let mut value = [0_u8; 1];
     rustix::fs::lgetxattr(directory, "user.overlay.opaque", &mut value).is_ok_and(|n| n == 1 && value == *b"y")
 }

@@ -6,7 +6,7 @@
 //! sockets are left out and counted, as engines do that lack the privilege.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use innkeep_types::ArtifactDigest;
 use innkeep_types::limits::{MAX_IMAGE_ENTRIES, MAX_IMAGE_NAME_BYTES, MAX_IMAGE_UNPACKED_BYTES};
@@ -27,6 +27,7 @@ mod tree;
 
 pub(crate) use budget::Budget;
 pub(crate) use decompress::decompress;
+pub(super) use extended::Extended;
 
 /// Why a layer was refused.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,8 @@ pub(crate) struct Unpacked {
     pub(crate) skipped: u64,
     /// Whether the layer hides all below it.
     pub(crate) opaque: bool,
+    /// The directories that no entry describes, below the root.
+    pub(crate) implied: Vec<PathBuf>,
 }
 
 /// Unpacks `layer`, compressed or not, into `root`, an empty directory.
@@ -114,7 +117,7 @@ pub(crate) fn unpack(layer: impl Read, root: &Path, budget: &Budget) -> Result<U
         other => other?,
     };
     let (skipped, dropped) = (tree.skipped(), tree.dropped());
-    let opaque = tree.finish()?;
+    let (opaque, implied) = tree.finish()?;
     let (diff_id, bytes) = source.finish().map_err(|error| damaged(error, budget))?;
     if dropped > 0 {
         warn!(
@@ -123,7 +126,7 @@ pub(crate) fn unpack(layer: impl Read, root: &Path, budget: &Budget) -> Result<U
             "layer {diff_id} lost {dropped} extended attributes: the file system of the data directory has no room for them, or has none"
         );
     }
-    Ok(Unpacked { diff_id, bytes, entries, skipped, opaque })
+    Ok(Unpacked { diff_id, bytes, entries, skipped, opaque, implied })
 }
 
 fn fill(tree: &mut Tree, source: &mut impl Read, budget: &Budget) -> Result<u64, Error> {

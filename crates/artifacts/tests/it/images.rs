@@ -21,7 +21,7 @@ pub(crate) fn container(uploaded: &UploadedImage) -> Artifact {
 }
 
 /// Uploads and prepares an image of these layers.
-async fn image(store: &Store, process: serde_json::Value, layers: &[Vec<u8>]) -> Image {
+pub(crate) async fn image(store: &Store, process: serde_json::Value, layers: &[Vec<u8>]) -> Image {
     let uploaded = add(store, &docker_archive(&process, layers)).await.unwrap();
     let bundle = store.artifacts.prepare(&container(&uploaded)).await.unwrap();
     assert_eq!(store.artifacts.bundle(&bundle.digest).unwrap(), bundle);

@@ -8,6 +8,7 @@ mod garbage;
 mod hostile;
 mod hostile_layers;
 mod images;
+mod implied;
 mod interpreters;
 mod layers;
 mod objects;

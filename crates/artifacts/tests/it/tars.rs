@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tar::{EntryType, Header};
 
 /// A layer in the making.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Layer(Vec<u8>);
 
 /// An entry's header, with a name that is not looked at.

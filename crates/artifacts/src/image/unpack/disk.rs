@@ -33,6 +33,11 @@ impl Attributes {
         Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: Some(entry.mtime) }
     }
 
+    /// Tells whether they are those of a directory that no entry describes.
+    pub(super) fn is_implied(self) -> bool {
+        self.mtime.is_none()
+    }
+
     /// Gives them to `file`; the owner only where files have one.
     pub(super) fn give(self, file: impl AsFd, has_owner: bool) -> Result<(), Error> {
         if has_owner {

@@ -4,6 +4,7 @@
 //! `user.overlay.*` are how overlayfs is told what to show, which here only we say.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::fs::{self as sys, XattrFlags};
 use rustix::io::Errno;
@@ -20,10 +21,12 @@ pub(super) const MAX_ATTRIBUTES: usize = 64;
 const MAX_NAME_BYTES: usize = 255;
 /// The longest value, bytes. Source: Linux, `XATTR_SIZE_MAX`.
 const MAX_VALUE_BYTES: usize = 64 << 10;
+/// The longest list of names, bytes. Source: Linux, `XATTR_LIST_MAX`.
+const MAX_LIST_BYTES: usize = 64 << 10;
 
-/// What pax records give one entry.
+/// Those of one entry or file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Extended {
+pub(in crate::image) struct Extended {
     attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether there is one that no file can have, or one too many.
     is_excessive: bool,
@@ -41,6 +44,24 @@ impl Extended {
         }
     }
 
+    /// Returns those of the directory or file at `path`, no link.
+    pub(in crate::image) fn of(path: &Path) -> std::io::Result<Self> {
+        let mut names = vec![0; MAX_LIST_BYTES];
+        let n = match sys::llistxattr(path, &mut names) {
+            Err(Errno::NOTSUP) => 0,
+            n => n?,
+        };
+        let mut extended = Self::default();
+        let mut value = vec![0; MAX_VALUE_BYTES];
+        let names = names.get(..n).unwrap_or_default();
+        for name in names.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
+            let n = sys::lgetxattr(path, name, &mut value)?;
+            extended.attributes.push((name.to_vec(), value.get(..n).unwrap_or_default().to_vec()));
+        }
+        extended.attributes.sort();
+        Ok(extended)
+    }
+
     /// Tells whether it is more than one file can have.
     pub(super) fn is_excessive(&self) -> bool {
         self.is_excessive
@@ -53,7 +74,7 @@ impl Extended {
 
     /// Gives them to `file`, which is still ours to write. Returns how many the file system has no room or no support for: nearly all
     /// images work without.
-    pub(super) fn give(&self, file: impl AsFd) -> Result<u64, Error> {
+    pub(in crate::image) fn give(&self, file: impl AsFd) -> Result<u64, Error> {
         let mut dropped = 0;
         for (name, value) in &self.attributes {
             match sys::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {

@@ -122,8 +122,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives every directory what it is to have. Returns whether the layer hides all below it.
-    pub(super) fn finish(self) -> Result<bool, Error> {
+    /// Gives every directory what it is to have. Returns whether the layer hides all below it, and the directories below the root that
+    /// no entry described.
+    pub(super) fn finish(self) -> Result<(bool, Vec<PathBuf>), Error> {
         // Backwards, so that what lies within comes first: its directory may then be closed to us.
         for (path, attributes) in self.directories.iter().rev() {
             let mut directory = self.root.try_clone()?;
@@ -132,7 +133,11 @@ impl Tree {
             }
             attributes.give(&directory, self.is_root)?;
         }
-        Ok(self.is_opaque)
+        let implied = self.directories.into_iter().filter(|(path, attributes)| {
+            // Of the root a sandbox has one of its own.
+            attributes.is_implied() && !path.as_os_str().is_empty()
+        });
+        Ok((self.is_opaque, implied.map(|(path, _)| path).collect()))
     }
 
     /// Returns the directory at `path`; it is made, with those above it, where no entry did.
