@@ -206,7 +206,8 @@ async fn compare(client: &Client, out: Output, Diff { from, to, show_values, of 
             let versions = newest_first(client, &runtime).await?;
             let before = versions.iter().filter_map(number).find(|version| *version < to);
             before.ok_or_else(|| {
-                Failure::new(Code::NotFound, format!("{} has no version before {to}", runtime.name))
+                let failure = Failure::new(Code::NotFound, format!("{} has no version before {to}", runtime.name));
+                Failure { cause: deleted(&versions), ..failure }
                     .with_fix(format!("innkeep versions get {to} --runtime {}", runtime.name))
             })?
         }
@@ -219,6 +220,14 @@ async fn compare(client: &Client, out: Output, Diff { from, to, show_values, of 
     }
     out.note(out.err(Style::Dim, &format!("{}: version {from} → version {to}", runtime.name)));
     diff::show(out, &changes)
+}
+
+/// Says where versions went of which there are fewer than there were.
+pub(crate) fn deleted(versions: &[AgentRuntime]) -> Option<String> {
+    let newest = versions.iter().filter_map(number).max()?;
+    let made = usize::try_from(newest.get()).unwrap_or(usize::MAX);
+    let words = "older versions were deleted: `innkeep dev` keeps what serves alone; `innkeep deploy` keeps them all";
+    (versions.len() < made).then(|| words.to_owned())
 }
 
 /// Returns the newest READY version of `versions` that is older than `than`.
@@ -252,5 +261,7 @@ mod tests {
         let before = |than| ready_before(&versions, RuntimeVersion::new(than)).map(RuntimeVersion::get);
         assert_eq!([11, 10, 9, 2, 1].map(before), [Some(10), Some(2), Some(2), None, None]);
         assert_eq!(ready_before(&versions, None).map(RuntimeVersion::get), Some(10));
+        assert!(deleted(&versions).is_some());
+        assert_eq!(deleted(&[version("2", Ready), version("1", Ready)]), None);
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn choose(
         let before = versions::ready_before(&versions, serving.live_version);
         return before.ok_or_else(|| {
             let message = format!("{} has no READY version before the one that serves", runtime.name);
-            Failure::new(Code::NotFound, message).with_fix(list)
+            Failure { cause: versions::deleted(&versions), ..Failure::new(Code::NotFound, message) }.with_fix(list)
         });
     };
     let found = versions.iter().find(|version| versions::number(version) == Some(asked));
@@ -56,7 +56,7 @@ pub(super) async fn choose(
         Some(RuntimeStatus::Ready) => Ok(asked),
         None => {
             let message = format!("{} has no version {asked}", runtime.name);
-            Err(Failure::new(Code::NotFound, message).with_fix(list))
+            Err(Failure { cause: versions::deleted(&versions), ..Failure::new(Code::NotFound, message) }.with_fix(list))
         }
         Some(status) => {
             let message = format!("version {asked} of {} is {}", runtime.name, status.as_str());
