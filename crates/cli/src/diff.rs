@@ -12,6 +12,9 @@ use crate::output::{Output, Style};
 /// Characters of a value that are shown. Source: our choice; an image's reference with its digest fits.
 const LONGEST: usize = 200;
 
+/// Where the digest of uploaded code stands, which is its name in the built-in store, or the key of another store's object.
+const CODE: &str = "agentRuntimeArtifact.codeConfiguration.code.s3.prefix";
+
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
@@ -19,6 +22,13 @@ pub(crate) enum Change {
     Added { path: String, after: Value },
     Removed { path: String, before: Value },
     Changed { path: String, before: Value, after: Value },
+}
+
+impl Change {
+    /// Tells whether it is one of the code alone.
+    pub(crate) fn is_of_code(&self) -> bool {
+        matches!(self, Self::Changed { path, .. } if path == CODE)
+    }
 }
 
 /// Returns what is different, by path. Lists are compared as wholes; values of environment variables are masked unless
@@ -40,6 +50,9 @@ pub(crate) fn show(out: Output, changes: &[Change]) -> Result<(), Failure> {
         let (style, line) = match change {
             Change::Added { path, after } => (Style::Green, format!("+ {path}  {}", brief(after))),
             Change::Removed { path, before } => (Style::Red, format!("- {path}  {}", brief(before))),
+            Change::Changed { path, before, after } if path == CODE => {
+                (Style::Yellow, format!("~ code changed  {} → {}", short(before), short(after)))
+            }
             Change::Changed { path, before, after } => {
                 (Style::Yellow, format!("~ {path}  {} → {}", brief(before), brief(after)))
             }
@@ -59,6 +72,13 @@ fn change(Difference { path, before, after }: Difference) -> Option<Change> {
         (Some(before), Some(after)) => Some(Change::Changed { path, before, after }),
         (None, None) => None,
     }
+}
+
+/// Returns what names uploaded code as people tell it apart: the beginning of a digest, or the name that somebody gave it.
+fn short(name: &Value) -> String {
+    let text = brief(name);
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { text.chars().take(12).collect() } else { text }
 }
 
 /// Returns a value as people read it, and of a long one its beginning.
@@ -124,6 +144,12 @@ mod tests {
             {"change": "added", "path": "environmentVariables.D", "after": MASK},
         ]);
         check(json!({}), after, false, all_new);
+    }
+
+    #[test]
+    fn of_code_the_beginning_of_its_digest_is_shown() {
+        assert_eq!(short(&json!("0123456789abcdef".repeat(4))), "0123456789ab");
+        assert_eq!(short(&json!("releases/agent.zip")), "releases/agent.zip");
     }
 
     #[test]

@@ -164,9 +164,13 @@ async fn print(answer: &mut Answer, out: Output, raw: bool) -> Result<(), Failur
     if let Some(event) = decoder.and_then(|mut decoder| decoder.finish()) {
         line_open = print_event(out, event, line_open)?;
     }
-    // Only text has lines: a byte more would spoil an image.
-    let is_text = kind.starts_with("text/") || kind.ends_with("json");
-    if line_open && is_text && !raw { out.bytes(b"\n") } else { Ok(()) }
+    if line_open && is_ended(&kind, raw, out.terminal) { out.bytes(b"\n") } else { Ok(()) }
+}
+
+/// Tells whether an answer's last line is ended where the agent did not. Only text has lines, and a byte more would spoil an image;
+/// but not on a terminal, where the prompt would stand behind it.
+fn is_ended(kind: &str, raw: bool, terminal: bool) -> bool {
+    terminal || (!raw && (kind.starts_with("text/") || kind.ends_with("json")))
 }
 
 /// Prints pieces of text side by side and other data on lines of its own; returns whether a line is open.
@@ -254,6 +258,16 @@ mod tests {
         for bad in ["x-trace", "a b: c", "x: a\nb"] {
             assert!(header(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_last_line_of_text_is_ended_and_of_all_on_a_terminal() {
+        let ended = |terminal| {
+            [("text/plain", false), ("application/json", false), ("application/json", true), ("image/png", false)]
+                .map(|(kind, raw)| is_ended(kind, raw, terminal))
+        };
+        assert_eq!(ended(false), [true, true, false, false]);
+        assert_eq!(ended(true), [true; 4]);
     }
 
     #[test]

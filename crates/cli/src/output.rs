@@ -1,5 +1,6 @@
 //! Where words go: data to standard output, everything meant for people to standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) struct Output {
     pub(crate) progress: bool,
     /// Whether there are bars, which move.
     pub(crate) bars: bool,
+    /// Whether data is read on a terminal.
+    pub(crate) terminal: bool,
     /// Whether somebody is there to be asked.
     interactive: bool,
     colour_out: bool,
@@ -47,6 +50,7 @@ impl Output {
             json,
             progress,
             bars: progress && !plain,
+            terminal: out,
             interactive,
             colour_out: out && !plain,
             colour_err: err && !plain,
@@ -138,21 +142,48 @@ impl Output {
         paint(self.colour_err, style, text)
     }
 
-    /// Writes rows as columns, the first row as their heads.
+    /// Writes rows as columns, below their heads; what is too wide for the terminal is cut from the last column.
     pub(crate) fn table<const N: usize>(self, heads: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
-        let mut widths = heads.map(|head| head.chars().count());
-        for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let line = |cells: [&str; N]| {
-            let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            padded.join("  ").trim_end().to_owned()
-        };
-        self.data(self.out(Style::Bold, &line(heads)))?;
-        rows.iter().try_for_each(|row| self.data(line(row.each_ref().map(String::as_str))))
+        let columns = if self.terminal { console::Term::stdout().size_checked() } else { None };
+        let mut lines = table(heads, rows, columns.map(|(_, columns)| columns.into())).into_iter();
+        lines.next().map_or(Ok(()), |heads| self.data(self.out(Style::Bold, &heads)))?;
+        lines.try_for_each(|line| self.data(line))
     }
+}
+
+/// Returns the lines of a table for a terminal of so many columns.
+fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]], columns: Option<usize>) -> Vec<String> {
+    /// Of the last column, however narrow the terminal is.
+    const NARROWEST: usize = 12;
+    let mut widths = heads.map(|head| head.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    if let (Some(columns), Some((last, before))) = (columns, widths.split_last_mut()) {
+        let taken: usize = before.iter().map(|width| width + 2).sum();
+        *last = (*last).min(columns.saturating_sub(taken).max(NARROWEST));
+    }
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{:width$}", cut(cell, width)));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    std::iter::once(line(heads)).chain(rows).collect()
+}
+
+/// Returns the beginning of `text`, with a mark where it is not all.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(width) {
+        None => text.into(),
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect::<String>().into(),
+    }
+}
+
+/// Returns how many there are of something whose plural ends with an s.
+pub(crate) fn count(n: usize, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
 }
 
 fn paint(colour: bool, style: Style, text: &str) -> String {
@@ -198,5 +229,16 @@ mod tests {
         assert_eq!(shown, ["210 ms", "1.8 s", "3m 12s", "2h 5m", "3d 4h"]);
         let sizes = [812, 3456, 24_000_000, 1_250_000_000].map(human_bytes);
         assert_eq!(sizes, ["812 B", "3.4 kB", "24.0 MB", "1.2 GB"]);
+        assert_eq!([0, 1, 2].map(|n| count(n, "file")), ["0 files", "1 file", "2 files"]);
+    }
+
+    #[test]
+    fn of_a_table_the_last_column_gives_way_to_the_terminal() {
+        let rows = [["a", "short"], ["bb", "a reason of thirty characters."]].map(|row| row.map(str::to_owned));
+        let lines = |columns| table(["ID", "LAST ERROR"], &rows, columns);
+        assert_eq!(lines(None), ["ID  LAST ERROR", "a   short", "bb  a reason of thirty characters."]);
+        assert_eq!(lines(Some(34)), lines(None));
+        assert_eq!(lines(Some(33))[2], "bb  a reason of thirty character…");
+        assert_eq!(lines(Some(1)), ["ID  LAST ERROR", "a   short", "bb  a reason of…"]);
     }
 }

@@ -81,7 +81,8 @@ async fn add_found(store: &Store, upload: Scratch, name: Option<&str>) -> Result
         skipped += layer.skipped;
     }
     let Config { diff_ids, process } = found.config;
-    notes.push(format!("{} layers, {} MB unpacked", diff_ids.len(), bytes / 1_000_000));
+    let layers = if diff_ids.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", diff_ids.len()) };
+    notes.push(format!("{layers}, {} MB unpacked", bytes / 1_000_000));
     if skipped > 0 {
         notes.push(format!("{skipped} devices, pipes and sockets of the image were left out"));
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::diff::{self, Change};
 use crate::failure::{Code, Failure};
-use crate::output::{Output, human_bytes};
+use crate::output::{Output, count, human_bytes};
 use crate::publish::{self, Plan};
 use crate::resolve;
 use crate::source::Package;
@@ -109,7 +109,7 @@ fn tell(out: Output, package: &Package, forecast: &Forecast) -> Result<(), Failu
     match (package, upload_bytes) {
         (Package::Reference(reference), _) => out.data(format!("would have the server fetch {reference}"))?,
         (_, Some(bytes)) => {
-            let files = files.map(|n| format!("{n} files, ")).unwrap_or_default();
+            let files = files.map(|n| format!("{}, ", count(n, "file"))).unwrap_or_default();
             out.data(format!("would upload {files}{}", human_bytes(*bytes)))?;
         }
         (_, None) => {}
@@ -120,6 +120,8 @@ fn tell(out: Output, package: &Package, forecast: &Forecast) -> Result<(), Failu
     let what = if package.is_image() { "image" } else { "code" };
     match (created, artifact) {
         (true, _) => {}
+        // Its digests are among the changes.
+        (false, Some(Sameness::Changed)) if changes.iter().any(Change::is_of_code) => {}
         (false, Some(Sameness::Changed)) => out.data(format!("{what} changed"))?,
         (false, Some(Sameness::Unchanged)) => out.data(format!("{what} unchanged"))?,
         (false, None) => out.note(format!("whether the {what} has changed is known once the server has it")),

@@ -8,7 +8,7 @@ use innkeep_sdk::Meter;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::output::{Output, Style, human_duration};
+use crate::output::{Output, Style, count, human_duration};
 
 /// Less than this goes up before a bar could be read, bytes.
 const BAR_BYTES: u64 = 4_000_000;
@@ -94,7 +94,7 @@ impl Bar {
     /// Shows how far a pull is.
     pub(super) fn pulled(&self, pull: &PullView) {
         self.0.set_position(pull.bytes_done);
-        self.0.set_message(format!("{} of {} layers", pull.layers_done, pull.layers));
+        self.0.set_message(format!("{} of {}", pull.layers_done, count(pull.layers, "layer")));
     }
 }
 

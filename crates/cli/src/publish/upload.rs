@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::request::{code, container};
 use super::{Plan, Steps};
 use crate::failure::Failure;
-use crate::output::human_bytes;
+use crate::output::{count, human_bytes};
 use crate::source::{Layer, Package};
 
 /// What a package has become.
@@ -44,7 +44,7 @@ pub(super) async fn upload(
             Ok(uploaded_code(uploaded, steps))
         }
         Package::Project { packed, layer } => {
-            steps.done("packed", format!("{} files, {}", packed.n_files, human_bytes(packed.zip_bytes)));
+            steps.done("packed", format!("{}, {}", count(packed.n_files, "file"), human_bytes(packed.zip_bytes)));
             match &layer {
                 Some(layer) => upload_layer(client, layer, steps).await?,
                 None => steps.doing("uploading, and installing what the project requires"),
