@@ -126,8 +126,11 @@ def test_the_difference_of_versions_names_paths_and_masks_values(cli, three):
 
 def test_a_version_that_nothing_serves_is_deleted_and_one_that_serves_is_not(cli, name):
     cli.deploy(PROBE, name)
+    cli("invoke", name, "{}", "-s", "old")
     cli.deploy(PROBE, name)
     assert cli("versions", "rm", "1", "--runtime", name).stdout == "1\n"
+    [session] = cli.json("sessions", "ls", name, "--all")["sessions"]
+    assert session["stop"]["reason"] == "VersionDeleted"
     cli("versions", "get", "1", "--runtime", name, status=3)
     cli("versions", "rm", "2", "--runtime", name, status=1)
     assert cli.status(name)["latestVersion"] == 2

@@ -70,7 +70,8 @@ impl Maker for LocalMaker {
     }
 
     async fn unmake(&self, runtime: &RuntimeArn, version: Option<RuntimeVersion>) {
-        self.registry.stop_runtime(runtime, version, StopReason::RuntimeDeleted).await;
+        let reason = if version.is_some() { StopReason::VersionDeleted } else { StopReason::RuntimeDeleted };
+        self.registry.stop_runtime(runtime, version, reason).await;
     }
 
     async fn unmake_endpoint(&self, endpoint: &EndpointArn) {

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, upstream};
-use innkeep_types::{EndpointName, ErrorKind, StopReason, limits};
+use innkeep_types::{EndpointName, ErrorKind, RuntimeStatus, RuntimeVersion, StopReason, limits};
 
 use crate::call::Caller;
 use crate::stream::GatewayBody;
@@ -41,8 +41,9 @@ pub(crate) enum Error {
     /// A header that the version's allow-list names.
     #[error("Value at '{0}' failed to satisfy constraint: {rule}", rule = header_length())]
     HeaderTooLong(HeaderName),
+    /// `unmade`: why there is nothing to serve, where the runtime is there; for operators.
     #[error("No endpoint or agent found with qualifier '{qualifier}' for agent '{agent}'")]
-    NoAgent { qualifier: EndpointName, agent: String },
+    NoAgent { qualifier: EndpointName, agent: String, unmade: Option<Box<Unmade>> },
     #[error(transparent)]
     Session(#[from] innkeep_sandbox::Error),
     #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
@@ -64,6 +65,15 @@ pub(crate) enum Error {
     Spool(#[source] std::io::Error),
     #[error("could not look up the agent")]
     Resolve(#[source] BoxError),
+}
+
+/// A runtime's newest version, which never became READY.
+#[derive(Debug)]
+pub(crate) struct Unmade {
+    pub(crate) version: RuntimeVersion,
+    pub(crate) status: RuntimeStatus,
+    pub(crate) reason: Option<String>,
+    pub(crate) log_tail: Vec<String>,
 }
 
 impl Error {
@@ -114,7 +124,7 @@ impl Error {
     }
 
     fn body(&self, kind: ErrorKind, operator: bool) -> ErrorBody {
-        let mut body = ErrorBody { message: self.message(kind), ..ErrorBody::default() };
+        let mut body = ErrorBody { message: self.message(kind, operator), ..ErrorBody::default() };
         if kind == ErrorKind::Validation {
             body.reason = Some(ValidationReason::FieldValidationFailed);
             let (name, message) = match self {
@@ -131,9 +141,14 @@ impl Error {
     }
 
     /// Our own failures are not explained to callers; the log has them, under the request id.
-    fn message(&self, kind: ErrorKind) -> String {
-        match kind {
-            ErrorKind::Internal => "The server encountered an internal error".to_owned(),
+    fn message(&self, kind: ErrorKind, operator: bool) -> String {
+        match (kind, self) {
+            (ErrorKind::Internal, _) => "The server encountered an internal error".to_owned(),
+            (_, Self::NoAgent { unmade: Some(unmade), .. }) if operator => {
+                let Unmade { version, status, reason, .. } = &**unmade;
+                let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("{self}: its version {version} is {}{reason}", status.as_str())
+            }
             _ => self.to_string(),
         }
     }
@@ -142,6 +157,7 @@ impl Error {
         match self {
             Self::Session(innkeep_sandbox::Error::StartFailed { log_tail, .. }) => log_tail.clone(),
             Self::AgentGone { ended: Some(ended), .. } => ended.log_tail.clone(),
+            Self::NoAgent { unmade: Some(unmade), .. } => unmade.log_tail.clone(),
             _ => Vec::new(),
         }
     }

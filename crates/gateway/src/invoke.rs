@@ -32,7 +32,11 @@ pub(crate) async fn invoke(
     caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
 
     let target = named.at_home(&gateway.home)?;
-    let deployment = gateway.resolver.resolve(target, &session).await?.ok_or_else(|| named.not_found())?;
+    let deployment = match gateway.resolver.resolve(target, &session).await? {
+        Some(deployment) => deployment,
+        None if caller.operator => return Err(named.unmade(gateway.resolver.unmade(target).await?)),
+        None => return Err(named.not_found()),
+    };
     authorizer::admit_signed(&deployment)?;
     forward::check_allowed(&deployment.request_headers, &head.headers)?;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use innkeep_sandbox::Deployment;
 use innkeep_store::{Share, Store, VersionRecord};
-use innkeep_types::{EndpointName, SessionId};
+use innkeep_types::{EndpointName, RuntimeStatus, SessionId};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Unmade};
 use crate::split::{Part, Split};
 use crate::target::Target;
 
@@ -61,6 +61,20 @@ impl Resolver {
                 Some(Err(version)) => Some(self.deploy(version, &target.endpoint).await?),
             },
         })
+    }
+
+    /// Returns why DEFAULT serves nothing, if the runtime is there and none of its versions became READY yet.
+    pub(crate) async fn unmade(&self, target: &Target) -> Result<Option<Unmade>, Error> {
+        if target.endpoint != EndpointName::default_endpoint() {
+            return Ok(None);
+        }
+        let newest = self.store.get_version(&target.runtime, None).await.map_err(|e| Error::Resolve(e.into()))?;
+        Ok(newest.filter(|newest| newest.status != RuntimeStatus::Ready).map(|newest| Unmade {
+            version: newest.version,
+            status: newest.status,
+            reason: newest.failure_reason,
+            log_tail: newest.failure_log,
+        }))
     }
 
     async fn served(&self, target: &Target) -> Result<Served, Error> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use innkeep_types::{AccountId, EndpointName, Region, RuntimeArn, RuntimeId};
 use percent_encoding::percent_decode_str;
 
-use crate::error::Error;
+use crate::error::{Error, Unmade};
 
 /// A runtime of this server and the endpoint asked for; whether they exist is another question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,9 +72,15 @@ impl Named {
         if here { Ok(&self.target) } else { Err(self.not_found()) }
     }
 
+    /// Returns the contract's answer for a target that does not exist, or of which nothing is ready.
+    pub(crate) fn unmade(&self, unmade: Option<Unmade>) -> Error {
+        let (qualifier, agent) = (self.target.endpoint.clone(), self.spelled.clone());
+        Error::NoAgent { qualifier, agent, unmade: unmade.map(Box::new) }
+    }
+
     /// Returns the contract's answer for a target that does not exist.
     pub(crate) fn not_found(&self) -> Error {
-        Error::NoAgent { qualifier: self.target.endpoint.clone(), agent: self.spelled.clone() }
+        self.unmade(None)
     }
 }
 

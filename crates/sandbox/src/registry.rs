@@ -163,7 +163,10 @@ impl Registry {
                 Some(Ended { reason: StopReason::StartFailed { detail: message }, exit, log_tail, source }) => {
                     return Err(Error::from_failure(Failure { message, exit, log_tail, source }));
                 }
-                Some(Ended { reason: StopReason::RuntimeDeleted | StopReason::EndpointDeleted, .. }) => {
+                Some(Ended {
+                    reason: StopReason::RuntimeDeleted | StopReason::VersionDeleted | StopReason::EndpointDeleted,
+                    ..
+                }) => {
                     return Err(Error::Deleted(key.runtime.clone()));
                 }
                 // Whoever ended the start did not want it begun anew by those who wait for it.

@@ -84,8 +84,10 @@ pub enum StopReason {
     OutOfMemory,
     /// StopRuntimeSession, or `innkeep sessions stop`.
     StoppedByCaller,
-    /// Its runtime or version was deleted.
+    /// Its runtime was deleted.
     RuntimeDeleted,
+    /// Its version was deleted.
+    VersionDeleted,
     /// Its endpoint was deleted.
     EndpointDeleted,
     /// `innkeep dev` deployed a newer version.
@@ -109,7 +111,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// The words of all reasons.
-    pub const WORDS: [&'static str; 13] = [
+    pub const WORDS: [&'static str; 14] = [
         "IdleTimeout",
         "MaxLifetime",
         "Unhealthy",
@@ -117,6 +119,7 @@ impl StopReason {
         "OutOfMemory",
         "StoppedByCaller",
         "RuntimeDeleted",
+        "VersionDeleted",
         "EndpointDeleted",
         "Reloaded",
         "StartFailed",
@@ -135,6 +138,7 @@ impl StopReason {
             Self::OutOfMemory => "OutOfMemory",
             Self::StoppedByCaller => "StoppedByCaller",
             Self::RuntimeDeleted => "RuntimeDeleted",
+            Self::VersionDeleted => "VersionDeleted",
             Self::EndpointDeleted => "EndpointDeleted",
             Self::Reloaded => "Reloaded",
             Self::StartFailed { .. } => "StartFailed",

@@ -52,6 +52,24 @@ async fn what_does_not_exist_is_told_to_known_callers_only() {
 }
 
 #[tokio::test]
+async fn why_a_runtime_never_served_is_told_to_operators_only() {
+    let world = World::new(json("{}")).await;
+    let arn = ARN.replace("hello-Ab3dE6gH9j", "never-Ab3dE6gH9j");
+    world.create_failed("never-Ab3dE6gH9j", "agent exited with status 1", "No module named nothing").await;
+    let call = Call::to(&format!("/runtimes/{}/invocations", encode(&arn)), "{}");
+    let told = refused(&world, call.clone()).await;
+    let head = "404 ResourceNotFoundException (caller)\n";
+    assert!(
+        told.starts_with(head) && told.contains(": its version 1 is CREATE_FAILED: agent exited with status 1"),
+        "{told}"
+    );
+    assert!(told.contains("No module named nothing"), "{told}");
+    let others = refused(&world, call.key(Some(PLAIN_KEY))).await;
+    let plain = format!("No endpoint or agent found with qualifier 'DEFAULT' for agent '{arn}'");
+    assert_eq!(others, format!("{head}{{\"message\":\"{plain}\"}}"));
+}
+
+#[tokio::test]
 async fn a_deleted_runtime_is_forgotten_at_once() {
     let world = World::new(json("{}")).await;
     let mut client = world.client().await;

@@ -113,6 +113,12 @@ impl World {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// Creates a runtime whose only version failed.
+    pub(crate) async fn create_failed(&self, id: &str, reason: &str, line: &str) {
+        let outcome = Outcome::Failed { reason: reason.to_owned(), log: vec![line.to_owned()] };
+        create(&self.store, id, outcome).await;
+    }
+
     /// Gives the runtime a next version, which DEFAULT serves.
     pub(crate) async fn update(&self, change: impl FnOnce(&mut VersionConfig)) {
         let id = RuntimeId::parse(RUNTIME).unwrap();
@@ -203,10 +209,14 @@ fn config() -> VersionConfig {
 }
 
 async fn deploy(store: &Store) {
-    let id = RuntimeId::parse(RUNTIME).unwrap();
+    create(store, RUNTIME, Outcome::Ready { bundle: digest() }).await;
+}
+
+async fn create(store: &Store, id: &str, outcome: Outcome) {
+    let id = RuntimeId::parse(id).unwrap();
     let new = NewRuntime {
         id: id.clone(),
-        name: RuntimeName::parse("hello").unwrap(),
+        name: RuntimeName::parse(id.as_str().split('-').next().unwrap()).unwrap(),
         config: config(),
         settings: Settings::default(),
         tags: BTreeMap::new(),
@@ -214,7 +224,6 @@ async fn deploy(store: &Store) {
         at: UnixMillis(0),
     };
     store.create_runtime(new).await.unwrap();
-    let outcome = Outcome::Ready { bundle: digest() };
     store.finish_version(&id, RuntimeVersion::FIRST, outcome, UnixMillis(0)).await.unwrap();
 }
 

@@ -254,7 +254,7 @@ async fn deleting_a_version_ends_its_sessions_and_no_others() {
     drop(world.acquire("alice", &deployment).await.unwrap());
     let other = self::deployment(2);
     drop(world.acquire("bob", &other).await.unwrap());
-    world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::RuntimeDeleted).await;
+    world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::VersionDeleted).await;
     let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
     assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
 }
