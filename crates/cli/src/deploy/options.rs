@@ -1,6 +1,6 @@
 //! The options of `deploy` whose values have a form of their own.
 
-use innkeep_types::{RuntimeName, Settings};
+use innkeep_types::{RuntimeName, Settings, limits};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -36,10 +36,35 @@ pub(super) fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> 
             return Err(Failure::usage(format!("--set {key}: there is no such setting"))
                 .with_fix(format!("known ones: {known}")));
         }
+        let alone = Value::Object(Map::from_iter([(key.to_owned(), value.clone())]));
+        let fits = serde_json::from_value(alone).is_ok_and(|alone: Settings| alone.out_of_bounds().is_empty());
+        if !fits {
+            return Err(Failure::usage(format!("--set {setting}: {key} takes {}", taken(key))));
+        }
         object.insert(key.to_owned(), value);
     }
-    let checked: Result<Settings, _> = serde_json::from_value(Value::Object(object.clone()));
-    checked.map(|_| object).map_err(|e| Failure::usage(format!("--set: {e}")))
+    Ok(object)
+}
+
+/// Says which values a setting may have.
+fn taken(key: &str) -> String {
+    match key {
+        "health" => "ping or tcp".to_owned(),
+        "header_aliases" | "zygote" => "true or false".to_owned(),
+        "isolation" => "process or container".to_owned(),
+        "egress" => "none or public".to_owned(),
+        "pool" => format!("a number from 0 to {}, or auto", limits::MAX_POOL_SIZE),
+        "zygote_modules" => "a list of modules' names as JSON: '[\"my_agent.tools\"]'".to_owned(),
+        // All numbers else, none of which may be 0.
+        number => {
+            let zero = Value::Object(Map::from_iter([(number.to_owned(), 0.into())]));
+            let refused = serde_json::from_value(zero).map(|zero: Settings| zero.out_of_bounds()).unwrap_or_default();
+            match refused.first() {
+                Some(refused) => format!("a number from {} to {}", refused.bounds.start(), refused.bounds.end()),
+                None => "a number".to_owned(),
+            }
+        }
+    }
 }
 
 /// Reads `--authorizer`: the `authorizerConfiguration` as JSON, the file that holds it, or `none`, which is null.
@@ -85,6 +110,26 @@ mod tests {
         assert!(parse(&[]).unwrap().is_empty());
         for bad in ["health=http", "start_timeout_secs=soon", "unknown=1", "unknown-", "health", "health="] {
             assert_eq!(parse(&[bad]).unwrap_err().code, Code::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_says_what_it_takes() {
+        let message = |given: &str| super::settings(&[given.to_owned()]).unwrap_err().message;
+        assert_eq!(message("health=http"), "--set health=http: health takes ping or tcp");
+        assert_eq!(
+            message("start_timeout_secs=901"),
+            "--set start_timeout_secs=901: start_timeout_secs takes a number from 1 to 900"
+        );
+        assert_eq!(message("memory_mib=lots"), "--set memory_mib=lots: memory_mib takes a number from 16 to 16777216");
+        for key in Settings::KEYS {
+            let message = message(&format!("{key}={{}}"));
+            assert!(message.contains(" takes ") && !message.ends_with("a number"), "{message}");
+        }
+        for taken in
+            ["pool=auto", "pool=0", "zygote=true", "zygote_modules=[\"a.b\"]", "egress=none", "isolation=container"]
+        {
+            assert!(super::settings(&[taken.to_owned()]).is_ok(), "{taken}");
         }
     }
 
