@@ -126,7 +126,7 @@ def test_the_difference_of_versions_names_paths_and_masks_values(cli, three):
 
 def test_a_version_that_nothing_serves_is_deleted_and_one_that_serves_is_not(cli, name):
     cli.deploy(PROBE, name)
-    cli("invoke", name, "{}", "-s", "old")
+    cli("invoke", name, "-d", '{"do": "facts"}', "-s", "old")
     cli.deploy(PROBE, name)
     assert cli("versions", "rm", "1", "--runtime", name).stdout == "1\n"
     [session] = cli.json("sessions", "ls", name, "--all")["sessions"]
@@ -154,6 +154,28 @@ def test_an_endpoint_is_created_moved_and_deleted(cli, three):
     assert "prod v2" in cli("status").stdout
     assert cli("endpoints", "rm", "prod", "--runtime", "three").stdout == "prod\n"
     cli("endpoints", "get", "prod", "--runtime", "three", status=3)
+
+
+def test_an_endpoint_is_created_with_the_newest_version_that_is_ready(cli, name):
+    cli.deploy(PROBE, name)
+    cli("deploy", AGENTS / "exits_at_import", "--name", name, status=5)
+    assert cli.json("endpoints", "create", name, "canary")["liveVersion"] == "1"
+    cli("deploy", AGENTS / "exits_at_import", "--name", f"{name}_x", status=5)
+    refused = cli.json("endpoints", "create", f"{name}_x", "canary", status=1)["error"]
+    assert f"no version of {name}_x is READY" in refused["message"]
+
+
+def test_the_runtime_may_be_named_first(cli, three):
+    for command in ("versions", "endpoints"):
+        assert cli(command, "ls", "three").stdout == cli(command, "ls", "--runtime", "three").stdout
+    assert cli.json("versions", "get", "three", "1")["agentRuntimeVersion"] == "1"
+    assert cli("versions", "diff", "three", "1", "2").stdout == cli("versions", "diff", "1", "2", "--runtime", "three").stdout
+    cli("endpoints", "create", "three", "first", "--version", "1")
+    assert cli.json("endpoints", "move", "three", "first", "2")["liveVersion"] == "2"
+    assert cli.json("endpoints", "get", "three", "first")["liveVersion"] == "2"
+    assert "1=1" in cli("endpoints", "split", "three", "first", "1=1", "2=1").stdout
+    cli("endpoints", "rm", "first", "--runtime", "three")
+    cli("versions", "ls", "three", "--runtime", "three", status=2)
 
 
 def test_default_is_not_moved_and_the_message_says_what_to_do(cli, three):

@@ -42,6 +42,40 @@ def test_a_deployment_creates_or_moves_the_endpoint_that_it_names(cli, name):
     cli("deploy", PROBE, "--name", name, "--endpoint", "prod", "--no-wait", status=2)
 
 
+def test_a_version_that_failed_is_not_repeated(cli, name):
+    cli.deploy(PROBE, name, "--env", "COLOUR=green", "--set", "start_timeout_secs=50")
+    cli("deploy", AGENTS / "exits_at_import", "--name", name, "--env", "COLOUR=red", "--set", "health=tcp", status=5)
+    said = "version 2 failed: environment and settings are those of version 1"
+    planned = cli("deploy", PROBE, "--name", name, "--dry-run")
+    assert said in planned.stderr and "COLOUR" not in planned.stdout and "health" not in planned.stdout
+    third = cli.deploy(PROBE, name)
+    assert any(note.startswith(said) for note in third["notes"])
+    assert cli.facts(name)["environment"]["COLOUR"] == "green"
+    kept = cli.json("versions", "get", name, "3")["settings"]
+    assert (kept.get("health"), kept["start_timeout_secs"]) == (None, 50)
+
+
+def test_an_image_that_is_not_there_is_not_the_agent_s_fault_and_leaves_a_way_out(cli):
+    # Nobody listens on port 1.
+    refused = cli.json("deploy", "127.0.0.1:1/team/absent:v1", status=1)["error"]
+    assert refused["code"] == "failed" and "could not be pulled" in refused["cause"]
+    assert "see to the reference, the registry and the credentials" in refused["fix"]
+    assert refused["fix"].endswith("innkeep runtimes rm absent")
+    # What never ran may be replaced by anything.
+    cli("deploy", "127.0.0.1:1/other/absent:v1", status=1)
+    unmade = cli.json("invoke", "absent", "hi", status=3)["error"]
+    assert "its version 2 is UPDATE_FAILED: image 127.0.0.1:1/other/absent:v1 could not be pulled" in unmade["message"]
+    cli("runtimes", "rm", "absent")
+
+
+def test_an_image_takes_no_runtime_of_another_name_unasked(cli, name):
+    cli.deploy(PROBE, name)
+    refused = cli.json("deploy", f"registry.example/team/{name}:v1", "--dry-run", status=2)["error"]
+    assert f"there is a runtime {name} already, and it runs code" in refused["message"]
+    assert f"--name {name}" in refused["fix"]
+    cli("deploy", f"registry.example/team/{name}:v1", "--name", name, "--dry-run")
+
+
 def test_a_dry_run_shows_the_difference_and_changes_nothing(cli, name, tmp_path):
     folder = tmp_path / "agent"
     shutil.copytree(PROBE, folder)

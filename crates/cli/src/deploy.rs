@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod options;
+mod replace;
 
 use clap::Args;
 use innkeep_types::{EndpointName, RuntimeName};
@@ -62,6 +63,7 @@ pub(crate) struct Deploy {
 impl Deploy {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let source = Source::parse(&self.source)?;
+        let is_named = self.name.is_some();
         let plan = Plan {
             name: self.name.map_or_else(|| source.default_name(), Ok)?,
             endpoint: self.endpoint,
@@ -75,6 +77,9 @@ impl Deploy {
             let fix = format!("wait, or afterwards: innkeep endpoints move {} VERSION", plan.endpoint);
             return Err(Failure::usage("an endpoint is moved when its version is READY, which --no-wait does not see")
                 .with_fix(fix));
+        }
+        if let (false, Source::Reference(reference), Ok(client)) = (is_named, &source, context.client()) {
+            replace::check(&client, &plan.name, reference).await?;
         }
         let steps = Steps::new(context.out);
         let package = source.package().await?;

@@ -1,6 +1,7 @@
 //! `innkeep endpoints`: a runtime's named pointers to its versions.
 
 mod change;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -30,10 +31,7 @@ pub(crate) struct Endpoints {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List a runtime's endpoints
-    Ls {
-        #[command(flatten)]
-        of: OfRuntime,
-    },
+    Ls(resolve::List),
     /// Show all that is known of an endpoint
     Get(Get),
     /// Create an endpoint
@@ -48,10 +46,11 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep endpoints get [OPTIONS] [NAME] ENDPOINT")]
 struct Get {
-    /// The endpoint: name or ARN
-    #[arg(value_parser = resolve::endpoint)]
-    endpoint: NamedEndpoint,
+    /// The endpoint, by name or ARN, after the runtime's name if it is not the one that the current folder is deployed as
+    #[arg(value_name = "ENDPOINT", num_args = 1..=2, required = true)]
+    words: Vec<String>,
     #[command(flatten)]
     of: OfRuntime,
 }
@@ -60,8 +59,10 @@ impl Endpoints {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let (client, out) = (context.client()?, context.out);
         match self.action {
-            Action::Ls { of } => list(&client, out, &of.resolve(&client).await?).await,
-            Action::Get(Get { endpoint, of }) => {
+            Action::Ls(of) => list(&client, out, &of.resolve(&client).await?).await,
+            Action::Get(Get { words, of }) => {
+                let (of, [endpoint]) = words::take(words, of)?;
+                let endpoint = words::endpoint(&endpoint)?;
                 let runtime = of.resolve_with(&client, &endpoint).await?;
                 show(&client, out, &runtime, &endpoint).await
             }

@@ -1,6 +1,8 @@
 //! Deploying, as `deploy` and `dev` share it: upload, create or update, wait until the new version serves or has failed, move the
 //! endpoint.
 
+mod base;
+mod outcome;
 mod request;
 mod steps;
 mod upload;
@@ -9,9 +11,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use innkeep_protocol::control::AgentRuntimeAccepted;
-use innkeep_protocol::operator::RuntimeView;
 use innkeep_sdk::Client;
-use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion, Settings};
+use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -19,6 +20,8 @@ use crate::failure::{Code, Failure};
 use crate::source::Package;
 use crate::{resolve, wait};
 
+pub(crate) use self::base::Base;
+pub(crate) use self::outcome::{ready, serves};
 pub(crate) use self::request::{EnvironmentChange, apply, container, create_request};
 pub(crate) use self::steps::{Step, Steps};
 
@@ -85,7 +88,8 @@ pub(crate) struct Published {
 /// Uploads `package` and makes it the newest version of the runtime that `plan` names.
 ///
 /// # Errors
-/// With [`Code::AgentFailed`], the reason and the agent's last log lines if the version does not start.
+/// With [`Code::AgentFailed`], the reason and the agent's last log lines if the version does not start; with [`Code::Failed`] if
+/// there was no image to start.
 pub(crate) async fn publish(
     client: &Client,
     package: Package,
@@ -94,18 +98,23 @@ pub(crate) async fn publish(
 ) -> Result<Published, Failure> {
     let is_image = package.is_image();
     let within = if is_image { IMAGE_TIMEOUT } else { wait::CHANGE_TIMEOUT };
-    let uploaded = upload::upload(client, package, plan, &mut steps).await?;
+    let mut uploaded = upload::upload(client, package, plan, &mut steps).await?;
     let existing = resolve::by_name(client, &plan.name).await?;
-    let settings = settings(existing.as_ref(), &plan.settings)?;
     let (accepted, created) = match &existing {
         None => {
+            let settings = Base::settings(None, &plan.settings)?;
             let request = create_request(client.endpoint().account.as_str(), plan, uploaded.artifact)?;
             (client.create_runtime(&request, settings.as_ref()).await?, true)
         }
         Some(runtime) => {
             wait::settled(client, &runtime.id, None, within).await?;
-            let current = client.runtime_document(&runtime.id, None).await?;
-            let request = apply(plan, current, Some(uploaded.artifact))?;
+            let base = Base::find(client, &resolve::runtime(client, runtime.id.as_str()).await?).await?;
+            let settings = Base::settings(Some(&base), &plan.settings)?;
+            if let Some(note) = base.note() {
+                steps.done("repeated", note.clone());
+                uploaded.notes.push(note);
+            }
+            let request = apply(plan, base.configuration, Some(uploaded.artifact))?;
             (client.update_runtime(&runtime.id, &request, settings.as_ref()).await?, false)
         }
     };
@@ -149,30 +158,6 @@ pub(crate) fn version_of(accepted: &AgentRuntimeAccepted) -> Result<RuntimeVersi
         .map_err(|e| Failure::new(Code::Failed, format!("the server's answer is not what the API says: {e}")))
 }
 
-/// Waits until `version`, the newest, is READY. `served` serves on if it fails.
-///
-/// # Errors
-/// With [`Code::AgentFailed`], the reason and the agent's last log lines.
-pub(crate) async fn ready(
-    client: &Client,
-    name: &RuntimeName,
-    id: &RuntimeId,
-    version: RuntimeVersion,
-    served: Option<RuntimeVersion>,
-    within: Duration,
-) -> Result<RuntimeStatus, Failure> {
-    match wait::settled(client, id, Some(version), within).await?.status {
-        RuntimeStatus::Ready => Ok(RuntimeStatus::Ready),
-        _ => Err(did_not_start(client, name, id, version, served).await),
-    }
-}
-
-/// Returns the version that DEFAULT serves.
-pub(crate) fn serves(runtime: &RuntimeView) -> Option<RuntimeVersion> {
-    let default = EndpointName::default_endpoint();
-    runtime.endpoints.iter().find(|endpoint| endpoint.name == default)?.live_version
-}
-
 /// Makes `endpoint` serve `version`, whether it exists or not, and says what that changed.
 async fn place(
     client: &Client,
@@ -194,38 +179,4 @@ async fn place(
         Some(before) => format!("{endpoint} from version {before} to {version}"),
         None => format!("{endpoint} to version {version}"),
     })
-}
-
-async fn did_not_start(
-    client: &Client,
-    name: &RuntimeName,
-    id: &RuntimeId,
-    version: RuntimeVersion,
-    served: Option<RuntimeVersion>,
-) -> Failure {
-    // Without the reason it is still a failure, and a truer one than that of the question.
-    let known = client.failure(id).await.unwrap_or_default();
-    let mut failure = Failure::new(Code::AgentFailed, format!("version {version} of {name} did not start"));
-    failure.cause = known.failure_reason;
-    failure.log_tail = known.log_tail;
-    failure.with_fix(match served {
-        Some(served) => format!("correct the agent and deploy again; version {served} serves on"),
-        None => "correct the agent and deploy again".to_owned(),
-    })
-}
-
-/// Returns the settings to ask for; none if there is nothing to change, which keeps those of the version before.
-pub(crate) fn settings(
-    existing: Option<&RuntimeView>,
-    changes: &Map<String, Value>,
-) -> Result<Option<Settings>, Failure> {
-    if changes.is_empty() {
-        return Ok(None);
-    }
-    let before = existing.map(|runtime| &runtime.settings);
-    let Ok(Value::Object(mut settings)) = serde_json::to_value(before.cloned().unwrap_or_default()) else {
-        return Err(Failure::new(Code::Failed, "the settings of the version before cannot be read"));
-    };
-    settings.extend(changes.clone());
-    serde_json::from_value(Value::Object(settings)).map(Some).map_err(|e| Failure::usage(format!("--set: {e}")))
 }

@@ -10,14 +10,40 @@ use crate::failure::{Code, Failure};
 use crate::source::Source;
 
 /// Which runtime a command is about whose arguments name parts of one.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct OfRuntime {
     /// The runtime: name, id or ARN [default: the one that the current folder is deployed as, else the only one]
     #[arg(long, value_name = "NAME")]
     runtime: Option<String>,
 }
 
+/// Which runtime's parts are listed.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The runtime: name, id or ARN [default: the one that the current folder is deployed as, else the only one]
+    #[arg(value_name = "NAME", conflicts_with = "runtime")]
+    name: Option<String>,
+    #[command(flatten)]
+    of: OfRuntime,
+}
+
+impl List {
+    pub(crate) async fn resolve(self, client: &Client) -> Result<RuntimeView, Failure> {
+        self.of.named(self.name)?.resolve(client).await
+    }
+}
+
 impl OfRuntime {
+    /// Takes the runtime's name from before the names of its parts, if it stands there.
+    pub(crate) fn named(self, name: Option<String>) -> Result<Self, Failure> {
+        match (self.runtime, name) {
+            (Some(option), Some(name)) => {
+                Err(Failure::usage(format!("which runtime is meant: {name}, or {option} of --runtime?")))
+            }
+            (option, name) => Ok(Self { runtime: name.or(option) }),
+        }
+    }
+
     pub(crate) async fn resolve(&self, client: &Client) -> Result<RuntimeView, Failure> {
         named_or_meant(client, self.runtime.as_deref()).await
     }
@@ -49,6 +75,19 @@ pub(crate) fn endpoint(given: &str) -> Result<NamedEndpoint, String> {
         Some((_, None)) => Err("that is a runtime's ARN: expected an endpoint's name or ARN".to_owned()),
         None => EndpointName::parse(given).map(|name| NamedEndpoint { name, runtime: None }).map_err(|e| e.to_string()),
     }
+}
+
+/// Reads the numbers of versions, `most` of them at most, and the runtime's name if it stands before them: what is no number is one.
+pub(crate) fn versions(
+    mut words: Vec<String>,
+    of: OfRuntime,
+    most: usize,
+) -> Result<(OfRuntime, Vec<RuntimeVersion>), Failure> {
+    let begins_with_name = words.len() > most || words.first().is_some_and(|first| version(first).is_err());
+    let name = (begins_with_name && of.runtime.is_none()).then(|| words.remove(0));
+    let number = |word: &String| version(word).map_err(|e| Failure::usage(format!("VERSION {word}: {e}")));
+    let versions = words.iter().map(number).collect::<Result<_, _>>()?;
+    Ok((of.named(name)?, versions))
 }
 
 /// Reads a version's number, as the API has it or as this program shows it: `7`, `v7`.
@@ -169,6 +208,25 @@ mod tests {
         assert_eq!(version("7").unwrap(), version("v7").unwrap());
         for bad in ["", "v", "0", "newest", "vv7"] {
             assert!(version(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_runtimes_name_may_stand_before_its_versions() {
+        let read = |words: &[&str], runtime: Option<&str>, most| {
+            let of = OfRuntime { runtime: runtime.map(str::to_owned) };
+            let read = versions(words.iter().map(|word| (*word).to_owned()).collect(), of, most);
+            read.map(|(of, versions)| (of.runtime, versions.into_iter().map(RuntimeVersion::get).collect::<Vec<_>>()))
+        };
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(read(&["7"], None, 1).unwrap(), (None, vec![7]));
+        assert_eq!(read(&["hello", "7"], None, 1).unwrap(), (named("hello"), vec![7]));
+        assert_eq!(read(&["v7", "8"], None, 1).unwrap(), (named("v7"), vec![8]), "only one can be a version");
+        assert_eq!(read(&["v7", "8"], None, 2).unwrap(), (None, vec![7, 8]));
+        assert_eq!(read(&["hello"], None, 2).unwrap(), (named("hello"), vec![]));
+        assert_eq!(read(&["1", "2"], Some("v7"), 9).unwrap(), (named("v7"), vec![1, 2]));
+        for (words, runtime) in [(&["hello", "old"][..], None), (&["hello", "1"], Some("hello"))] {
+            assert_eq!(read(words, runtime, 9).unwrap_err().code, Code::Usage);
         }
     }
 

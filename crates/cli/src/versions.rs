@@ -25,10 +25,7 @@ pub(crate) struct Versions {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List versions, newest first
-    Ls {
-        #[command(flatten)]
-        of: OfRuntime,
-    },
+    Ls(resolve::List),
     /// Show all that is known of a version
     Get(Get),
     /// Delete versions that nothing serves
@@ -38,9 +35,11 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep versions get [OPTIONS] [NAME] VERSION")]
 struct Get {
-    #[arg(value_parser = resolve::version)]
-    version: RuntimeVersion,
+    /// The version's number, after the runtime's name if it is not the one that the current folder is deployed as
+    #[arg(value_name = "VERSION", num_args = 1..=2, required = true)]
+    words: Vec<String>,
     /// Show the values of environment variables too; with --json they always are
     #[arg(long)]
     show_values: bool,
@@ -49,9 +48,11 @@ struct Get {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep versions rm [OPTIONS] [NAME] VERSION...")]
 struct Remove {
-    #[arg(value_name = "VERSION", required = true, value_parser = resolve::version)]
-    versions: Vec<RuntimeVersion>,
+    /// The versions' numbers, after the runtime's name if it is not the one that the current folder is deployed as
+    #[arg(value_name = "VERSION", required = true)]
+    words: Vec<String>,
     #[command(flatten)]
     of: OfRuntime,
     #[command(flatten)]
@@ -59,13 +60,12 @@ struct Remove {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep versions diff [OPTIONS] [NAME] [A] [B]")]
 struct Diff {
-    /// The older version [default: the one before the newest]
-    #[arg(value_name = "A", value_parser = resolve::version)]
-    from: Option<RuntimeVersion>,
-    /// The newer version [default: the newest]
-    #[arg(value_name = "B", value_parser = resolve::version)]
-    to: Option<RuntimeVersion>,
+    /// The older version and the newer one [default: the newest, and the one before], after the runtime's name if it is not the one
+    /// that the current folder is deployed as
+    #[arg(value_name = "VERSION", num_args = 0..=3)]
+    words: Vec<String>,
     /// Show the values of environment variables too
     #[arg(long)]
     show_values: bool,
@@ -77,11 +77,13 @@ impl Versions {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self.action {
-            Action::Ls { of } => {
+            Action::Ls(of) => {
                 let runtime = of.resolve(&client).await?;
                 list(context.out, &runtime, newest_first(&client, &runtime).await?)
             }
-            Action::Get(Get { version, show_values, of }) => {
+            Action::Get(Get { words, show_values, of }) => {
+                let (of, versions) = resolve::versions(words, of, 1)?;
+                let version = *versions.first().ok_or_else(which)?;
                 let runtime = of.resolve(&client).await?;
                 let described = described(&client, &runtime, version).await?;
                 if context.out.json {
@@ -168,7 +170,11 @@ fn served_by(runtime: &RuntimeView, version: Option<RuntimeVersion>) -> Vec<&End
     serves.map(|endpoint| &endpoint.name).collect()
 }
 
-async fn remove(client: &Client, out: Output, Remove { versions, of, how }: Remove) -> Result<(), Failure> {
+async fn remove(client: &Client, out: Output, Remove { words, of, how }: Remove) -> Result<(), Failure> {
+    let (of, versions) = resolve::versions(words, of, usize::MAX)?;
+    if versions.is_empty() {
+        return Err(which());
+    }
     let RuntimeView { id, name, .. } = of.resolve(client).await?;
     let numbers: Vec<_> = versions.iter().map(ToString::to_string).collect();
     how.confirm(out, &format!("delete version {} of {name}?", numbers.join(" and ")))?;
@@ -197,10 +203,15 @@ fn kept(error: innkeep_sdk::Error, name: &RuntimeName) -> Failure {
     Failure::from(error).with_fix(format!("innkeep {list} ls --runtime {name}"))
 }
 
-async fn compare(client: &Client, out: Output, Diff { from, to, show_values, of }: Diff) -> Result<(), Failure> {
+fn which() -> Failure {
+    Failure::usage("which version is meant?").with_fix("give its number: innkeep versions ls [NAME] shows them")
+}
+
+async fn compare(client: &Client, out: Output, Diff { words, show_values, of }: Diff) -> Result<(), Failure> {
+    let (of, versions) = resolve::versions(words, of, 2)?;
     let runtime = of.resolve(client).await?;
-    let to = to.unwrap_or(runtime.latest_version);
-    let from = match from {
+    let to = versions.get(1).copied().unwrap_or(runtime.latest_version);
+    let from = match versions.first().copied() {
         Some(from) => from,
         None => {
             let versions = newest_first(client, &runtime).await?;

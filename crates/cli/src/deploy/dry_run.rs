@@ -4,7 +4,7 @@ use std::io;
 
 use innkeep_protocol::diff::configuration as configuration_of;
 use innkeep_protocol::operator::RuntimeView;
-use innkeep_sdk::{Client, Document};
+use innkeep_sdk::Document;
 use innkeep_types::{Artifact, RuntimeVersion};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::diff::{self, Change};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, count, human_bytes};
-use crate::publish::{self, Plan};
+use crate::publish::{self, Base, Plan};
 use crate::resolve;
 use crate::source::Package;
 
@@ -27,6 +27,8 @@ struct Forecast {
     dry_run: bool,
     name: String,
     created: bool,
+    /// Of an update: the version that it repeats where nothing else is said.
+    base: Option<u32>,
     version: u32,
     /// Of a project.
     files: Option<usize>,
@@ -35,7 +37,7 @@ struct Forecast {
     layer: Option<String>,
     /// Whether it is what is deployed; null where that is not known without an upload.
     artifact: Option<Sameness>,
-    /// From the newest version to the next.
+    /// From that version to the next.
     changes: Vec<Change>,
     endpoint: Option<Move>,
 }
@@ -65,18 +67,19 @@ pub(super) async fn run(context: &Context, package: Package, plan: &Plan, show_v
         Some(client) => resolve::by_name(client, &plan.name).await?,
         None => None,
     };
-    let (before, account) = match (&client, &existing) {
-        (Some(client), Some(runtime)) => (deployed(client, runtime).await?, client.endpoint().account.to_string()),
-        (Some(client), None) => (Document::new(), client.endpoint().account.to_string()),
-        (None, _) => (Document::new(), "000000000000".to_owned()),
+    let base = match (&client, &existing) {
+        (Some(client), Some(runtime)) => Some(Base::find(client, runtime).await?),
+        _ => None,
     };
+    let before = base.as_ref().map(deployed).unwrap_or_default();
+    let account = client.as_ref().map_or_else(|| "000000000000".to_owned(), |c| c.endpoint().account.to_string());
     let package_digest = digest(&package)?;
     let (artifact, sameness) = artifact(&package, package_digest.as_deref(), before.get("agentRuntimeArtifact"));
     let mut after = match &existing {
         None => publish::create_request(&account, plan, artifact.unwrap_or_default())?,
         Some(_) => publish::apply(plan, before.clone(), artifact)?,
     };
-    let settings = publish::settings(existing.as_ref(), &plan.settings)?;
+    let settings = Base::settings(base.as_ref(), &plan.settings)?;
     let settings = match settings {
         Some(settings) => serde_json::to_value(settings).unwrap_or_default(),
         None => before.get("settings").cloned().unwrap_or_default(),
@@ -89,6 +92,7 @@ pub(super) async fn run(context: &Context, package: Package, plan: &Plan, show_v
         dry_run: true,
         name: plan.name.to_string(),
         created: existing.is_none(),
+        base: base.as_ref().map(|base| base.version.get()),
         version: existing.as_ref().and_then(|runtime| runtime.latest_version.next()).map_or(1, RuntimeVersion::get),
         files: if let Package::Project { packed, .. } = &package { Some(packed.n_files) } else { None },
         upload_bytes: upload_bytes(&package),
@@ -97,7 +101,13 @@ pub(super) async fn run(context: &Context, package: Package, plan: &Plan, show_v
         changes: diff::diff(&before, &after, show_values),
         endpoint: plan.names_an_endpoint().then(|| endpoint(plan, existing.as_ref())),
     };
-    if context.out.json { context.out.json(&forecast) } else { tell(context.out, &package, &forecast) }
+    if context.out.json {
+        return context.out.json(&forecast);
+    }
+    if let Some(note) = base.and_then(|base| base.note()) {
+        context.out.note(note);
+    }
+    tell(context.out, &package, &forecast)
 }
 
 fn tell(out: Output, package: &Package, forecast: &Forecast) -> Result<(), Failure> {
@@ -136,12 +146,11 @@ fn tell(out: Output, package: &Package, forecast: &Forecast) -> Result<(), Failu
     }
 }
 
-/// Returns the newest version's configuration and settings.
-async fn deployed(client: &Client, runtime: &RuntimeView) -> Result<Document, Failure> {
-    let mut configuration = configuration_of(client.runtime_document(&runtime.id, None).await?);
-    let settings = serde_json::to_value(&runtime.settings).unwrap_or_default();
-    configuration.insert("settings".to_owned(), settings);
-    Ok(configuration)
+/// Returns the configuration and settings of the version that the next one is made from.
+fn deployed(base: &Base) -> Document {
+    let mut configuration = configuration_of(base.configuration.clone());
+    configuration.insert("settings".to_owned(), serde_json::to_value(&base.settings).unwrap_or_default());
+    configuration
 }
 
 fn endpoint(plan: &Plan, existing: Option<&RuntimeView>) -> Move {

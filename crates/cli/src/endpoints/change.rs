@@ -1,25 +1,25 @@
 //! What changes endpoints: create, move, split, rm.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
-use innkeep_protocol::operator::SplitEndpoint;
+use innkeep_protocol::operator::{RuntimeView, SplitEndpoint};
 use innkeep_sdk::Client;
 use innkeep_types::{EndpointName, RuntimeVersion};
 use serde_json::json;
 
-use super::{show, unfit, weights};
-use crate::failure::Failure;
+use super::{show, unfit, weights, words};
+use crate::failure::{Code, Failure};
 use crate::output::{Output, Style};
 use crate::resolve::{self, NamedEndpoint, OfRuntime};
 use crate::runtimes::HowToRemove;
-use crate::wait;
+use crate::{versions, wait};
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep endpoints create [OPTIONS] [NAME] ENDPOINT")]
 pub(super) struct Create {
-    /// The new endpoint's name
-    endpoint: EndpointName,
-    /// The version to serve [default: the newest]
+    /// The new endpoint's name, after the runtime's if it is not the one that the current folder is deployed as
+    #[arg(value_name = "ENDPOINT", num_args = 1..=2, required = true)]
+    words: Vec<String>,
+    /// The version to serve [default: the newest READY one]
     #[arg(long, value_parser = resolve::version)]
     version: Option<RuntimeVersion>,
     /// Words for people
@@ -33,13 +33,13 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep endpoints move [OPTIONS] [NAME] ENDPOINT VERSION
+       innkeep endpoints move [NAME] ENDPOINT --description TEXT")]
 pub(super) struct Move {
-    /// The endpoint: name or ARN
-    #[arg(value_parser = resolve::endpoint)]
-    endpoint: NamedEndpoint,
-    /// The version to serve; a split ends
-    #[arg(value_parser = resolve::version, required_unless_present = "description")]
-    version: Option<RuntimeVersion>,
+    /// The endpoint, by name or ARN, after the runtime's name if it is not the one that the current folder is deployed as; and the
+    /// version to serve, by which a split ends
+    #[arg(value_name = "ENDPOINT VERSION", num_args = 1..=3, required = true)]
+    words: Vec<String>,
     /// Other words for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -51,13 +51,12 @@ pub(super) struct Move {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "innkeep endpoints split [OPTIONS] [NAME] ENDPOINT VERSION=WEIGHT...")]
 pub(super) struct Split {
-    /// The endpoint: name or ARN
-    #[arg(value_parser = resolve::endpoint)]
-    endpoint: NamedEndpoint,
-    /// Versions and their weights, 0 to 1000; with one version the endpoint is not split any more
-    #[arg(value_name = "VERSION=WEIGHT", required = true, value_parser = weight)]
-    weights: Vec<(RuntimeVersion, u32)>,
+    /// The endpoint, by name or ARN, after the runtime's name if it is not the one that the current folder is deployed as; and
+    /// versions with their weights, 0 to 1000: with one version the endpoint is not split any more
+    #[arg(value_name = "ENDPOINT VERSION=WEIGHT", num_args = 2.., required = true)]
+    words: Vec<String>,
     #[command(flatten)]
     of: OfRuntime,
 }
@@ -75,9 +74,15 @@ pub(super) struct Remove {
 
 impl Create {
     pub(super) async fn run(self, client: &Client, out: Output) -> Result<(), Failure> {
-        let Self { endpoint: name, version, description, no_wait, of } = self;
+        let Self { words, version, description, no_wait, of } = self;
+        let (of, [name]) = words::take(words, of)?;
+        let name = words::new_endpoint(&name)?;
         let runtime = of.resolve(client).await?;
-        client.create_endpoint(&runtime.id, &name, version, description.as_deref()).await?;
+        let version = match version {
+            Some(version) => version,
+            None => newest_ready(client, &runtime).await?,
+        };
+        client.create_endpoint(&runtime.id, &name, Some(version), description.as_deref()).await?;
         if !no_wait {
             wait::endpoint(client, &runtime.id, &name).await?;
         }
@@ -87,7 +92,8 @@ impl Create {
 
 impl Move {
     pub(super) async fn run(self, client: &Client, out: Output) -> Result<(), Failure> {
-        let Self { endpoint, version, description, no_wait, of } = self;
+        let Self { words, description, no_wait, of } = self;
+        let (of, endpoint, version) = words::moved(words, of, description.is_some())?;
         let runtime = of.resolve_with(client, &endpoint).await?;
         let name = &endpoint.name;
         if *name == EndpointName::default_endpoint() {
@@ -108,8 +114,9 @@ impl Move {
 
 impl Split {
     pub(super) async fn run(self, client: &Client, out: Output) -> Result<(), Failure> {
-        let Self { endpoint, weights: given, of } = self;
-        let split = SplitEndpoint { weights: distinct(given)? };
+        let Self { words, of } = self;
+        let (of, endpoint, weights_given) = words::shared_out(words, of)?;
+        let split = SplitEndpoint { weights: weights_given };
         let runtime = of.resolve_with(client, &endpoint).await?;
         let view = client.split_endpoint(&runtime.id, &endpoint.name, &split).await;
         let view = view.map_err(|error| unfit(error, &runtime))?;
@@ -154,36 +161,14 @@ impl Remove {
     }
 }
 
-fn weight(given: &str) -> Result<(RuntimeVersion, u32), String> {
-    let expected = || "expected VERSION=WEIGHT, such as 7=90".to_owned();
-    let (version, weight) = given.split_once('=').ok_or_else(expected)?;
-    let weight = weight.parse().ok().filter(|weight| *weight <= 1000).ok_or("a weight is 0 to 1000")?;
-    Ok((resolve::version(version)?, weight))
-}
-
-fn distinct(given: Vec<(RuntimeVersion, u32)>) -> Result<BTreeMap<RuntimeVersion, u32>, Failure> {
-    let mut weights = BTreeMap::new();
-    for (version, weight) in given {
-        if weights.insert(version, weight).is_some() {
-            return Err(Failure::usage(format!("version {version} is named twice")));
-        }
-    }
-    Ok(weights)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failure::Code;
-
-    #[test]
-    fn a_split_is_read_and_shown_in_one_notation() {
-        let read: Vec<_> = ["v8=10", "7=90"].iter().map(|given| weight(given).unwrap()).collect();
-        assert_eq!(weights(&distinct(read.clone()).unwrap()), "7=90 8=10");
-        assert_eq!(weights(&BTreeMap::new()), "-");
-        assert_eq!(distinct([read.clone(), read].concat()).unwrap_err().code, Code::Usage);
-        for bad in ["7", "7=", "=9", "7=-1", "7=1001", "x=1", "7=9=9"] {
-            assert!(weight(bad).is_err(), "{bad}");
-        }
-    }
+/// Returns the version that an endpoint serves unless another is named: one that can be served.
+async fn newest_ready(client: &Client, runtime: &RuntimeView) -> Result<RuntimeVersion, Failure> {
+    let newest = versions::ready_before(&client.list_versions(&runtime.id).await?, None);
+    newest.ok_or_else(|| {
+        Failure::new(
+            Code::Failed,
+            format!("no version of {} is READY, and an endpoint serves one that is", runtime.name),
+        )
+        .with_fix(format!("innkeep status {}", runtime.name))
+    })
 }
