@@ -258,6 +258,10 @@ def test_an_image_on_disk_is_uploaded_whatever_its_form(cli, tmp_path, form):
     assert re.fullmatch("[0-9a-f]{64}", digest), uri
     kept = {artifact["digest"]: artifact for artifact in cli.json("artifacts", "ls")["artifacts"]}[digest]
     assert kept["kind"] == "image" and {"runtime": f"image_{form}", "version": 1} in kept["usedBy"]
+    if form != "layout":
+        cli("deploy", source, "--no-wait", "--name", f"image_{form}", "--tag", "v1")
+        refused = cli.json("deploy", source, "--name", f"image_{form}", "--tag", "v2", status=1)["error"]
+        assert "none of its images is \"v2\"; it has agent:v1" in refused["message"]
     # Without an upload nobody knows whether it is the same image.
     assert cli.json("deploy", source, "--name", f"image_{form}", "--dry-run")["artifact"] is None
 

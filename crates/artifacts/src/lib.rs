@@ -293,12 +293,17 @@ impl Artifacts {
     }
 
     /// Unpacks the image in the archive in `upload`: what `docker save` writes, or an OCI layout as a tar.
-    /// `name`: what to call it, else as the archive does.
+    /// `name`: what to call it, else as the archive does. `tag`: of several images in it the one of this name or tag.
     ///
     /// # Cancel safety
     /// As [`Artifacts::add`].
-    pub async fn add_image(&self, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Error> {
-        Ok(image::add(&self.store, upload, name).await?)
+    pub async fn add_image(
+        &self,
+        upload: Scratch,
+        name: Option<&str>,
+        tag: Option<&str>,
+    ) -> Result<UploadedImage, Error> {
+        Ok(image::add(&self.store, upload, name, tag).await?)
     }
 
     /// Tells whether a layer is present.

@@ -28,6 +28,9 @@ pub(crate) struct Deploy {
     /// The runtime's name [default: the folder's, file's or image's, with _ for what the API forbids]
     #[arg(long, value_parser = options::runtime_name)]
     name: Option<RuntimeName>,
+    /// Of an archive or layout with several images: the one of this tag, or of this name
+    #[arg(long)]
+    tag: Option<String>,
     /// An endpoint to create, or to move, once the new version is READY; DEFAULT follows by itself
     #[arg(long, default_value = "DEFAULT")]
     endpoint: EndpointName,
@@ -63,6 +66,10 @@ pub(crate) struct Deploy {
 impl Deploy {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let source = Source::parse(&self.source)?;
+        if self.tag.is_some() && !matches!(source, Source::Archive(_) | Source::Layout(_)) {
+            return Err(Failure::usage("--tag chooses among the images of an archive or layout, and this is none")
+                .with_fix("a reference has its tag in it: ghcr.io/me/agent:v1"));
+        }
         let is_named = self.name.is_some();
         let plan = Plan {
             name: self.name.map_or_else(|| source.default_name(), Ok)?,
@@ -71,6 +78,7 @@ impl Deploy {
             settings: options::settings(&self.settings)?,
             protocol: self.protocol,
             authorizer: self.authorizer.as_deref().map(options::authorizer).transpose()?,
+            tag: self.tag,
             wait: self.wait || !self.no_wait,
         };
         if !plan.wait && plan.names_an_endpoint() {

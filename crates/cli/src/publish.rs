@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) protocol: Option<String>,
     /// `authorizerConfiguration`. Absent: that of the version before; null: none.
     pub(crate) authorizer: Option<Value>,
+    /// Of an archive with several images, the one that is meant.
+    pub(crate) tag: Option<String>,
     /// Whether to wait until the version serves.
     pub(crate) wait: bool,
 }
@@ -59,6 +61,7 @@ impl Plan {
             settings: Map::new(),
             protocol: None,
             authorizer: None,
+            tag: None,
             wait: true,
         }
     }

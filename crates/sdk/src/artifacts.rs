@@ -42,9 +42,15 @@ impl Client {
     }
 
     /// Uploads an image: an archive of `docker save`, or an OCI layout as tar, compressed with gzip or not. Returns what to put into
-    /// `containerConfiguration`. `name` is for people who look at the store.
-    pub async fn upload_image(&self, archive: impl Into<Upload>, name: &str) -> Result<UploadedImage, Error> {
-        let target = with_query(ARTIFACTS, &[("kind", Some("image")), ("name", Some(name))]);
+    /// `containerConfiguration`. `name` is for people who look at the store; `tag` says which of several images is meant, by its name in
+    /// the archive or by its tag.
+    pub async fn upload_image(
+        &self,
+        archive: impl Into<Upload>,
+        name: &str,
+        tag: Option<&str>,
+    ) -> Result<UploadedImage, Error> {
+        let target = with_query(ARTIFACTS, &[("kind", Some("image")), ("name", Some(name)), ("tag", tag)]);
         self.json(upload(Method::POST, target, archive.into(), "application/octet-stream", IMAGE_TIMEOUT)).await
     }
 

@@ -23,6 +23,7 @@ use crate::store::{Store, run_blocking};
 use crate::{UploadedImage, digest};
 
 mod contents;
+mod tags;
 
 /// An image that an archive holds.
 struct Found {
@@ -45,19 +46,30 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Unpacks the image in `upload` and keeps it under `name`, else under the name that the archive gives.
-pub(crate) async fn add(store: &Store, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Error> {
+/// Unpacks the image in `upload`, of several the one called `tag`, and keeps it under `name`, else under the name that the archive
+/// gives.
+pub(crate) async fn add(
+    store: &Store,
+    upload: Scratch,
+    name: Option<&str>,
+    tag: Option<&str>,
+) -> Result<UploadedImage, Error> {
     let image = name.unwrap_or("in the archive").to_owned();
-    add_found(store, upload, name).await.map_err(|problem| Error { image, problem })
+    add_found(store, upload, name, tag).await.map_err(|problem| Error { image, problem })
 }
 
-async fn add_found(store: &Store, upload: Scratch, name: Option<&str>) -> Result<UploadedImage, Problem> {
-    let home = store.home.clone();
+async fn add_found(
+    store: &Store,
+    upload: Scratch,
+    name: Option<&str>,
+    tag: Option<&str>,
+) -> Result<UploadedImage, Problem> {
+    let (home, tag) = (store.home.clone(), tag.map(str::to_owned));
     let permit = store.may_unpack().await;
     let (upload, found) = run_blocking(move || {
         let _permit = permit;
         let upload = plain(upload, || home.scratch_file())?;
-        let found = find(&Contents::read(upload.path())?)?;
+        let found = find(&Contents::read(upload.path())?, tag.as_deref())?;
         Ok::<_, Problem>((upload, found))
     })
     .await??;
@@ -119,19 +131,19 @@ fn plain(upload: Scratch, scratch: impl FnOnce() -> io::Result<Scratch>) -> Resu
     }
 }
 
-/// Finds the one image that the archive holds.
-fn find(contents: &Contents) -> Result<Found, Problem> {
+/// Finds the one image that the archive holds, or that is meant.
+fn find(contents: &Contents, tag: Option<&str>) -> Result<Found, Problem> {
     if contents.has("index.json") {
-        in_layout(contents)
+        in_layout(contents, tag)
     } else if contents.has("manifest.json") {
-        saved(contents)
+        saved(contents, tag)
     } else {
         Err(Problem::Archive("it has neither manifest.json (`docker save`) nor index.json (an OCI layout)".to_owned()))
     }
 }
 
 /// The layout of the OCI image specification, which newer `docker save` writes too.
-fn in_layout(contents: &Contents) -> Result<Found, Problem> {
+fn in_layout(contents: &Contents, tag: Option<&str>) -> Result<Found, Problem> {
     let blob = |descriptor: &Descriptor| {
         let bytes = contents.get(&blob_path(&descriptor.digest), MAX_IMAGE_METADATA_BYTES)?;
         let (expected, found) = (descriptor.digest.clone(), digest::of_bytes(&bytes));
@@ -139,15 +151,14 @@ fn in_layout(contents: &Contents) -> Result<Found, Problem> {
         if expected == found { Ok(bytes) } else { Err(Problem::Digest { what, expected, found }) }
     };
     let index = contents.get("index.json", MAX_IMAGE_METADATA_BYTES)?;
-    let Document::Index(mut manifests) = Document::parse(&index)? else { return Err(Problem::NoImage) };
+    let Document::Index(manifests) = Document::parse(&index)? else { return Err(Problem::NoImage) };
+    let mut manifests = tags::meant(manifests, tag)?;
     let mut name = None;
     // An image for several platforms is an index within the index, and that may be one again.
     for _ in 0..3 {
-        let named: Vec<&str> = manifests.iter().filter_map(image_name).collect();
-        if named.len() > 1 && named.iter().any(|other| Some(other) != named.first()) {
-            return Err(several(&named));
-        }
-        name = name.or_else(|| named.first().map(|&name| repository(name)));
+        // A bare tag names nothing.
+        let named = manifests.iter().flat_map(tags::names).find(|name| name.contains(['/', ':']));
+        name = name.or_else(|| named.map(repository));
         let chosen = manifest::choose(&manifests)?.clone();
         match Document::parse(&blob(&chosen)?)? {
             Document::Index(inner) => manifests = inner,
@@ -163,18 +174,10 @@ fn in_layout(contents: &Contents) -> Result<Found, Problem> {
 }
 
 /// What `docker save` wrote before, and `podman save` and `skopeo` do by default. It has no manifest with a digest: one is made.
-fn saved(contents: &Contents) -> Result<Found, Problem> {
+fn saved(contents: &Contents, tag: Option<&str>) -> Result<Found, Problem> {
     let json = contents.get("manifest.json", MAX_IMAGE_METADATA_BYTES)?;
     let images: Vec<Saved> = serde_json::from_slice(&json).map_err(Problem::Manifest)?;
-    let image = match images.as_slice() {
-        [image] => image,
-        [] => return Err(Problem::NoImage),
-        images => {
-            let named = |image: &Saved| image.repo_tags.iter().flatten().next().cloned();
-            let named: Vec<String> = images.iter().filter_map(named).collect();
-            return Err(several(&named.iter().map(String::as_str).collect::<Vec<_>>()));
-        }
-    };
+    let image = tags::meant_of_saved(&images, tag)?;
     let json = contents.get(&image.config, MAX_IMAGE_METADATA_BYTES)?;
     let config = Config::read(&json)?;
     let (layers, diff_ids) = (image.layers.len(), config.diff_ids.len());
@@ -189,19 +192,6 @@ fn saved(contents: &Contents) -> Result<Found, Problem> {
     let layers = image.layers.iter().map(|layer| contents.place(layer)).collect::<Result<_, _>>()?;
     let name = image.repo_tags.iter().flatten().next().map(|tag| repository(tag));
     Ok(Found { name, digest: digest::of_json(&made), config, layers })
-}
-
-fn several(names: &[&str]) -> Problem {
-    let names: String = names.join(", ").chars().take(500).collect();
-    Problem::Archive(format!("it holds several images ({names}); save the one to be deployed by itself"))
-}
-
-/// Returns the name by which an image in a layout is meant to be known. Source: what `docker save` and containerd write; other
-/// tools write a bare tag, which names nothing.
-fn image_name(descriptor: &Descriptor) -> Option<&str> {
-    let annotation = |key: &str| descriptor.annotations.get(key).map(String::as_str);
-    let full = annotation("io.containerd.image.name").or_else(|| annotation("org.opencontainers.image.ref.name"));
-    full.filter(|name| name.contains(['/', ':']))
 }
 
 /// Returns the last part of a reference's repository: `agent` of `r.example/team/agent:1`.

@@ -90,7 +90,7 @@ fn kept_images(store: &Store) -> [usize; 4] {
 
 async fn add_image(store: &Store, layers: &[Vec<u8>]) -> (Artifact, ArtifactDigest) {
     let archive = docker_archive(&serde_json::json!({"Cmd": ["/x"]}), layers);
-    let uploaded = store.artifacts.add_image(store.upload(&archive), None).await.unwrap();
+    let uploaded = store.artifacts.add_image(store.upload(&archive), None, None).await.unwrap();
     let artifact = Artifact::Container { uri: uploaded.container_uri };
     let bundle = store.artifacts.prepare(&artifact).await.unwrap();
     (artifact, bundle.digest)

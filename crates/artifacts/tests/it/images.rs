@@ -13,7 +13,7 @@ use crate::fixture::Store;
 use crate::tars::{Layer, architecture, blobs, config, docker_archive, gzip, header, index, layout, sha256, tar_of};
 
 pub(crate) async fn add(store: &Store, archive: &[u8]) -> Result<UploadedImage, Error> {
-    store.artifacts.add_image(store.upload(archive), None).await
+    store.artifacts.add_image(store.upload(archive), None, None).await
 }
 
 pub(crate) fn container(uploaded: &UploadedImage) -> Artifact {
@@ -85,7 +85,7 @@ async fn a_saved_image_becomes_a_bundle() {
     assert_eq!(image.layers, [place(&top), place(&base)], "the topmost is first");
 
     // The same once more, compressed, under a name of its own.
-    let again = store.artifacts.add_image(store.upload(&gzip(&archive)), Some("Other Name")).await.unwrap();
+    let again = store.artifacts.add_image(store.upload(&gzip(&archive)), Some("Other Name"), None).await.unwrap();
     assert!(again.container_uri.starts_with("innkeep.local/other-name@sha256:"), "{again:?}");
     assert_eq!(again.notes, ["the image was uploaded before"]);
     assert_eq!(store.artifacts.prepare(&container(&again)).await.unwrap(), bundle);
@@ -140,6 +140,52 @@ async fn layouts_are_read_with_layers_in_every_compression() {
         .map(|(layer, name)| fs::read(layer.join(name)).unwrap().len())
         .collect();
     assert_eq!(content, [1, 100_000, 1]);
+}
+
+#[tokio::test]
+async fn of_several_images_the_one_that_is_named_is_taken() {
+    let layer = |name: &str| Layer::new().file(name, "").tar();
+    let (one, two) = (layer("one"), layer("two"));
+    let parts =
+        [&one, &two].map(|layer| blobs(config(&command(), std::slice::from_ref(layer)), &[("", layer.clone())]));
+    let mut both = index(parts[0].last().unwrap(), None);
+    both["manifests"][0]["annotations"] = json!({"org.opencontainers.image.ref.name": "v1"});
+    let mut second = index(parts[1].last().unwrap(), None)["manifests"][0].clone();
+    second["annotations"] = json!({"io.containerd.image.name": "r.example/team/two:v2"});
+    both["manifests"].as_array_mut().unwrap().push(second);
+    let layout = layout(&parts.concat(), &both);
+    let configs = [&one, &two].map(|layer| config(&command(), std::slice::from_ref(layer)));
+    let saved = json!([
+        {"Config": "a", "RepoTags": ["r.example/one:v1"], "Layers": ["1"]},
+        {"Config": "b", "RepoTags": ["r.example/two:v2", "two:latest"], "Layers": ["2"]},
+    ]);
+    let [a, b] = configs;
+    let files = [("a", a), ("b", b), ("1", one), ("2", two), ("manifest.json", saved.to_string().into_bytes())];
+    let saved = tar_of(&files.map(|(name, content)| (name.to_owned(), content)));
+
+    for (archive, names) in
+        [(layout, "r.example/team/two:v2, v1"), (saved, "r.example/one:v1, r.example/two:v2, two:latest")]
+    {
+        let add = async |tag: Option<&str>| {
+            let store = Store::new();
+            let uploaded = store.artifacts.add_image(store.upload(&archive), None, tag).await?;
+            let bundle = store.artifacts.prepare(&container(&uploaded)).await.unwrap();
+            let Content::Image { image } = bundle.content else { panic!("it is code") };
+            let only = fs::read_dir(&image.layers[0]).unwrap().next().unwrap().unwrap();
+            Ok::<_, Error>(only.file_name().into_string().unwrap())
+        };
+        assert_eq!(add(Some("v1")).await.unwrap(), "one");
+        assert_eq!(add(Some("v2")).await.unwrap(), "two");
+        let several = add(None).await.unwrap_err().to_string();
+        assert!(several.contains(&format!("several images ({names})")) && several.contains("--tag"), "{several}");
+        let none = add(Some("v3")).await.unwrap_err().to_string();
+        assert!(none.contains("none of its images is \"v3\"") && none.contains(names), "{none}");
+    }
+    let untagged = blobs(config(&command(), &[layer("x")]), &[("", layer("x"))]);
+    let untagged = crate::tars::layout(&untagged, &index(untagged.last().unwrap(), None));
+    let store = Store::new();
+    let refused = store.artifacts.add_image(store.upload(&untagged), None, Some("v1")).await.unwrap_err();
+    assert!(refused.to_string().contains("leave --tag out"), "{refused}");
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ pub(super) async fn upload(
             steps.done("packed", human_bytes(bytes));
             let bar = steps.bar(bytes);
             steps.doing("uploading the image");
-            let image = client.upload_image(Upload { file, meter: bar.meter() }, plan.name.as_str()).await?;
+            let (archive, tag) = (Upload { file, meter: bar.meter() }, plan.tag.as_deref());
+            let image = client.upload_image(archive, plan.name.as_str(), tag).await?;
             drop(bar);
             steps.done("uploaded", image.notes.join("; "));
             Ok(Uploaded { artifact: container(&image.container_uri), notes: image.notes })

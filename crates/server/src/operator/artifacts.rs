@@ -32,7 +32,7 @@ impl Operator {
         let kind = match query.get("kind") {
             Some("zip") | None => Kind::Zip,
             Some("project") => Kind::Project { layer: query.get("layer").map(str::to_owned) },
-            Some("image") => return self.upload_image(parts, body, query.get("name")).await,
+            Some("image") => return self.upload_image(parts, body, query).await,
             Some(other) => {
                 let message = format!("unknown kind {other:?}: zip, project or image");
                 return Err(Refused::new(ErrorKind::Validation, message));
@@ -50,15 +50,10 @@ impl Operator {
         Ok(respond::json(201, &answer))
     }
 
-    async fn upload_image(
-        &self,
-        parts: &Parts,
-        body: &mut Inbound,
-        name: Option<&str>,
-    ) -> Result<Response<Body>, Refused> {
+    async fn upload_image(&self, parts: &Parts, body: &mut Inbound, query: &Query) -> Result<Response<Body>, Refused> {
         let file = self.receive(parts, body, limits::MAX_IMAGE_BYTES).await?;
         let innkeep_artifacts::UploadedImage { container_uri, notes } =
-            self.artifacts.add_image(file, name).await.map_err(refused)?;
+            self.artifacts.add_image(file, query.get("name"), query.get("tag")).await.map_err(refused)?;
         Ok(respond::json(201, &UploadedImage { container_uri, notes }))
     }
 
