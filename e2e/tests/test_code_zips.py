@@ -24,6 +24,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from commands import Cli
 from harness import ROLE, Agent, environment, new_session, running_server, wait_for, zipped
 
 BUCKET = "agents"
@@ -132,6 +133,49 @@ def host(store):
 
 
 @contextmanager
+def standing_in(handler):
+    """Serves what `handler` says, on a port of its own. Its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def in_region(store: Store, its: str, status: int):
+    """moto knows no regions: this stands before it as an endpoint of another region does. Its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            _, _, region, *_ = dict(parse_qsl(urlsplit(self.path).query))["X-Amz-Credential"].split("/")
+            if region == its:
+                with urlopen(store.url + self.path) as answer:
+                    return self.answer(200, answer.read())
+            # As S3 answers: 301 has no Location, and 307 has it while a bucket is young.
+            code = "PermanentRedirect" if status == 301 else "TemporaryRedirect"
+            self.answer(status, f"<Error><Code>{code}</Code><Bucket>{BUCKET}</Bucket></Error>".encode())
+
+        def answer(self, status, body):
+            self.send_response(status)
+            self.send_header("x-amz-bucket-region", its)
+            if status == 307:
+                self.send_header("Location", f"http://169.254.169.254{self.path}")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with standing_in(Handler) as url:
+        yield url
+
+
+@contextmanager
 def checking(store: Store, secrets: dict[str, str]):
     """moto checks no signature in a URL: this stands before it and does, as botocore computes it. Its URL."""
 
@@ -168,14 +212,8 @@ def checking(store: Store, secrets: dict[str, str]):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with standing_in(Handler) as url:
+        yield url
 
 
 # --- deploying ---------------------------------------------------------------------------------------------------------
@@ -252,6 +290,23 @@ def test_a_version_of_an_object_is_taken_by_its_id(host, store):
     assert ask(host, runtime)["says"] == "old"
     assert runtime["agentRuntimeArtifact"]["codeConfiguration"]["code"]["s3"]["versionId"] == old
     assert ask(host, update(host, runtime, artifact(key, bucket="versioned")))["says"] == "new"
+
+
+def test_a_rollback_runs_what_the_version_ran_whatever_its_key_names_now(host, store, tmp_path):
+    """The object has no versionId: nothing at the store tells the old one from the new."""
+    cli = Cli(host, tmp_path)
+    key, version = store.put(code("first"))
+    assert version is None
+    runtime = create(host, artifact(key))
+    store.put(code("second"), key)
+    assert ask(host, update(host, runtime, artifact(key)))["says"] == "second"
+    name = runtime["agentRuntimeName"]
+    assert cli("rollback", name).stdout == f"{name} DEFAULT: version 3, a copy of 1 (READY)\n"
+    assert ask(host, runtime)["says"] == "first"
+    # Nor does it need the object to be there.
+    store.s3.delete_object(Bucket=BUCKET, Key=key)
+    assert "version 4, a copy of 2 (READY)" in cli("rollback", name, "2").stdout
+    assert ask(host, runtime)["says"] == "second"
 
 
 def test_a_restart_needs_no_object_store():
@@ -347,6 +402,17 @@ def test_a_store_that_checks_signatures_takes_ours_and_no_others(store):
                 assert f"{words}: the store does not know these credentials; correct access_key_id" in said, said
         with running_server(s3_endpoint=url, s3_access_key_id="AKIAEXAMPLE", s3_secret_access_key="right", s3_region="eu-west-9") as server:
             assert ask(server, create(server, artifact(key, version, "versioned")))["says"] == "signed"
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_bucket_in_another_region_is_said_to_be_and_found_there(store, status):
+    key, _ = store.put(code("far away"))
+    with in_region(store, "eu-west-9", status) as url:
+        with running_server(s3_endpoint=url, s3_region="us-east-1", **KEY) as server:
+            said = why_not(server, artifact(key))
+            assert f"status {status}" in said and "the bucket is in region eu-west-9, and [s3] says us-east-1; set region" in said
+        with running_server(s3_endpoint=url, s3_region="eu-west-9", **KEY) as server:
+            assert ask(server, create(server, artifact(key)))["says"] == "far away"
 
 
 def test_without_an_object_store_it_is_said_how_to_name_one(server):
