@@ -1,10 +1,12 @@
 """OCI images: from a real registry and from archives, into containers. The programs of the images see what the image says."""
 
+import io
 import json
 import os
 import pty
 import re
 import subprocess
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -124,6 +126,28 @@ def test_an_image_of_a_registry_runs_as_it_says(host, registry):
     assert again.ask({}, new_session()) == FACTS
     refused = remove(host, digest)
     assert refused.status == 409 and re.search("version 1 of image_.*version 1 of image_", refused.json()["message"]), refused
+
+
+def test_a_directory_that_a_layer_only_implies_is_what_the_layer_below_made_it(host, workshop, tmp_path):
+    seen = 'exec /srv/agent "/shared-$(/bin/busybox stat -c %a-%u-%g /shared)" /shared/low /shared/high'
+    workshop.make("implied", **PROGRAM | {"cmd": seen})
+    shared, high = tmp_path / "shared", tmp_path / "high"
+    shared.mkdir()
+    (shared / "low").touch()
+    high.touch()
+    os.chown(shared, 1234, 1235)
+    shared.chmod(0o1731)
+    workshop.insert("implied", shared, "/shared")
+    workshop.insert("implied", high, "/shared/high")
+    archive = workshop.saved("implied", "team/implied:1")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as saved:
+        layers = json.load(saved.extractfile("manifest.json"))[0]["Layers"]
+        with tarfile.open(fileobj=saved.extractfile(layers[-1])) as top:
+            assert [entry.name.strip("/") for entry in top] == ["shared/high"], "the layer describes the directory"
+    uploaded = upload(host, archive, "&name=implied")
+    assert uploaded.status == 201, uploaded
+    agent = deploy(host, uploaded.json()["containerUri"])
+    assert agent.ask({}, new_session())["files"] == {"/shared-1731-1234-1235": False, "/shared/low": True, "/shared/high": True}
 
 
 def test_a_server_that_comes_back_needs_no_registry(workshop, tmp_path):
