@@ -1,20 +1,19 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
+mod ends;
+mod stops;
 mod warmup;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{
-    AgentExit, EndpointName, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits,
-};
+use innkeep_types::{AgentExit, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
 
 use world::{SOON, deployment, key, limited, session, world};
 
@@ -51,85 +50,6 @@ async fn a_start_is_put_down_to_the_request_that_came_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_used_again() {
-    let world = world(FakeDriver::ready());
-    let deployment = deployment(1);
-    drop(world.acquire("alice", &deployment).await.unwrap());
-    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
-    assert_eq!(world.states(), ["Idle"]);
-    tokio::time::sleep(SOON * 2).await;
-    world.gone().await;
-    assert_eq!(
-        (world.reasons(), world.driver.last().grace()),
-        (vec!["IdleTimeout".to_owned()], Some(limits::STOP_GRACE))
-    );
-    let again = world.acquire("alice", &deployment).await.unwrap();
-    assert_eq!((again.is_cold(), world.driver.launches()), (true, 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_open_request_keeps_the_session_and_its_end_starts_the_idle_clock() {
-    let world = world(FakeDriver::ready());
-    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
-    tokio::time::sleep(limits::IDLE_TIMEOUT * 3).await;
-    assert_eq!(world.states(), ["Active"]);
-    drop(lease);
-    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
-    assert_eq!(world.states(), ["Idle"]);
-    tokio::time::sleep(SOON * 2).await;
-    world.gone().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_busy_agent_keeps_its_session_until_it_is_done() {
-    let world = world(FakeDriver::ready());
-    drop(world.acquire("alice", &deployment(1)).await.unwrap());
-    world.driver.last().ping(PingStatus::HealthyBusy, None);
-    tokio::time::sleep(limits::IDLE_TIMEOUT * 2).await;
-    assert_eq!(world.states(), ["Active"]);
-    world.driver.last().ping(PingStatus::Healthy, None);
-    tokio::time::sleep(limits::IDLE_TIMEOUT - SOON).await;
-    assert_eq!(world.states(), ["Idle"]);
-    tokio::time::sleep(SOON * 2).await;
-    world.gone().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agents_own_time_of_last_update_extends_the_idle_clock_but_never_from_the_future() {
-    let world = world(FakeDriver::ready());
-    drop(world.acquire("alice", &deployment(1)).await.unwrap());
-    let start = 1_795_168_800;
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    world.driver.last().ping(PingStatus::Healthy, Some(start + 500));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    world.driver.last().ping(PingStatus::Healthy, Some(start + 9_999_999));
-    let left = world.registry.list()[0].idle_left.unwrap();
-    assert!(left <= Duration::from_secs(800) && left > Duration::from_secs(790), "{left:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_lifetime_ends_even_a_session_in_use() {
-    let world = world(FakeDriver::ready());
-    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
-    let ended = tokio::time::timeout(limits::MAX_LIFETIME + SOON, lease.ended()).await.unwrap();
-    assert_eq!(ended.reason, StopReason::MaxLifetime);
-}
-
-#[tokio::test(start_paused = true)]
-async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
-    let world = world(FakeDriver::ready());
-    let missed = || AgentState::Missed { misses: 3, detail: "timed out".to_owned() };
-    let lease = world.acquire("alice", &deployment(1)).await.unwrap();
-    world.driver.last().say(missed());
-    tokio::time::sleep(SOON).await;
-    assert_eq!(world.states(), ["Active"]);
-    drop(lease);
-    world.driver.last().say(AgentState::Missed { misses: 4, detail: "timed out".to_owned() });
-    world.gone().await;
-    assert_eq!(world.reasons(), ["Unhealthy"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_agent_that_ends_at_start_fails_all_who_wait_with_its_exit_and_lines() {
     let world = world(FakeDriver::waiting());
     let deployment = deployment(1);
@@ -153,48 +73,6 @@ async fn an_exit_in_use_reaches_the_request_with_its_evidence() {
     let ended = lease.ended().await;
     assert_eq!(ended.reason, StopReason::AgentExited { exit: AgentExit::Signal(11) });
     assert_eq!(ended.log_tail, ["about to fail"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_aborts_requests_and_is_refused_while_one_is_under_way() {
-    let world = world(FakeDriver::ready());
-    let deployment = deployment(1);
-    let lease = world.acquire("alice", &deployment).await.unwrap();
-    let key = key(&deployment, "alice");
-    world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap();
-    assert_eq!(lease.ended().await.reason, StopReason::StoppedByCaller);
-    world.gone().await;
-    let error = world.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_while_provisioning_is_a_retryable_conflict() {
-    let world = world(FakeDriver::waiting());
-    let deployment = deployment(1);
-    let request = world.begin("alice", &deployment);
-    world.launched().await;
-    let stop = world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, SOON).await;
-    assert_eq!(stop.unwrap_err().kind(), ErrorKind::RetryableConflict);
-    world.driver.last().ping(PingStatus::Healthy, None);
-    request.await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_without_grace_ends_a_start_and_all_who_wait_for_it_are_told() {
-    let world = world(FakeDriver::waiting());
-    let deployment = deployment(1);
-    let requests = [(); 3].map(|()| world.begin("alice", &deployment));
-    world.launched().await;
-    world.registry.stop(&key(&deployment, "alice"), StopReason::StoppedByCaller, Duration::ZERO).await.unwrap();
-    for request in requests {
-        let error = request.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Agent);
-        assert_eq!(error.to_string(), "The session was stopped before its agent was ready");
-    }
-    world.gone().await;
-    assert_eq!((world.driver.launches(), world.driver.last().grace()), (1, Some(Duration::ZERO)));
-    assert_eq!(world.reasons(), ["StoppedByCaller"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,64 +108,6 @@ async fn a_caller_who_goes_away_does_not_cancel_the_start() {
     world.driver.last().ping(PingStatus::Healthy, None);
     wait_for("the session", SOON, || world.states() == ["Idle"]).await;
     assert_eq!(world.driver.launches(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn deleting_a_runtime_ends_its_sessions_and_starts_none_for_who_waited() {
-    let world = world(FakeDriver::ready());
-    let deployment = deployment(1);
-    drop(world.acquire("alice", &deployment).await.unwrap());
-    let key = key(&deployment, "alice");
-    world.registry.stop(&key, StopReason::StoppedByCaller, SOON).await.unwrap();
-    let (waited, ()) = tokio::join!(
-        world.acquire("alice", &deployment),
-        world.registry.stop_runtime(&deployment.arn, None, StopReason::RuntimeDeleted)
-    );
-    assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!((world.driver.alive(), world.registry.list().len()), (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn deleting_a_version_ends_its_sessions_and_no_others() {
-    let world = world(FakeDriver::ready());
-    let deployment = deployment(1);
-    drop(world.acquire("alice", &deployment).await.unwrap());
-    let other = self::deployment(2);
-    drop(world.acquire("bob", &other).await.unwrap());
-    world.registry.stop_runtime(&deployment.arn, Some(deployment.version), StopReason::VersionDeleted).await;
-    let left: Vec<_> = world.registry.list().iter().map(|s| s.version).collect();
-    assert_eq!((left, world.driver.alive()), (vec![other.version], 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn deleting_an_endpoint_ends_its_sessions_and_starts_none_for_who_waited() {
-    let world = world(FakeDriver::ready());
-    let default = deployment(1);
-    let prod = Arc::new(Deployment { endpoint: EndpointName::parse("prod").unwrap(), ..Deployment::clone(&default) });
-    drop(world.acquire("alice", &prod).await.unwrap());
-    drop(world.acquire("alice", &default).await.unwrap());
-    world.registry.stop(&key(&prod, "alice"), StopReason::StoppedByCaller, SOON).await.unwrap();
-    let endpoint = prod.arn.endpoint(&prod.endpoint);
-    let (waited, ()) = tokio::join!(
-        world.acquire("alice", &prod),
-        world.registry.stop_endpoint(&endpoint, StopReason::RuntimeDeleted)
-    );
-    assert_eq!(waited.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!((world.driver.alive(), world.states()), (1, vec!["Idle"]));
-    // Made again, under the same name.
-    tokio::time::advance(Duration::from_millis(1)).await;
-    assert!(world.acquire("alice", &prod).await.unwrap().is_cold());
-}
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_ends_all_sessions_and_lets_none_start() {
-    let world = world(FakeDriver::ready());
-    let deployment = deployment(1);
-    drop(world.acquire("bob", &deployment).await.unwrap());
-    world.registry.shutdown(SOON).await;
-    assert_eq!(world.driver.alive(), 0);
-    let refused = world.acquire("carol", &deployment).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 
 /// Returns a deployment that demands isolation.
@@ -461,21 +281,4 @@ async fn an_adopted_sandbox_whose_agent_ended_meanwhile_was_lost_with_its_exit()
     after.gone().await;
     let (_, reason) = after.journal.records()[0].stopped.clone().unwrap();
     assert_eq!(reason, StopReason::HostLost { exit: Some(AgentExit::Signal(9)) });
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_without_grace_hastens_an_end_that_goes_on_and_keeps_its_reason() {
-    let world = world(FakeDriver::stubborn());
-    let deployment = deployment(1);
-    let lease = world.acquire("alice", &deployment).await.unwrap();
-    let key = key(&deployment, "alice");
-    let stop = async |reason, grace| world.registry.stop(&key, reason, grace).await;
-    stop(StopReason::MaxLifetime, limits::STOP_GRACE).await.unwrap();
-    assert_eq!(lease.ended().await.reason, StopReason::MaxLifetime);
-    let again = stop(StopReason::StoppedByCaller, limits::STOP_GRACE).await.unwrap_err();
-    assert_eq!((again.kind(), world.states()), (ErrorKind::RetryableConflict, vec!["Stopping"]));
-
-    stop(StopReason::StoppedByCaller, Duration::ZERO).await.unwrap();
-    world.gone().await;
-    assert_eq!((world.driver.last().grace(), world.reasons()), (Some(Duration::ZERO), vec!["MaxLifetime".to_owned()]));
 }
