@@ -38,7 +38,6 @@ mod error;
 mod garbage;
 mod home;
 mod host;
-mod http;
 mod image;
 mod inventory;
 mod launch;

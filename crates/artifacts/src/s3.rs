@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use innkeep_fetch::{Answer, Http};
 use innkeep_types::limits::MAX_ZIP_BYTES;
 use rusty_s3::actions::GetObject;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
@@ -13,7 +14,6 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use crate::S3Options;
-use crate::http::{self, Answer, Http};
 use crate::retry::{FIRST_PAUSE, Retry};
 use crate::s3::refusal::Refusal;
 
@@ -72,7 +72,8 @@ impl S3 {
         }
         s3.bucket("bucket")?;
         let endpoint = s3.endpoint();
-        if endpoint.parse().is_ok_and(|uri: Uri| uri.scheme_str() == Some("http") && !http::is_loopback(&uri)) {
+        if endpoint.parse().is_ok_and(|uri: Uri| uri.scheme_str() == Some("http") && !innkeep_fetch::is_loopback(&uri))
+        {
             tracing::warn!("code comes from {endpoint} without TLS: who can change it on its way runs what he likes");
         }
         Ok(s3)
@@ -111,7 +112,7 @@ impl S3 {
     }
 
     async fn attempt(&self, object: &Object, known: Option<&str>, into: &Path) -> Result<Fetched, Error> {
-        let broken = |source: http::Error| {
+        let broken = |source: innkeep_fetch::Error| {
             let may_pass = source.may_pass();
             Error::NoAnswer { what: self.name(object), source: Box::new(source), may_pass }
         };

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use innkeep_fetch::{Answer, Body, Deadlines, Error as HttpError, Http, Reach, Roots, authority_of, is_loopback};
 use innkeep_types::ArtifactDigest;
 use innkeep_types::limits::MAX_IMAGE_METADATA_BYTES;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::http::{Answer, Body, Error as HttpError, Http, authority_of, is_loopback};
 use crate::image::Problem;
 use crate::image::manifest::{Descriptor, Document, MANIFEST_TYPES};
 use crate::image::reference::{Reference, parse_digest};
@@ -59,7 +59,11 @@ pub(crate) struct Registry<'a> {
 impl Registries {
     /// Returns what the settings say.
     pub(crate) fn new(options: BTreeMap<String, RegistryOptions>, docker_config: Option<PathBuf>) -> Self {
-        let http = Http::beyond_link_local(options.keys().cloned().collect());
+        let http = Http::new(
+            Reach::BeyondLinkLocal(options.keys().cloned().collect()),
+            Roots::default(),
+            Deadlines::default(),
+        );
         Self { http, options, docker_config }
     }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ::http::{StatusCode, header};
+use http::{StatusCode, header};
 
-use crate::http::Answer;
 use crate::s3::Object;
+use innkeep_fetch::Answer;
 
 /// The longest error document that is read, bytes.
 const MAX_DOCUMENT_BYTES: usize = 64 << 10;

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use innkeep_fetch::Error as HttpError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::http::Error as HttpError;
 use crate::image::Problem;
 use crate::image::registry::Registry;
 use crate::image::registry::credentials::{Login, Proof};

@@ -14,12 +14,16 @@ const SHORT: Deadlines = Deadlines {
     window: Duration::from_secs(5),
 };
 
+fn client(deadlines: Deadlines) -> Http {
+    Http::new(Reach::Anywhere, Roots::default(), deadlines)
+}
+
 /// Serves one connection: reads the head, sends `answer`, then holds the connection or closes it. Returns what the client got.
 async fn ask(scheme: &str, answer: &'static [u8], hold: bool) -> (Result<Vec<u8>, Error>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri: Uri = format!("{scheme}://{}/a%2Fb?c=d", listener.local_addr().unwrap()).parse().unwrap();
     let client = async {
-        let mut answer = Http::with_deadlines(SHORT).get(&uri, HeaderMap::new()).await?;
+        let mut answer = client(SHORT).get(&uri, HeaderMap::new()).await?;
         answer.body.collect(8).await
     };
     let mut seen = Vec::new();
@@ -69,8 +73,7 @@ async fn a_body_that_drips_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let deadlines = Deadlines { stall: Duration::from_secs(5), window: Duration::from_millis(300), ..SHORT };
-    let client =
-        async { Http::with_deadlines(deadlines).get(&uri, HeaderMap::new()).await?.body.collect(1 << 20).await };
+    let client = async { client(deadlines).get(&uri, HeaderMap::new()).await?.body.collect(1 << 20).await };
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         read_head(&mut stream, &mut Vec::new()).await;
@@ -130,6 +133,6 @@ fn loopback_is_told_by_the_name_alone() {
         ("http://10.0.0.1/", false),
         ("/relative", false),
     ] {
-        assert_eq!(is_loopback(&uri.parse().unwrap()), expect, "{uri}");
+        assert_eq!(crate::is_loopback(&uri.parse().unwrap()), expect, "{uri}");
     }
 }

@@ -1,8 +1,5 @@
-//! A client for the HTTP services that artifacts come from: HTTP/1.1, TLS by rustls with the CA certificates of this system
-//! (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), a deadline for every step. Knows nothing of redirects, credentials and
-//! retries: those differ by service.
+//! One request and its answer, whose body streams.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -19,27 +16,20 @@ use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 
-use crate::http::connect::{Connector, Stream};
-
-mod connect;
-mod error;
-#[cfg(test)]
-mod tests;
-
-pub(crate) use connect::is_loopback;
-pub(crate) use error::Error;
+use crate::connect::{Connector, Stream};
+use crate::{Error, Reach, Roots};
 
 /// How long each step of a request may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadlines {
+pub struct Deadlines {
     /// Name look-up, connection and TLS handshake together.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// From the request to the head of the answer.
-    pub(crate) head: Duration,
+    pub head: Duration,
     /// The longest pause within the answer's body.
-    pub(crate) stall: Duration,
+    pub stall: Duration,
     /// How long an answer's body may take for [`WINDOW_BYTES`].
-    pub(crate) window: Duration,
+    pub window: Duration,
 }
 
 /// The least that a body brings in [`Deadlines::window`], bytes: 16 KiB a second. A sender that lets a byte drip now and then never
@@ -59,37 +49,33 @@ impl Default for Deadlines {
 
 /// Handle to the client; clones share its TLS configuration. One connection serves one request.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Http {
+pub struct Http {
     connector: Arc<Connector>,
     deadlines: Deadlines,
 }
 
 /// The head of an answer, and its body to be read.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Body,
+pub struct Answer {
+    /// Whatever it is.
+    pub status: StatusCode,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// What is left to be read.
+    pub body: Body,
 }
 
 impl Http {
-    /// Returns a client that connects to link-local and metadata addresses only for these hosts, as `HOST` or `HOST:PORT`: what it
-    /// is asked for, or sent on to, comes from others than the operator.
-    pub(crate) fn beyond_link_local(except: HashSet<String>) -> Self {
-        Self { connector: Arc::new(Connector::beyond_link_local(except)), deadlines: Deadlines::default() }
-    }
-
-    /// Returns a client with deadlines of its own.
-    #[cfg(test)]
-    pub(crate) fn with_deadlines(deadlines: Deadlines) -> Self {
-        Self { connector: Arc::default(), deadlines }
+    /// Returns a client that connects where `reach` lets it, and that trusts `roots` besides the CA certificates of this system.
+    pub fn new(reach: Reach, roots: Roots, deadlines: Deadlines) -> Self {
+        Self { connector: Arc::new(Connector::new(reach, roots)), deadlines }
     }
 
     /// Sends a GET with `headers`; `Host` and `User-Agent` are added. Any status is an answer.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(crate) async fn get(&self, uri: &Uri, headers: HeaderMap) -> Result<Answer, Error> {
+    pub async fn get(&self, uri: &Uri, headers: HeaderMap) -> Result<Answer, Error> {
         self.send(Method::GET, uri, headers, Bytes::new()).await
     }
 
@@ -97,13 +83,7 @@ impl Http {
     ///
     /// # Cancel safety
     /// As [`Http::get`].
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        uri: &Uri,
-        mut headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, Error> {
+    pub async fn send(&self, method: Method, uri: &Uri, mut headers: HeaderMap, body: Bytes) -> Result<Answer, Error> {
         let bad_url = || Error::Url(uri.to_string());
         let authority = authority_of(uri).ok_or_else(bad_url)?;
         let late = |doing, after| Error::Late { authority: authority.clone(), doing, after };
@@ -129,7 +109,7 @@ impl Http {
 }
 
 /// An answer's body as it comes. Dropping it closes the connection.
-pub(crate) struct Body {
+pub struct Body {
     driver: Driver,
     incoming: Incoming,
     stall: Duration,
@@ -164,7 +144,7 @@ impl Body {
     ///
     /// # Cancel safety
     /// Nothing is lost when this is dropped and called again.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let frame = poll_fn(|cx| {
                 self.driver.poll(cx);
@@ -202,7 +182,7 @@ impl Body {
     }
 
     /// Returns the rest of the body, which may have `limit` bytes.
-    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, Error> {
+    pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             if all.len() + chunk.len() > limit {
@@ -221,7 +201,7 @@ impl fmt::Debug for Body {
 }
 
 /// Returns `host:port` of `uri`, without the port if it gives none, and without user and password.
-pub(crate) fn authority_of(uri: &Uri) -> Option<String> {
+pub fn authority_of(uri: &Uri) -> Option<String> {
     let host = uri.host().filter(|host| !host.is_empty())?;
     Some(uri.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
@@ -256,3 +236,7 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

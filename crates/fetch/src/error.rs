@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// Why no answer came, or not all of it. Continues a sentence about what was asked for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+#[expect(missing_docs, reason = "their messages say it")]
+pub enum Error {
     #[error("{0:?} is no http or https URL with a host")]
     Url(String),
     #[error("the name {host} was not found")]
@@ -19,6 +20,10 @@ pub(crate) enum Error {
          [registries] in innkeep.toml"
     )]
     LinkLocal { host: String },
+    #[error("{host} has no public address")]
+    Private { host: String },
+    #[error("{authority} would be spoken to without TLS")]
+    PlainHttp { authority: String },
     #[error("{authority} cannot be reached")]
     Unreachable {
         authority: String,
@@ -59,7 +64,7 @@ pub(crate) enum Error {
 
 impl Error {
     /// Tells whether the same request may fare better a little later.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Late { .. } | Self::Broken { .. })
     }
 }
