@@ -1,5 +1,6 @@
 //! Who is calling, and may they. Pure: keys, time and the body's digest are handed in; nothing here reads the store.
 
+pub mod jwt;
 mod operator_token;
 mod sha256;
 pub mod sigv4;

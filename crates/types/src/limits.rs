@@ -86,6 +86,38 @@ pub const RESERVED_PORT: u16 = 8443;
 /// How far a signature's date may be from ours. Source: IAM guide, "within five minutes".
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
+/// How far a token's `exp`, `nbf` and `iat` may be off from our clock. Source: our choice, within RFC 7519 section 4.1.4, "usually no more
+/// than a few minutes".
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+
+/// The longest bearer token, bytes as sent. Source: our choice, below the 16 KiB that servers commonly take as one header.
+pub const MAX_TOKEN_BYTES: usize = 16_000;
+
+/// The longest header of a token, bytes as sent: certificate chains have no place in one that is sent with each request. Source: our
+/// choice.
+pub const MAX_TOKEN_HEADER_BYTES: usize = 4096;
+
+/// The longest `kid`, bytes: it is what remembered keys and misses are filed under. Source: our choice.
+pub const MAX_KEY_ID_BYTES: usize = 256;
+
+/// JSON values in a token's header, and in its claims. Source: our choice: one that lists 200 groups has some 230.
+pub const MAX_TOKEN_VALUES: usize = 2000;
+
+/// Depth of objects and arrays in a token, and in a key set. Source: our choice.
+pub const MAX_TOKEN_DEPTH: usize = 16;
+
+/// The longest key set of an issuer, bytes. Source: our choice: ten keys with their certificates are about 30 KB.
+pub const MAX_KEY_SET_BYTES: usize = 256 << 10;
+
+/// Keys in a key set, of any kind. Source: our choice.
+pub const MAX_KEY_SET_KEYS: usize = 100;
+
+/// JSON values in a key set. Source: our choice, 40 for each key.
+pub const MAX_KEY_SET_VALUES: usize = 40 * MAX_KEY_SET_KEYS;
+
+/// The longest discovery URL, bytes. Source: our choice; the model has no maximum.
+pub const MAX_DISCOVERY_URL_BYTES: usize = 2048;
+
 /// Sessions with a sandbox at one time. Source: AgentCore quotas, "active sessions 2500".
 pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 
