@@ -1,8 +1,13 @@
 //! One request as it came in: its head, checked, and the few facts about its caller that every answer carries.
 
+use std::fmt;
+use std::sync::Arc;
+
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
+use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
+use innkeep_store::AccessKey;
 use innkeep_types::{RequestId, SessionId};
 
 use crate::error::Error;
@@ -13,16 +18,50 @@ pub(crate) struct Caller {
     pub(crate) request_id: RequestId,
     /// The session, once it is known to be a valid one.
     pub(crate) session: Option<SessionId>,
-    /// Whether the key that signed, once verified, has operator rights.
-    pub(crate) operator: bool,
+    /// Who it is, once that is proven.
+    pub(crate) principal: Option<Principal>,
+    /// What is sent along with a 401, once it is known that the agent takes tokens.
+    pub(crate) challenge: Option<HeaderValue>,
+}
+
+/// Who a caller has proven to be.
+#[derive(Debug)]
+pub(crate) enum Principal {
+    /// Whoever holds this key.
+    Key(Arc<AccessKey>),
+    /// Whoever a token speaks for.
+    Token(Identity),
 }
 
 impl Caller {
+    /// Returns a caller of whom nothing is known.
+    pub(crate) fn new(request_id: RequestId) -> Self {
+        Self { request_id, session: None, principal: None, challenge: None }
+    }
+
+    /// Tells whether it is somebody with operator rights.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(&self.principal, Some(Principal::Key(key)) if key.operator)
+    }
+
     /// Adds request id and session to an answer's headers.
     pub(crate) fn identify(&self, headers: &mut HeaderMap) {
         headers.insert(headers::AMZN_REQUEST_ID, header_value(self.request_id.as_str()));
         if let Some(session) = &self.session {
             headers.insert(headers::SESSION_ID, header_value(session.as_str()));
+        }
+    }
+}
+
+/// For the log: which key, or which client of which issuer. Never whose token it is.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.principal {
+            Some(Principal::Key(key)) => write!(f, "key {}", key.id),
+            Some(Principal::Token(Identity { issuer, client, .. })) => {
+                write!(f, "client {} of {issuer}", client.as_deref().unwrap_or("without id"))
+            }
+            None => f.write_str("a caller unknown"),
         }
     }
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use http_body_util::BodyExt;
 use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpstreamBody};
 use innkeep_sandbox::{Deployment, Lease};
 use innkeep_types::{RequestId, SessionId};
 use tokio::time::{Instant, timeout};
 
+use crate::authorizer::Gate;
 use crate::error::Error;
 use crate::forward::{self, Context};
 use crate::gateway::{Gateway, Limits};
-use crate::spool::Spooled;
+use crate::payload::Payload;
 use crate::stream::{Interrupt, Watch, died};
+use crate::visitor::Visitor;
 use crate::{answer, authorizer};
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
@@ -29,6 +30,8 @@ const DEATH_NEWS: Duration = Duration::from_secs(1);
 /// What is to be delivered, but for its body.
 #[derive(Debug)]
 pub(crate) struct Errand<'a> {
+    /// Whose it is. He has passed the way in to `deployment`.
+    pub(crate) visitor: &'a Visitor<'a>,
     pub(crate) session: &'a SessionId,
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) request_id: &'a RequestId,
@@ -52,10 +55,9 @@ struct Undelivered {
     error: Error,
 }
 
-pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, body: Spooled) -> Result<Delivered, Error> {
+pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payload) -> Result<Delivered, Error> {
     let context = Context { session: errand.session, request_id: errand.request_id };
-    let body_bytes = body.len;
-    let mut body = body.into_body().boxed_unsync();
+    let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
         let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.request_id).await?;
@@ -63,13 +65,16 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, body: Spooled
         let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
         // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and
         // another allow-list.
-        authorizer::admit_signed(lease.deployment())?;
-        forward::check_allowed(&lease.deployment().request_headers, errand.headers)?;
+        if !authorizer::is_same(lease.deployment(), &errand.deployment) {
+            errand.visitor.pass_too(&Gate::of(lease.deployment())).await?;
+        }
+        forward::check_allowed(lease.deployment(), errand.headers)?;
         let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
         match exchange(&lease, request, &mut watch, &gateway.limits).await {
             Ok(answer) => return Ok(Delivered { answer, lease, watch }),
             Err(Undelivered { unsent: Some(unsent), .. }) if !is_second => (body, is_second) = (unsent, true),
-            Err(Undelivered { error, .. }) => return Err(error),
+            // What its caller did to the body is not the agent's fault.
+            Err(Undelivered { error, .. }) => return Err(trouble.take().unwrap_or(error)),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Why a request of the data plane was refused or failed, and what the caller is told. The only file here that knows statuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use innkeep_auth::jwt;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, upstream};
 use innkeep_types::{EndpointName, ErrorKind, RuntimeStatus, RuntimeVersion, StopReason, limits};
 
 use crate::call::Caller;
+use crate::issuers;
 use crate::stream::GatewayBody;
 
 /// A failure inside the server, of whatever part.
@@ -38,6 +41,23 @@ pub(crate) enum Error {
          request. Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)"
     )]
     WrongAuthorizer,
+    #[error(
+        "A bearer token is required: send one of the issuer that resource_metadata names, in the Authorization header"
+    )]
+    NoToken,
+    #[error(transparent)]
+    Token(jwt::Error),
+    /// Its cause is for the log alone: it would tell deployers what this server reaches.
+    #[error(
+        "OAuth authorization failed: the issuer of this agent's tokens cannot be reached, and without its keys no token can be \
+         verified. Try again later"
+    )]
+    Issuer(#[source] Arc<issuers::Error>),
+    /// Nor this one: it would tell anybody what the owner wrote.
+    #[error(
+        "OAuth authorization failed: the agent's authorizer cannot be acted on, so that nobody is let in. Its owner must update it"
+    )]
+    ClosedAuthorizer(#[source] jwt::Error),
     /// A header that the version's allow-list names.
     #[error("Value at '{0}' failed to satisfy constraint: {rule}", rule = header_length())]
     HeaderTooLong(HeaderName),
@@ -92,7 +112,9 @@ impl Error {
             | Self::BodyStalled(_)
             | Self::BodyTooSlow(_) => ErrorKind::Validation,
             Self::Signature(source) => source.kind(),
-            Self::WrongAuthorizer => ErrorKind::AccessDenied,
+            Self::NoToken => ErrorKind::Unauthorized,
+            Self::Token(source) => source.kind(),
+            Self::WrongAuthorizer | Self::Issuer(_) | Self::ClosedAuthorizer(_) => ErrorKind::AccessDenied,
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
@@ -109,13 +131,18 @@ impl Error {
         let kind = self.kind();
         self.log(kind, caller);
         let shape = shape(kind);
-        let body = serde_json::to_vec(&self.body(kind, caller.operator)).unwrap_or_default();
+        let body = serde_json::to_vec(&self.body(kind, caller.is_operator())).unwrap_or_default();
         let mut response = Response::new(GatewayBody::whole(Bytes::from(body)));
         *response.status_mut() = StatusCode::from_u16(shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(shape.exception));
         headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(kind.blame().as_str()));
+        if kind == ErrorKind::Unauthorized
+            && let Some(challenge) = &caller.challenge
+        {
+            headers.insert(WWW_AUTHENTICATE, challenge.clone());
+        }
         if !connection_usable {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -166,9 +193,13 @@ impl Error {
         let chain = Chain(self);
         let request = &caller.request_id;
         match kind {
-            ErrorKind::Internal => tracing::error!(request.id = %request, "request {request} failed: {chain}"),
-            ErrorKind::Unavailable => tracing::warn!(request.id = %request, "request {request} refused: {chain}"),
-            _ => tracing::debug!(request.id = %request, "request {request} refused: {chain}"),
+            ErrorKind::Internal => {
+                tracing::error!(request.id = %request, "request {request} of {caller} failed: {chain}")
+            }
+            ErrorKind::Unavailable => {
+                tracing::warn!(request.id = %request, "request {request} of {caller} refused: {chain}")
+            }
+            _ => tracing::debug!(request.id = %request, "request {request} of {caller} refused: {chain}"),
         }
     }
 }
@@ -191,7 +222,7 @@ fn gone_message(ended: Option<&Ended>) -> String {
 }
 
 /// An error with its causes, on one line.
-struct Chain<'a>(&'a dyn std::error::Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

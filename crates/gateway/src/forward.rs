@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
-use innkeep_types::{Protocol, RequestId, SessionId, limits};
+use innkeep_types::{Authorizer, Protocol, RequestId, SessionId, limits};
 use uuid::Uuid;
 
 use crate::call::header_value;
@@ -27,10 +27,8 @@ const PASSED: [HeaderName; 10] = [
     headers::AMZN_TRACE_ID,
 ];
 
-/// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone, and what a caller
-/// signed with is for us alone.
-const OURS: [HeaderName; 10] = [
-    AUTHORIZATION,
+/// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone.
+const OURS: [HeaderName; 9] = [
     headers::SESSION_ID,
     headers::REQUEST_ID,
     headers::USER_ID,
@@ -50,16 +48,21 @@ pub(crate) struct Context<'a> {
 }
 
 /// Checks the length of every header that an allow-list lets through.
-pub(crate) fn check_allowed(allowed: &[HeaderName], caller: &HeaderMap) -> Result<(), Error> {
+pub(crate) fn check_allowed(deployment: &Deployment, caller: &HeaderMap) -> Result<(), Error> {
     let is_long = |name: &&HeaderName| caller.get_all(*name).iter().any(|v| v.len() > limits::MAX_ALLOWED_HEADER_BYTES);
-    match allowed.iter().filter(may_be_allowed).find(is_long) {
+    match allowed(deployment).find(is_long) {
         Some(name) => Err(Error::HeaderTooLong(name.clone())),
         None => Ok(()),
     }
 }
 
-fn may_be_allowed(name: &&HeaderName) -> bool {
-    !OURS.contains(*name) && !PASSED.contains(*name)
+/// Returns what passes because the version lists it. What a caller signed with is for us alone; a token may be for the agent too.
+fn allowed(deployment: &Deployment) -> impl Iterator<Item = &HeaderName> {
+    let takes_tokens = deployment.authorizer == Authorizer::CustomJwt;
+    let may_be = move |name: &&HeaderName| {
+        !OURS.contains(*name) && !PASSED.contains(*name) && (takes_tokens || **name != AUTHORIZATION)
+    };
+    deployment.request_headers.iter().filter(may_be)
 }
 
 /// Returns the request for the agent of `deployment`, whose body is of `body_bytes`.
@@ -72,7 +75,7 @@ pub(crate) fn request(
 ) -> Request<AgentRequestBody> {
     let aliases = deployment.settings.header_aliases.unwrap_or(true);
     let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
-    for name in deployment.request_headers.iter().filter(may_be_allowed) {
+    for name in allowed(deployment) {
         for value in caller.get_all(name) {
             headers.append(name, value.clone());
         }

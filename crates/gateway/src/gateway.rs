@@ -4,22 +4,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use innkeep_sandbox::Registry;
 use innkeep_store::Store;
 use innkeep_types::{AccountId, Region, RequestId, limits};
 use tokio::time::{Instant, timeout_at};
 
 use crate::authenticate::Authenticator;
+use crate::authorizer::Gatekeeper;
 use crate::call::Caller;
 use crate::error::Error;
 use crate::inbound::Inbound;
+use crate::issuers::Issuers;
+use crate::payload::Payload;
 use crate::resolve::{Deploy, Resolver};
 use crate::route::{Operation, Route};
 use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::Home;
-use crate::{invoke, stop};
+use crate::{invoke, metadata, stop};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -31,6 +34,10 @@ pub struct GatewayConfig {
     pub account: AccountId,
     /// Verifies callers.
     pub authenticator: Authenticator,
+    /// Whose tokens open runtimes.
+    pub issuers: Issuers,
+    /// What callers are told that they reach this server by, `https://agents.example.com`; none: what each of them asked for.
+    pub public_url: Option<String>,
     /// Where runtimes are looked up.
     pub store: Store,
     /// Makes what is looked up startable.
@@ -78,6 +85,8 @@ impl Default for Limits {
 pub struct Gateway {
     pub(crate) home: Home,
     pub(crate) authenticator: Authenticator,
+    pub(crate) gatekeeper: Gatekeeper,
+    pub(crate) public_url: Option<String>,
     pub(crate) resolver: Resolver,
     pub(crate) registry: Registry,
     pub(crate) spool: Spool,
@@ -87,14 +96,15 @@ pub struct Gateway {
 impl Gateway {
     /// Returns the data plane of a server.
     pub fn new(config: GatewayConfig) -> Self {
-        let GatewayConfig { region, account, authenticator, store, deploy, registry, spool_directory, limits } = config;
         Self {
-            home: Home { region, account },
-            authenticator,
-            resolver: Resolver::new(store, deploy),
-            registry,
-            spool: Spool::new(spool_directory, &limits),
-            limits,
+            home: Home { region: config.region, account: config.account },
+            gatekeeper: Gatekeeper { issuers: config.issuers, clock: config.authenticator.clock.clone() },
+            authenticator: config.authenticator,
+            public_url: config.public_url,
+            resolver: Resolver::new(config.store, config.deploy),
+            registry: config.registry,
+            spool: Spool::new(config.spool_directory, &config.limits),
+            limits: config.limits,
         }
     }
 
@@ -111,12 +121,15 @@ impl Gateway {
     ) -> Response<GatewayBody> {
         let (head, incoming) = request.into_parts();
         let mut body = Inbound::new(&head, incoming);
-        let mut caller = Caller { request_id, session: None, operator: false };
+        let mut caller = Caller::new(request_id);
         let result = match route.operation {
             Operation::InvokeAgentRuntime => {
                 invoke::invoke(self, &route.raw_target, &head, &mut body, &mut caller).await
             }
             Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, &head, &mut body, &mut caller).await,
+            Operation::GetRuntimeProtectedResourceMetadata => {
+                metadata::metadata(self, &route.raw_target, &head, &caller).await
+            }
         };
         match result {
             Ok(response) => response,
@@ -124,6 +137,15 @@ impl Gateway {
                 let connection_usable = body.drain().await;
                 error.into_response(&caller, connection_usable)
             }
+        }
+    }
+
+    /// Returns the body of a request that is let in, as it comes. One whose length nobody knows is read first.
+    pub(crate) async fn pass(&self, body: &mut Inbound, deadline: Instant) -> Result<Payload, Error> {
+        match body.size_hint().exact() {
+            Some(bytes) if bytes > self.limits.max_body_bytes => Err(Error::BodyTooLarge(self.limits.max_body_bytes)),
+            Some(bytes) => Ok(Payload::passing(body.lend(), bytes, self.limits.body_stall_timeout)),
+            None => self.read(body, deadline).await.map(Payload::from),
         }
     }
 

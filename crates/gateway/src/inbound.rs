@@ -11,24 +11,47 @@ use http::request;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use innkeep_types::limits;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a refused request's body is read on. Source: our choice; a client on the same host sends 100 MB in less.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// A body that knows whether its client has been told to send it.
+/// A body that knows whether its client has been told to send it, and that can be lent to who passes it on.
 #[derive(Debug)]
 pub struct Inbound {
+    here: Option<Arrival>,
+    /// Where it comes back from; none if it was never lent.
+    away: Option<oneshot::Receiver<Arrival>>,
+}
+
+#[derive(Debug)]
+struct Arrival {
     incoming: Incoming,
     /// The client holds the body back until it is polled (`Expect: 100-continue`): polling is what makes hyper send the 100.
     held_back: bool,
+}
+
+/// A body on loan: comes back when this is dropped, with whatever is left of it.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    arrival: Option<Arrival>,
+    home: Option<oneshot::Sender<Arrival>>,
 }
 
 impl Inbound {
     /// Returns the body that follows `head`.
     pub fn new(head: &request::Parts, incoming: Incoming) -> Self {
         let expect = head.headers.get(EXPECT).map(|value| value.as_bytes());
-        Self { incoming, held_back: expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) }
+        let held_back = expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        Self { here: Some(Arrival { incoming, held_back }), away: None }
+    }
+
+    /// Lends the body out; what is read of this one meanwhile is nothing.
+    pub(crate) fn lend(&mut self) -> Lent {
+        let (home, away) = oneshot::channel();
+        self.away = Some(away);
+        Lent { arrival: self.here.take(), home: Some(home) }
     }
 
     /// Reads the body of a refused request on, unless its client still holds it back. Tells whether it was read to its end, so
@@ -37,9 +60,21 @@ impl Inbound {
     /// # Cancel safety
     /// Safe: what was read is gone either way.
     pub async fn drain(&mut self) -> bool {
-        self.is_end_stream() || !self.held_back && timeout(DRAIN_TIME, self.read_to_end()).await.unwrap_or(false)
+        timeout(DRAIN_TIME, async {
+            if let Some(away) = self.away.take() {
+                self.here = away.await.ok();
+            }
+            match &mut self.here {
+                Some(arrival) => arrival.incoming.is_end_stream() || !arrival.held_back && arrival.read_to_end().await,
+                None => false,
+            }
+        })
+        .await
+        .unwrap_or(false)
     }
+}
 
+impl Arrival {
     async fn read_to_end(&mut self) -> bool {
         let mut n_bytes = 0;
         while let Some(frame) = self.frame().await {
@@ -53,7 +88,7 @@ impl Inbound {
     }
 }
 
-impl Body for Inbound {
+impl Body for Arrival {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -68,5 +103,40 @@ impl Body for Inbound {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.here.as_mut().map_or(Poll::Ready(None), |arrival| Pin::new(arrival).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.here.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.here.as_ref().map_or_else(SizeHint::new, Body::size_hint)
+    }
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.arrival.as_mut().map_or(Poll::Ready(None), |arrival| Pin::new(arrival).poll_frame(cx))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(arrival), Some(home)) = (self.arrival.take(), self.home.take()) {
+            // Nobody waits for it any more: then it goes.
+            let _ = home.send(arrival);
+        }
     }
 }

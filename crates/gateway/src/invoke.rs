@@ -9,9 +9,11 @@ use crate::deliver::{self, Delivered, Errand};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
+use crate::payload::Payload;
 use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
 use crate::target::Named;
-use crate::{answer, authorizer, forward};
+use crate::visitor::Visitor;
+use crate::{answer, forward};
 
 pub(crate) async fn invoke(
     gateway: &Gateway,
@@ -27,22 +29,26 @@ pub(crate) async fn invoke(
     let named = Named::parse(raw_target, head.uri.query())?;
     call::check_headers(head)?;
 
-    let claim = gateway.authenticator.claim(head)?;
-    let body = gateway.read(body, deadline).await?;
-    caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
-
-    let target = named.at_home(&gateway.home)?;
-    let deployment = match gateway.resolver.resolve(target, &session).await? {
-        Some(deployment) => deployment,
-        None if caller.operator => return Err(named.unmade(gateway.resolver.unmade(target).await?)),
-        None => return Err(named.not_found()),
+    let (visitor, read) = Visitor::meet(gateway, head, &named, body, deadline, caller).await?;
+    let resolved = visitor.find(&session).await?;
+    visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
+    let Some(resolved) = resolved else { return Err(visitor.missing(caller).await) };
+    let deployment = resolved.deployment.clone();
+    forward::check_allowed(&deployment, &head.headers)?;
+    let payload = match read {
+        Some(read) => Payload::from(read),
+        None => gateway.pass(body, deadline).await?,
     };
-    authorizer::admit_signed(&deployment)?;
-    forward::check_allowed(&deployment.request_headers, &head.headers)?;
 
-    let errand =
-        Errand { session: &session, deployment, request_id: &caller.request_id, headers: &head.headers, deadline };
-    let Delivered { answer, lease, watch } = deliver::deliver(gateway, errand, body).await?;
+    let errand = Errand {
+        visitor: &visitor,
+        session: &session,
+        deployment,
+        request_id: &caller.request_id,
+        headers: &head.headers,
+        deadline,
+    };
+    let Delivered { answer, lease, watch } = deliver::deliver(gateway, errand, payload).await?;
 
     let (agent, body) = answer.into_parts();
     let end = answer::end(agent.status, &agent.headers);

@@ -3,6 +3,7 @@
 //! [`invoke`] tells one InvokeAgentRuntime as a story, a line per step; each step has a file of its own. HTTP statuses appear
 //! only in [`error`], from the one table of the protocol crate. Nothing here knows the control plane.
 
+mod address;
 mod answer;
 mod authenticate;
 mod authorizer;
@@ -13,6 +14,9 @@ mod forward;
 mod gateway;
 mod inbound;
 mod invoke;
+mod issuers;
+mod metadata;
+mod payload;
 mod resolve;
 mod route;
 mod split;
@@ -20,10 +24,12 @@ mod spool;
 mod stop;
 mod stream;
 mod target;
+mod visitor;
 
 pub use authenticate::{Authenticator, Claim, KeyLookup};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
+pub use issuers::{Issuers, IssuersConfig};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};

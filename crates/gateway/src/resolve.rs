@@ -11,6 +11,7 @@ use innkeep_types::{EndpointName, RuntimeStatus, SessionId};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
+use crate::authorizer::Gate;
 use crate::error::{BoxError, Error, Unmade};
 use crate::split::{Part, Split};
 use crate::target::Target;
@@ -34,13 +35,20 @@ struct Answers {
     by_target: HashMap<Target, Served>,
 }
 
+/// What a request is served from, and the way in to it.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) gate: Gate,
+}
+
 /// What an endpoint serves.
 #[derive(Debug, Clone)]
 enum Served {
     /// There is no such endpoint, or it is not READY.
     Nothing,
     /// The common case, which costs one counter.
-    One(Arc<Deployment>),
+    One(Arc<Resolved>),
     Parts(Arc<Split>),
 }
 
@@ -50,13 +58,13 @@ impl Resolver {
     }
 
     /// Returns what the session is started from if it has no sandbox; none if runtime or endpoint is absent or not READY.
-    pub(crate) async fn resolve(&self, target: &Target, session: &SessionId) -> Result<Option<Arc<Deployment>>, Error> {
+    pub(crate) async fn resolve(&self, target: &Target, session: &SessionId) -> Result<Option<Arc<Resolved>>, Error> {
         Ok(match self.served(target).await? {
             Served::Nothing => None,
-            Served::One(deployment) => Some(deployment),
-            Served::Parts(split) => match split.pick(target, session).map(|part| &part.deployment) {
+            Served::One(resolved) => Some(resolved),
+            Served::Parts(split) => match split.pick(target, session).map(|part| &part.resolved) {
                 None => None,
-                Some(Ok(deployment)) => Some(deployment.clone()),
+                Some(Ok(resolved)) => Some(resolved.clone()),
                 // Once more: what was amiss on the disk may have been mended.
                 Some(Err(version)) => Some(self.deploy(version, &target.endpoint).await?),
             },
@@ -77,6 +85,15 @@ impl Resolver {
         }))
     }
 
+    /// Returns all that sessions of the endpoint may be started from; of several, those that can be.
+    pub(crate) async fn parts(&self, target: &Target) -> Result<Vec<Arc<Resolved>>, Error> {
+        Ok(match self.served(target).await? {
+            Served::Nothing => Vec::new(),
+            Served::One(resolved) => vec![resolved],
+            Served::Parts(split) => split.0.iter().filter_map(|part| part.resolved.as_ref().ok().cloned()).collect(),
+        })
+    }
+
     async fn served(&self, target: &Target) -> Result<Served, Error> {
         // Read before the store is: an answer that a commit overtakes is remembered as of the time before it.
         let generation = self.store.generation();
@@ -93,8 +110,8 @@ impl Resolver {
                 for Share { version, weight } in shares {
                     let deployed = self.deploy(&version, &target.endpoint).await;
                     let number = version.version;
-                    let deployment = deployed.map_err(|_| Box::new(version));
-                    parts.push(Part { version: number, weight, deployment });
+                    let resolved = deployed.map_err(|_| Box::new(version));
+                    parts.push(Part { version: number, weight, resolved });
                 }
                 Served::Parts(Arc::new(Split(parts)))
             }
@@ -103,10 +120,15 @@ impl Resolver {
         Ok(served)
     }
 
-    async fn deploy(&self, version: &VersionRecord, endpoint: &EndpointName) -> Result<Arc<Deployment>, Error> {
+    async fn deploy(&self, version: &VersionRecord, endpoint: &EndpointName) -> Result<Arc<Resolved>, Error> {
         let (deploy, version, endpoint) = (self.deploy.clone(), version.clone(), endpoint.clone());
         let made = spawn_blocking(move || deploy(&version, endpoint)).await;
-        made.map_err(BoxError::from).flatten().map(Arc::new).map_err(Error::Resolve)
+        let deployment = made.map_err(BoxError::from).flatten().map(Arc::new).map_err(Error::Resolve)?;
+        let gate = Gate::of(&deployment);
+        if let Gate::Closed(error) = &gate {
+            tracing::warn!("version {} of {} lets nobody in: {error}", deployment.version, deployment.arn);
+        }
+        Ok(Arc::new(Resolved { deployment, gate }))
     }
 }
 

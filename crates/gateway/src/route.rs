@@ -19,18 +19,25 @@ pub enum Operation {
     InvokeAgentRuntime,
     /// `POST /runtimes/{target}/stopruntimesession`
     StopRuntimeSession,
+    /// `GET /runtimes/{target}/invocations/.well-known/oauth-protected-resource`
+    GetRuntimeProtectedResourceMetadata,
 }
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(&str, Operation); 2] =
-        [("/invocations", Operation::InvokeAgentRuntime), ("/stopruntimesession", Operation::StopRuntimeSession)];
-    if method != Method::POST {
-        return None;
-    }
+    const SUFFIXES: [(Method, &str, Operation); 3] = [
+        (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
+        (Method::POST, "/stopruntimesession", Operation::StopRuntimeSession),
+        (
+            Method::GET,
+            "/invocations/.well-known/oauth-protected-resource",
+            Operation::GetRuntimeProtectedResourceMetadata,
+        ),
+    ];
     let path = raw_path.strip_prefix("/runtimes/")?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    SUFFIXES.into_iter().find_map(|(suffix, operation)| {
+    let mut of_method = SUFFIXES.into_iter().filter(|(of, ..)| of == method);
+    of_method.find_map(|(_, suffix, operation)| {
         let raw_target = path.strip_suffix(suffix).filter(|target| !target.is_empty())?;
         Some(Route { operation, raw_target: raw_target.to_owned() })
     })
@@ -71,5 +78,13 @@ mod tests {
             check(path, None);
         }
         assert_eq!(route(&Method::GET, "/runtimes/a/invocations"), None);
+    }
+
+    #[test]
+    fn metadata_is_got_and_not_posted() {
+        let path = "/runtimes/a%2Fb/invocations/.well-known/oauth-protected-resource";
+        let found = route(&Method::GET, path).map(|route| (route.operation, route.raw_target));
+        assert_eq!(found, Some((Operation::GetRuntimeProtectedResourceMetadata, "a%2Fb".to_owned())));
+        assert_eq!(route(&Method::POST, path), None);
     }
 }

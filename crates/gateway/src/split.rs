@@ -9,10 +9,10 @@
 
 use std::sync::Arc;
 
-use innkeep_sandbox::Deployment;
 use innkeep_store::VersionRecord;
 use innkeep_types::{RuntimeVersion, SessionId};
 
+use crate::resolve::Resolved;
 use crate::target::Target;
 
 /// The parts of one endpoint.
@@ -26,7 +26,7 @@ pub(crate) struct Part {
     /// Above 0.
     pub(crate) weight: u32,
     /// The version as it is stored where it could not be made startable: its own sessions fail, those of the others do not.
-    pub(crate) deployment: Result<Arc<Deployment>, Box<VersionRecord>>,
+    pub(crate) resolved: Result<Arc<Resolved>, Box<VersionRecord>>,
 }
 
 impl Split {

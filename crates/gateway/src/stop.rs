@@ -6,13 +6,14 @@ use http::{HeaderValue, Response, request};
 use innkeep_types::{SessionKey, StopReason, limits};
 use tokio::time::Instant;
 
-use crate::authorizer;
+use crate::authorizer::Gate;
 use crate::call::{self, Caller};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::stream::GatewayBody;
-use crate::target::Named;
+use crate::target::{Named, Target};
+use crate::visitor::Visitor;
 
 pub(crate) async fn stop(
     gateway: &Gateway,
@@ -26,21 +27,30 @@ pub(crate) async fn stop(
     caller.session = Some(session.clone());
     let named = Named::parse(raw_target, head.uri.query())?;
 
-    let claim = gateway.authenticator.claim(head)?;
-    // Only its digest matters: `clientToken` says nothing that the session does not, since stopping twice is a 404.
-    let body = gateway.read(body, deadline).await?;
-    caller.operator = gateway.authenticator.verify(&claim, &body.digest)?.operator;
-
-    let target = named.at_home(&gateway.home)?.clone();
-    if let Some(deployment) = gateway.resolver.resolve(&target, &session).await? {
-        authorizer::admit_signed(&deployment)?;
-    }
-    let key = SessionKey { runtime: target.runtime, endpoint: target.endpoint, session };
+    let (visitor, read) = Visitor::meet(gateway, head, &named, body, deadline, caller).await?;
+    let resolved = visitor.find(&session).await?;
+    let key = visitor.target()?.map(|Target { runtime, endpoint }| SessionKey {
+        runtime: runtime.clone(),
+        endpoint: endpoint.clone(),
+        session: session.clone(),
+    });
     // What runs may be of another version than what the endpoint serves now, and of one where it serves none.
-    let Some(running) = gateway.registry.deployment(&key) else {
+    let running = key.as_ref().and_then(|key| gateway.registry.deployment(key));
+    let of_running = running.as_deref().map(Gate::of);
+    if resolved.is_some() || of_running.is_none() {
+        visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
+    }
+    if let Some(gate) = &of_running {
+        visitor.pass(Some(gate), caller).await?;
+    }
+    let key = key.ok_or_else(|| named.not_found())?;
+    if running.is_none() {
         return Err(innkeep_sandbox::Error::NotRunning(key).into());
-    };
-    authorizer::admit_signed(&running)?;
+    }
+    // It may hold a `clientToken`, which says nothing that the session does not, since stopping twice is a 404.
+    if read.is_none() {
+        gateway.read(body, deadline).await?;
+    }
     gateway.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await?;
 
     // A body, though the model has none: published samples call `.json()` on it.

@@ -13,6 +13,7 @@ use innkeep_types::{
     Authorizer, Egress, EndpointName, Lifecycle, Protocol, Resources, RuntimeArn, RuntimeName, RuntimeVersion,
     SandboxId, SessionId, SessionKey, Settings, UnixMillis, Warmup, limits,
 };
+use serde_json::Value;
 
 use crate::driver::{LaunchSpec, ZygoteSpec};
 
@@ -33,6 +34,8 @@ pub struct Deployment {
     pub protocol: Protocol,
     /// How its callers prove who they are.
     pub authorizer: Authorizer,
+    /// The rules for tokens, as they were written; none where signatures are asked for.
+    pub custom_jwt_authorizer: Option<Arc<Value>>,
     /// What of its callers' headers the agent sees besides.
     pub request_headers: Vec<HeaderName>,
     /// What the agent is asked while the version is made.
@@ -73,6 +76,7 @@ impl Deployment {
             lifecycle: version.config.lifecycle,
             protocol: version.config.protocol.clone(),
             authorizer: version.config.authorizer(),
+            custom_jwt_authorizer: version.config.custom_jwt_authorizer().cloned().map(Arc::new),
             // Names that were checked are names.
             request_headers: version.config.request_headers.iter().filter_map(|name| name.parse().ok()).collect(),
             warmup: version.config.warmup.clone(),

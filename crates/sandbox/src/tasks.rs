@@ -28,6 +28,8 @@ pub enum Kind {
     Restore,
     /// Takes connections in.
     Listener,
+    /// Asks one issuer of tokens for its keys.
+    Issuer,
     /// Removes old logs and artifacts that nothing uses.
     Housekeeping,
 }

@@ -2,10 +2,12 @@
 
 mod clock;
 mod driver;
+mod issuer;
 mod journal;
 mod wait;
 
 pub use clock::PausedClock;
 pub use driver::{FakeDriver, FakeSandbox};
+pub use issuer::{Behaviour, TestIssuer};
 pub use journal::MemoryJournal;
 pub use wait::wait_for;

@@ -139,6 +139,35 @@ pub const MAX_ENDPOINTS: u32 = 10;
 /// Capacity providers of one account. Source: our choice; they are records, and no account needs more.
 pub const MAX_CAPACITY_PROVIDERS: u32 = 100;
 
+/// Issuers of tokens of which something is remembered; whoever was unused for longest is forgotten. Source: our choice; each costs up
+/// to a few hundred KiB.
+pub const MAX_ISSUERS: usize = 256;
+
+/// Time in which an issuer must have sent discovery document and key set. Source: our choice; requests wait for it.
+pub const ISSUER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often an issuer may send us on to another URL, for each of its documents. Source: our choice; most do never.
+pub const MAX_ISSUER_REDIRECTS: usize = 3;
+
+/// An issuer's discovery document, bytes. Source: our choice; they have a few KiB.
+pub const MAX_DISCOVERY_BYTES: usize = 64 << 10;
+
+/// Time for which an issuer's keys are good if it does not say. Source: our choice.
+pub const ISSUER_KEYS_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// The least and the most that it may say. Source: our choice: a key that was withdrawn is refused within an hour.
+pub const ISSUER_KEYS_LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+
+/// Time for which they are good besides, while the issuer cannot be asked. Source: our choice.
+pub const ISSUER_KEYS_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// Time for which an issuer that failed is not asked again. Source: our choice.
+pub const ISSUER_RETRY: Duration = Duration::from_secs(10);
+
+/// Time between two questions to an issuer about keys that tokens name and that it did not publish. Source: our choice: whoever makes
+/// up tokens makes us ask no more often.
+pub const ISSUER_UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Tags of one resource. Source: model, `TagsMap`.
 pub const MAX_TAGS: usize = 50;
 

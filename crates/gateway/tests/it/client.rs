@@ -72,6 +72,7 @@ impl Answer {
 /// A request to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -94,6 +95,7 @@ impl Call {
 
     pub(crate) fn to(path: &str, body: impl Into<Bytes>) -> Self {
         let call = Self {
+            method: Method::POST,
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: body.into(),
@@ -101,6 +103,11 @@ impl Call {
             signed_body: None,
         };
         call.session(SESSION)
+    }
+
+    pub(crate) fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -122,17 +129,21 @@ impl Call {
         self
     }
 
+    /// Shows a token, and signs nothing.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.key(None).header("authorization", &format!("Bearer {token}"))
+    }
+
     pub(crate) fn sign(self) -> Request<Full<Bytes>> {
-        let Self { path, mut headers, body, key, signed_body } = self;
+        let Self { method, path, mut headers, body, key, signed_body } = self;
         headers.insert("host", HeaderValue::from_static("localhost"));
         if let Some(key) = key {
             let credentials =
                 Credentials { access_key_id: key.to_owned(), secret: SECRET.to_owned(), session_token: None };
             let digest = innkeep_auth::digest(signed_body.as_ref().unwrap_or(&body));
-            sigv4::sign(&credentials, "us-west-2", &Method::POST, &path, &mut headers, &digest, SystemClock.now())
-                .unwrap();
+            sigv4::sign(&credentials, "us-west-2", &method, &path, &mut headers, &digest, SystemClock.now()).unwrap();
         }
-        let mut request = Request::post(path).body(Full::new(body)).unwrap();
+        let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).unwrap();
         *request.headers_mut() = headers;
         request
     }

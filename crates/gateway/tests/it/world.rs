@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeep_artifacts::{Bundle, Content};
 use innkeep_auth::sigv4::SigningKeys;
-use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Limits, StreamError};
+use innkeep_fetch::IpRange;
+use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, StreamError};
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::{AccessKey, NewRuntime, Outcome, Store, VersionRecord};
-use innkeep_testkit::{FakeDriver, MemoryJournal};
+use innkeep_testkit::{FakeDriver, MemoryJournal, TestIssuer};
 use innkeep_types::{
     AccountId, Artifact, ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId, RuntimeArn,
     RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
@@ -65,6 +66,17 @@ impl World {
         limits: Limits,
         driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
     ) -> Self {
+        let private = IpRange::LOOPBACK.to_vec();
+        Self::asking(steps, limits, driver, IssuersConfig { private, ..IssuersConfig::default() }).await
+    }
+
+    /// Returns a world that reaches these issuers.
+    pub(crate) async fn asking(
+        steps: Vec<Step>,
+        limits: Limits,
+        driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
+        issuers: IssuersConfig,
+    ) -> Self {
         let directory = TempDir::new().unwrap();
         let agent = Agent::new(steps).await;
         let driver = driver(agent.address);
@@ -79,8 +91,11 @@ impl World {
             Tasks::default(),
             innkeep_sandbox::Limits::default(),
         );
+        let issuers = Issuers::new(issuers, Tasks::default());
         let gateway = Gateway::new(GatewayConfig {
             region: region(),
+            issuers,
+            public_url: None,
             account: account(),
             authenticator: Authenticator {
                 keys: Arc::new(key),
@@ -117,6 +132,16 @@ impl World {
     pub(crate) async fn create_failed(&self, id: &str, reason: &str, line: &str) {
         let outcome = Outcome::Failed { reason: reason.to_owned(), log: vec![line.to_owned()] };
         create(&self.store, id, outcome).await;
+    }
+
+    /// Gives the runtime a next version that takes the tokens of `issuer` for one client, and whatever else `rules` say.
+    pub(crate) async fn take_tokens(&self, issuer: &TestIssuer, rules: serde_json::Value) {
+        let mut authorizer = serde_json::json!({"discoveryUrl": issuer.discovery_url(), "allowedClients": ["client"]});
+        for (name, value) in rules.as_object().unwrap() {
+            authorizer[name] = value.clone();
+        }
+        let configuration = serde_json::json!({"customJWTAuthorizer": authorizer});
+        self.update(|config| drop(config.kept.insert("authorizerConfiguration".to_owned(), configuration))).await;
     }
 
     /// Gives the runtime a next version, which DEFAULT serves.

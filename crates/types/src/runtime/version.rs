@@ -28,6 +28,11 @@ impl VersionConfig {
         }
     }
 
+    /// Returns what a token is held against, as it was written.
+    pub fn custom_jwt_authorizer(&self) -> Option<&Value> {
+        self.kept.get("authorizerConfiguration")?.get("customJWTAuthorizer")
+    }
+
     /// Returns the platform that it asks for.
     pub fn platform(&self) -> &str {
         self.platform_version.as_deref().unwrap_or(Self::DEFAULT_PLATFORM)

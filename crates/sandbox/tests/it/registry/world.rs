@@ -44,6 +44,7 @@ pub(super) fn deployment(version: u32) -> Arc<Deployment> {
         lifecycle: Lifecycle::default(),
         protocol: Protocol::default(),
         authorizer: Authorizer::SigV4,
+        custom_jwt_authorizer: None,
         request_headers: Vec::new(),
         warmup: None,
         start_timeout: limits::START_TIMEOUT,

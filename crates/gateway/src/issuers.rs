@@ -1,0 +1,161 @@
+//! The issuers of tokens: who they are, by their discovery documents, and with which keys they sign. Asked when a token is to be
+//! verified and what is known is not enough, never more often than need be, and by one request at a time ([`state`] has the rules,
+//! [`fetch`] the asking). Knows nothing of runtimes and their rules: an issuer is a discovery URL.
+//!
+//! An issuer that cannot be asked lets nobody in: keys that are known are good for a time, then there are none.
+
+mod error;
+mod fetch;
+mod state;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use innkeep_auth::jwt::{KeySet, Token};
+use innkeep_fetch::{Deadlines, Http, IpRange, Reach, Roots};
+use innkeep_sandbox::tasks::{Kind, Tasks};
+use innkeep_types::limits;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use error::Error;
+
+use state::{Decision, State};
+
+/// Which issuers are asked, and whose certificates are believed.
+#[derive(Debug, Clone, Default)]
+pub struct IssuersConfig {
+    /// Addresses that are not public and are asked nevertheless; default none.
+    pub private: Vec<IpRange>,
+    /// Whether those of them that are not loopback may be asked without TLS; loopback ones always may. Default no.
+    pub plain_http: bool,
+    /// CA certificates besides those of this system.
+    pub roots: Roots,
+}
+
+/// What an issuer says of itself.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// What `iss` of its tokens is.
+    pub(crate) issuer: String,
+    /// What they are signed with.
+    pub(crate) keys: KeySet,
+}
+
+/// Handle to all that is known of issuers; clones share it.
+#[derive(Clone)]
+pub struct Issuers {
+    http: Http,
+    tasks: Tasks,
+    known: Arc<Mutex<HashMap<String, Arc<Issuer>>>>,
+}
+
+/// One issuer.
+struct Issuer {
+    discovery_url: String,
+    state: Mutex<State>,
+}
+
+impl Issuers {
+    /// Returns the issuers, of whom nothing is known yet. `tasks` run what is asked.
+    pub fn new(config: IssuersConfig, tasks: Tasks) -> Self {
+        let IssuersConfig { private, plain_http, roots } = config;
+        // Each step has all the time there is: the deadline of the whole is what counts.
+        let step = limits::ISSUER_TIMEOUT;
+        let deadlines = Deadlines { connect: step, head: step, stall: step, window: step };
+        let http = Http::new(Reach::Public { besides: private, plain_http }, roots, deadlines);
+        Self { http, tasks, known: Arc::default() }
+    }
+
+    /// Returns what the issuer behind `discovery_url` publishes, with the key that `token` is signed with if it has such a one.
+    ///
+    /// # Errors
+    /// When nothing is known that is still good, and nothing can be had at present.
+    ///
+    /// # Cancel safety
+    /// Safe: what is being asked is asked on, for others.
+    pub(crate) async fn published(&self, discovery_url: &str, token: &Token) -> Result<Arc<Published>, Arc<Error>> {
+        let issuer = self.issuer(discovery_url);
+        // A token of another issuer is refused whatever the keys are.
+        let is_enough =
+            |found: &Published| token.issuer() != Some(&found.issuer) || found.keys.has(token.kid(), token.algorithm());
+        // The first may wait for an answer that was asked for before the token's key was published, the second asks itself.
+        for _ in 0..2 {
+            match self.next(&issuer, is_enough) {
+                Step::Done(result) => return result,
+                // Its other end goes when the answer is there, or will never be.
+                Step::Wait(mut answer) => while answer.changed().await.is_ok() {},
+            }
+        }
+        issuer.state.lock().what_is_left(Instant::now())
+    }
+
+    /// Returns the issuer, known or not.
+    fn issuer(&self, discovery_url: &str) -> Arc<Issuer> {
+        let mut known = self.known.lock();
+        if let Some(issuer) = known.get(discovery_url) {
+            return issuer.clone();
+        }
+        if known.len() >= limits::MAX_ISSUERS {
+            let unused = known.iter().min_by_key(|(_, issuer)| issuer.state.lock().used_at());
+            if let Some(url) = unused.map(|(url, _)| url.clone()) {
+                known.remove(&url);
+            }
+        }
+        let state = Mutex::new(State::new(Instant::now()));
+        let issuer = Arc::new(Issuer { discovery_url: discovery_url.to_owned(), state });
+        known.insert(discovery_url.to_owned(), issuer.clone());
+        issuer
+    }
+
+    fn next(&self, issuer: &Arc<Issuer>, is_enough: impl Fn(&Published) -> bool) -> Step {
+        let mut state = issuer.state.lock();
+        match state.decide(Instant::now(), is_enough) {
+            Decision::Use(found) => Step::Done(Ok(found)),
+            Decision::Refuse(error) => Step::Done(Err(error)),
+            Decision::UseAndAsk(found) => {
+                self.ask(issuer, &mut state);
+                Step::Done(Ok(found))
+            }
+            Decision::Ask => Step::Wait(self.ask(issuer, &mut state)),
+        }
+    }
+
+    /// Asks the issuer, unless it is being asked; returns what ends with that.
+    fn ask(&self, issuer: &Arc<Issuer>, state: &mut State) -> watch::Receiver<()> {
+        if let Some(answer) = state.being_asked() {
+            return answer;
+        }
+        let (done, answer) = watch::channel(());
+        state.set_asked(answer.clone());
+        let (http, issuer, stopping) = (self.http.clone(), issuer.clone(), self.tasks.stopping().clone());
+        self.tasks.spawn(Kind::Issuer, async move {
+            let url = &issuer.discovery_url;
+            let result = tokio::select! {
+                result = fetch::fetch(&http, url) => result,
+                () = stopping.cancelled() => Err(Error::Stopping),
+            };
+            if let Err(error) = &result {
+                let chain = crate::error::Chain(error);
+                tracing::warn!(issuer.url = %url, "the keys of the issuer at {url} could not be had: {chain}");
+            }
+            issuer.state.lock().note(Instant::now(), result);
+            drop(done);
+        });
+        answer
+    }
+}
+
+/// What a request for keys has come to.
+enum Step {
+    Done(Result<Arc<Published>, Arc<Error>>),
+    Wait(watch::Receiver<()>),
+}
+
+impl fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuers").finish_non_exhaustive()
+    }
+}

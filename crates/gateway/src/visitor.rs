@@ -1,0 +1,119 @@
+//! One caller at the door: what he shows is proven as soon as it can be, signatures before anything is looked up, tokens by the
+//! version that is asked for. Who has proven nothing is told nothing of what there is, but that a runtime takes tokens, and whose.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, request};
+use innkeep_auth::sigv4;
+use innkeep_protocol::headers;
+use innkeep_types::SessionId;
+use tokio::time::Instant;
+
+use crate::address;
+use crate::authorizer::{Gate, Shown};
+use crate::call::{Caller, Principal};
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::inbound::Inbound;
+use crate::resolve::Resolved;
+use crate::spool::Spooled;
+use crate::target::{Named, Target};
+
+/// A caller, and what he asks for.
+#[derive(Debug)]
+pub(crate) struct Visitor<'a> {
+    gateway: &'a Gateway,
+    head: &'a request::Parts,
+    named: &'a Named,
+    shown: Shown,
+}
+
+impl<'a> Visitor<'a> {
+    /// Returns the caller, if his signature is good, or he shows none; and the body that it had to be read for.
+    pub(crate) async fn meet(
+        gateway: &'a Gateway,
+        head: &'a request::Parts,
+        named: &'a Named,
+        body: &mut Inbound,
+        deadline: Instant,
+        caller: &mut Caller,
+    ) -> Result<(Self, Option<Spooled>), Error> {
+        let shown = Shown::of(head);
+        let body = match shown {
+            Shown::Signature => {
+                let claim = gateway.authenticator.claim(head)?;
+                let body = gateway.read(body, deadline).await?;
+                let key = gateway.authenticator.verify(&claim, &body.digest)?;
+                caller.principal = Some(Principal::Key(key));
+                Some(body)
+            }
+            Shown::Nothing | Shown::Bearer(_) => None,
+        };
+        Ok((Self { gateway, head, named, shown }, body))
+    }
+
+    /// Returns what he asks for, if it lies in this server's region and account.
+    pub(crate) fn target(&self) -> Result<Option<&'a Target>, Error> {
+        match (self.named.at_home(&self.gateway.home), &self.shown) {
+            (Ok(target), _) => Ok(Some(target)),
+            (Err(error), Shown::Signature) => Err(error),
+            (Err(_), Shown::Nothing | Shown::Bearer(_)) => Ok(None),
+        }
+    }
+
+    /// Returns what serves it.
+    pub(crate) async fn find(&self, session: &SessionId) -> Result<Option<Arc<Resolved>>, Error> {
+        match self.target()? {
+            Some(target) => self.gateway.resolver.resolve(target, session).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses him if he may not pass. Where there is no gate there is nothing, which to whoever has not proven anything looks like what
+    /// signatures open.
+    pub(crate) async fn pass(&self, gate: Option<&Gate>, caller: &mut Caller) -> Result<(), Error> {
+        if gate.is_some_and(Gate::is_for_tokens) {
+            caller.challenge = Some(self.challenge());
+        }
+        match (gate.unwrap_or(&Gate::Signatures), &self.shown) {
+            (Gate::Signatures, Shown::Nothing) => {
+                let claim = self.gateway.authenticator.claim(self.head);
+                return Err(claim.err().unwrap_or(sigv4::Error::UnknownKey).into());
+            }
+            (gate, shown) => {
+                if let Some(identity) = self.gateway.gatekeeper.admit(gate, shown).await? {
+                    caller.principal = Some(Principal::Token(identity));
+                }
+            }
+        }
+        if matches!(self.shown, Shown::Bearer(_)) && self.head.headers.contains_key(headers::USER_ID) {
+            let rule = "Member must be omitted with a bearer token: the user is the one that the token is for";
+            return Err(Error::field("runtimeUserId", rule.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Refuses him if he may not pass here too.
+    pub(crate) async fn pass_too(&self, gate: &Gate) -> Result<(), Error> {
+        self.gateway.gatekeeper.admit(gate, &self.shown).await.map(drop)
+    }
+
+    /// Returns why there is nothing to answer him with: to an operator, why no version became READY.
+    pub(crate) async fn missing(&self, caller: &Caller) -> Error {
+        match self.named.at_home(&self.gateway.home) {
+            Ok(target) if caller.is_operator() => match self.gateway.resolver.unmade(target).await {
+                Ok(unmade) => self.named.unmade(unmade),
+                Err(error) => error,
+            },
+            _ => self.named.not_found(),
+        }
+    }
+
+    /// Returns where it says how to get a token. Source: RFC 9728 section 5.1.
+    fn challenge(&self) -> HeaderValue {
+        let base = address::base(self.gateway.public_url.as_deref(), self.head);
+        let at = base.map(|base| address::metadata(&base, &self.gateway.home, &self.named.target));
+        let challenge = at.and_then(|at| HeaderValue::try_from(format!("Bearer resource_metadata=\"{at}\"")).ok());
+        challenge.unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
