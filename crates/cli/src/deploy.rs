@@ -98,9 +98,9 @@ impl Deploy {
         let is_closed = matches!(plan.authorizer, Some(Value::Object(_)));
         if is_closed {
             published.notes.push(format!(
-                "{} refuses callers with SigV4 from now on; it takes tokens alone, which this version of Innkeep cannot check yet \
-                 (open it again: --authorizer none)",
-                plan.name
+                "{name} refuses callers with SigV4 from now on; it takes tokens of its issuer alone: innkeep invoke {name} --token TOKEN \
+                 \"Hello\" (back to SigV4: --authorizer none)",
+                name = plan.name
             ));
         }
         report(context.out, &published)?;

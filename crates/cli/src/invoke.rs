@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use innkeep_sdk::{Answer, Client, Error, Invocation};
 use innkeep_types::{EndpointName, RuntimeId, SessionId, limits};
@@ -38,6 +39,9 @@ pub(crate) struct Invoke {
     /// The endpoint to use [default: DEFAULT, or the ARN's]
     #[arg(long)]
     endpoint: Option<EndpointName>,
+    /// A token of the issuer whose tokens the runtime takes, or @FILE with one, in place of a signature
+    #[arg(long, value_name = "TOKEN|@FILE")]
+    token: Option<String>,
     /// A further request header
     #[arg(short = 'H', long = "header", value_name = "K: V", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -63,6 +67,11 @@ impl Invoke {
             (Some(prompt), _) => prompt_payload(&prompt),
             (None, data) => read_payload(&data.unwrap_or_default())?,
         };
+        let mut headers = HeaderMap::from_iter(self.headers);
+        if let Some(given) = &self.token {
+            headers.insert(AUTHORIZATION, bearer(given)?);
+        }
+        let has_token = headers.contains_key(AUTHORIZATION);
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
         let content_type = if is_json { "application/json" } else { "application/octet-stream" };
         let invocation = Invocation {
@@ -70,7 +79,7 @@ impl Invoke {
             endpoint: self.endpoint.or(of_arn).unwrap_or_else(EndpointName::default_endpoint),
             session: self.session.unwrap_or_else(SessionId::generate),
             content_type: HeaderValue::from_static(content_type),
-            headers: HeaderMap::from_iter(self.headers),
+            headers,
             payload,
             timeout: self.timeout.unwrap_or(limits::SYNC_REQUEST_TIMEOUT),
         };
@@ -84,6 +93,11 @@ impl Invoke {
         invoking.await.map_err(late)?.map_err(|failure| match failure.code {
             Code::AgentFailed => failure.with_fix(format!("innkeep logs {name}")),
             Code::NotFound => failure.with_fix(format!("innkeep status {name}")),
+            // What is wrong with a token, the server has said.
+            Code::NotAuthorised if has_token => Failure { fix: None, ..failure },
+            Code::NotAuthorised if failure.message.contains("Authorization method mismatch") => {
+                failure.with_fix("the runtime takes tokens of its issuer alone: --token TOKEN")
+            }
             _ => failure,
         })
     }
@@ -240,6 +254,20 @@ fn read_payload(data: &str) -> Result<Bytes, Failure> {
     }
 }
 
+/// Returns what shows a token. It is told to nobody else.
+fn bearer(given: &str) -> Result<HeaderValue, Failure> {
+    let token = match given.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| Failure { code: Code::Usage, ..Failure::io(format!("cannot read {path}"), &e) })?,
+        None => given.to_owned(),
+    };
+    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    let mut value =
+        value.map_err(|_| Failure::usage("--token: a token has no line breaks and no control characters"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn header(s: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = s.split_once(':').ok_or("expected 'Name: value'")?;
     let name = name.trim().parse().map_err(|_| format!("{name:?} is not a header name"))?;
@@ -279,5 +307,18 @@ mod tests {
         std::fs::write(&path, "[1]").unwrap();
         assert_eq!(read_payload(&format!("@{}", path.display())).unwrap(), "[1]");
         assert_eq!(read_payload("@/no/such/file").unwrap_err().code, Code::Usage);
+    }
+
+    #[test]
+    fn a_token_is_itself_or_in_a_file_and_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "a.b.c\n").unwrap();
+        for given in ["a.b.c".to_owned(), format!("@{}", path.display())] {
+            let value = bearer(&given).unwrap();
+            assert_eq!((value.to_str().unwrap(), format!("{value:?}").as_str()), ("Bearer a.b.c", "Sensitive"));
+        }
+        assert_eq!(bearer("a\nb").unwrap_err().code, Code::Usage);
+        assert_eq!(bearer("@/no/such/file").unwrap_err().code, Code::Usage);
     }
 }

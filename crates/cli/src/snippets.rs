@@ -1,5 +1,6 @@
 //! Commands to paste: the same invocation with curl and with boto3.
 
+use http::header::AUTHORIZATION;
 use innkeep_sdk::{Client, Invocation};
 use innkeep_types::{RuntimeArn, RuntimeId};
 
@@ -22,14 +23,18 @@ pub(crate) fn curl(client: &Client, invocation: &Invocation) -> String {
         endpoint.account,
         invocation.endpoint
     );
-    let mut words = vec![
-        "curl -sS --no-buffer".to_owned(),
-        format!("--aws-sigv4 'aws:amz:{}:bedrock-agentcore'", endpoint.region),
-        "--user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\"".to_owned(),
-    ];
+    let mut words = vec!["curl -sS --no-buffer".to_owned()];
+    if invocation.headers.contains_key(AUTHORIZATION) {
+        // Its value is not for the screen.
+        words.push("-H \"authorization: Bearer $TOKEN\"".to_owned());
+    } else {
+        words.push(format!("--aws-sigv4 'aws:amz:{}:bedrock-agentcore'", endpoint.region));
+        words.push("--user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\"".to_owned());
+    }
     let session = ("x-amzn-bedrock-agentcore-runtime-session-id", invocation.session.as_str());
     let content_type = ("content-type", invocation.content_type.to_str().unwrap_or_default());
-    let extra = invocation.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let shown = invocation.headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
+    let extra = shown.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     words.extend(
         [content_type, session].into_iter().chain(extra).map(|(k, v)| format!("-H {}", quote(&format!("{k}: {v}")))),
     );

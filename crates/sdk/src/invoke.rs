@@ -24,7 +24,7 @@ pub struct Invocation {
     pub session: SessionId,
     /// `Content-Type` of the payload.
     pub content_type: HeaderValue,
-    /// Further headers; they win over what this module sets, but for the session.
+    /// Further headers; they win over what this module sets, but for the session. With `Authorization`, a token's, nothing is signed.
     pub headers: HeaderMap,
     /// What the agent receives.
     pub payload: Bytes,

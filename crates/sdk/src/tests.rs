@@ -104,6 +104,20 @@ async fn with_raw_server<T>(answer: &'static str, calls: impl AsyncFnOnce(Client
 }
 
 #[tokio::test]
+async fn a_token_goes_in_place_of_a_signature() {
+    let call = async |client: Client| {
+        let mut invocation = invocation("{}");
+        invocation.headers.insert(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
+        client.invoke(invocation).await.map(drop)
+    };
+    let (result, asked) = with_server(|| Response::new(Full::from("{}")), call).await;
+    result.unwrap();
+    let headers = &asked[0].headers;
+    assert_eq!(headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer a.b.c"]);
+    assert!(!headers.contains_key("x-amz-date"));
+}
+
+#[tokio::test]
 async fn an_invocation_carries_a_signature_that_verifies() {
     let answer = || {
         Response::builder()

@@ -3,12 +3,14 @@
 
 mod artifacts;
 mod fields;
+mod issuers;
 mod values;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use innkeep_fetch::IpRange;
 use innkeep_protocol::walls::Base;
 use innkeep_types::{AccountId, Egress, Region, limits};
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,19 @@ pub struct Config {
     pub egress: Egress,
     /// Listen beyond loopback although there is no TLS; default false.
     pub allow_plain_http: bool,
+    /// The URL by which callers reach this server, where a proxy is in between: it is told to those without a token. Default: what each
+    /// of them asked for, with `http`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "issuers::base_url")]
+    pub public_url: Option<String>,
+    /// Addresses of issuers of tokens that are not public, as ranges: `10.2.0.0/16`. None other of the kind is asked for anything, whatever
+    /// discovery URLs say. Default none, with `innkeep dev` those of loopback. A variable separates them by commas.
+    #[serde(with = "issuers::ranges")]
+    pub jwt_private_issuers: Vec<IpRange>,
+    /// Ask issuers at those addresses also without TLS, which on loopback is always allowed; default false.
+    pub jwt_plain_http_issuers: bool,
+    /// A file of CA certificates (PEM) that issuers of tokens may have their certificates of, besides those of this system; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_ca_file: Option<PathBuf>,
     /// Sessions with a sandbox at one time; default 2500.
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
@@ -163,6 +178,10 @@ impl Default for Config {
             dns: Vec::new(),
             egress: Egress::Public,
             allow_plain_http: false,
+            public_url: None,
+            jwt_private_issuers: Vec::new(),
+            jwt_plain_http_issuers: false,
+            jwt_ca_file: None,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             max_concurrent_checks: std::thread::available_parallelism().map_or(2, usize::from).max(2),
@@ -239,6 +258,14 @@ pub enum Error {
     /// A registry's credentials are a user and a password.
     #[error("registries.{0:?} must have username and password, or neither")]
     HalfCredentials(String),
+    /// A file of CA certificates cannot be used.
+    #[error("jwt_ca_file is {path}, which cannot be used: {source}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: innkeep_fetch::BadRoots,
+    },
     /// Listening beyond loopback needs TLS, which this version does not have, or a word of consent.
     #[error(
         "{0} is not a loopback address and there is no TLS; put a TLS proxy in front, or set allow_plain_http = true \
@@ -277,6 +304,10 @@ impl Config {
         }
         table.entry("data_dir").or_insert_with(|| toml::Value::String(data_dir.to_string_lossy().into_owned()));
         table.entry("allow_missing_limits").or_insert(toml::Value::Boolean(purpose == Purpose::Develop));
+        if purpose == Purpose::Develop {
+            let loopback = IpRange::LOOPBACK.map(|range| toml::Value::String(range.to_string()));
+            table.entry("jwt_private_issuers").or_insert_with(|| toml::Value::Array(loopback.to_vec()));
+        }
         if let Some(path) = docker_config {
             table.entry("docker_config").or_insert(toml::Value::String(path));
         }

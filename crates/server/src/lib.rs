@@ -26,7 +26,7 @@ use innkeep_artifacts::Artifacts;
 use innkeep_auth::OperatorToken;
 use innkeep_auth::sigv4::{Credentials, SigningKeys};
 use innkeep_control::{Control, ControlConfig, LocalMaker};
-use innkeep_gateway::{Gateway, GatewayConfig};
+use innkeep_gateway::{Gateway, GatewayConfig, Issuers};
 use innkeep_protocol::operator::ServerFile;
 use innkeep_sandbox::driver::Unusable;
 use innkeep_sandbox::tasks::{Kind, Tasks};
@@ -124,6 +124,7 @@ impl Server {
     /// Starts a server and returns once it accepts requests.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let config = config.check()?;
+        let issuers = config.issuers()?;
         raise_open_files();
         let data_dir = DataDir::lock(&config.data_dir)?;
         // First what may be refused without having made anything.
@@ -167,6 +168,7 @@ impl Server {
             keys,
             operator_token,
             egress,
+            issuers: Issuers::new(issuers, tasks.clone()),
             tasks: &tasks,
         };
         let router = Arc::new(parts.router(&root.secret));
@@ -269,6 +271,7 @@ struct Parts<'a> {
     keys: Keys,
     operator_token: Arc<OperatorToken>,
     egress: Egress,
+    issuers: Issuers,
     tasks: &'a Tasks,
 }
 
@@ -326,6 +329,8 @@ impl Parts<'_> {
             region: self.config.region.clone(),
             account: self.config.account.clone(),
             authenticator,
+            issuers: self.issuers.clone(),
+            public_url: self.config.public_url.clone(),
             store: self.store.clone(),
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),

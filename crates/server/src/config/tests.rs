@@ -61,6 +61,38 @@ fn only_development_allows_missing_limits_unless_told() {
 }
 
 #[test]
+fn issuers_are_public_unless_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |purpose| Config::load(purpose, dir.path(), None, []).unwrap().jwt_private_issuers;
+    assert_eq!((of(Purpose::Serve), of(Purpose::Develop)), (Vec::new(), IpRange::LOOPBACK.to_vec()));
+    let config = load("", &[("INNKEEP_JWT_PRIVATE_ISSUERS", "10.2.0.0/16, fd00::1")]).unwrap();
+    let ranges: Vec<_> = config.jwt_private_issuers.iter().map(ToString::to_string).collect();
+    assert_eq!(ranges, ["10.2.0.0/16", "fd00::1/128"]);
+    assert!(load("jwt_private_issuers = [\"10.2.0.0/33\"]", &[]).is_err());
+    assert!(load("jwt_private_issuers = [\"idp.example\"]", &[]).is_err());
+}
+
+#[test]
+fn a_file_of_certificates_must_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let config = Config { jwt_ca_file: Some(path.clone()), ..Config::default() };
+    assert!(matches!(config.issuers(), Err(Error::Read { .. })));
+    std::fs::write(&path, "no certificate").unwrap();
+    assert!(config.issuers().unwrap_err().to_string().contains("has no certificate"));
+}
+
+#[test]
+fn a_public_url_is_one_that_others_can_be_made_of() {
+    let of = |url: &str| load("", &[("INNKEEP_PUBLIC_URL", url)]).map(|config| config.public_url.unwrap()).ok();
+    assert_eq!(of("https://agents.example.com/").as_deref(), Some("https://agents.example.com"));
+    assert_eq!(of("http://10.0.0.1:8080/base").as_deref(), Some("http://10.0.0.1:8080/base"));
+    for bad in ["agents.example.com", "ftp://a", "https://u@a", "https://a/?b", "https://a/#b", "https://a/\"b"] {
+        assert_eq!(of(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn what_is_printed_can_be_read_back() {
     let tree =
         Config { base: Base::Tree("/srv/base".into()), dns: vec![Ipv4Addr::LOCALHOST.into()], ..Config::default() };
@@ -69,6 +101,9 @@ fn what_is_printed_can_be_read_back() {
     let tables = Config {
         docker_config: Some("/root/.docker/config.json".into()),
         registries: registries.into(),
+        jwt_private_issuers: IpRange::LOOPBACK.to_vec(),
+        jwt_ca_file: Some("/etc/ca.pem".into()),
+        public_url: Some("https://agents.example.com".to_owned()),
         interpreters: [("NODE_22".to_owned(), "/opt/node/bin/node".into())].into(),
         ..Config::default()
     };
