@@ -13,6 +13,7 @@
 
 mod algorithm;
 mod certificate;
+mod discovery_url;
 mod error;
 mod json;
 mod jwk;

@@ -129,3 +129,6 @@ fn is_for_verifying(members: &Map<String, Value>) -> bool {
         .is_none_or(|words| words.as_array().is_some_and(|words| words.iter().any(|word| word == "verify")));
     by_use && by_operations
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use http::Uri;
-use innkeep_types::limits;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::matcher::{Matcher, WrittenClaim, strings};
-use super::{Broken, Certificate, Error};
+use super::{Broken, Certificate, Error, discovery_url};
 
 /// What a runtime demands of a token. At least one of audiences, clients, scopes and claims is named, and all that are must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Rules {
         })
     }
 
-    /// Returns where the issuer describes itself: an `http` or `https` URL of at most [`limits::MAX_DISCOVERY_URL_BYTES`], with a host,
+    /// Returns where the issuer describes itself: an `http` or `https` URL of at most [`MAX_DISCOVERY_URL_BYTES`](innkeep_types::limits::MAX_DISCOVERY_URL_BYTES), with a host,
     /// without user, query and fragment.
     pub fn discovery_url(&self) -> &str {
         &self.discovery_url
@@ -114,7 +112,7 @@ impl Rules {
 
 impl Written {
     fn check(&self, found: &mut Vec<Broken>) {
-        if let Err(sentence) = check_url(&self.discovery_url) {
+        if let Err(sentence) = discovery_url::check(&self.discovery_url) {
             found.push(broken("discoveryUrl", sentence));
         }
         let lists = [
@@ -154,32 +152,6 @@ fn claims(written: Vec<WrittenClaim>, found: &mut Vec<Broken>) -> Vec<(String, M
         }
     }
     claims
-}
-
-fn check_url(url: &str) -> Result<(), &'static str> {
-    if url.len() > limits::MAX_DISCOVERY_URL_BYTES {
-        return Err("a discovery URL has at most 2048 bytes");
-    }
-    let parsed: Uri = url.parse().map_err(|_| "not a URL: write other characters than ASCII encoded")?;
-    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
-        return Err("the issuer is asked over HTTP: use an https URL");
-    }
-    let authority = parsed.authority().ok_or("the URL names no host")?;
-    if parsed.host().unwrap_or_default().is_empty() {
-        return Err("the URL names no host");
-    }
-    if authority.as_str().contains('@') {
-        return Err("the URL holds a user name or password, which would be shown: omit it");
-    }
-    let is_well_known = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
-        .iter()
-        .any(|name| parsed.path().contains(name));
-    match is_well_known && parsed.query().is_none() && !url.contains('#') {
-        true => Ok(()),
-        false => {
-            Err("the URL is that of a /.well-known/openid-configuration or /.well-known/oauth-authorization-server")
-        }
-    }
 }
 
 fn broken(at: &str, sentence: impl Into<String>) -> Broken {

@@ -4,5 +4,6 @@
 
 mod differential;
 mod fuzz;
+mod jwt;
 mod refusals;
 mod request;
