@@ -4,13 +4,17 @@
 //! Run by libFuzzer (`cargo +nightly fuzz run sigv4`, with `cargo-fuzz` installed), and by the server's tests on stable, which
 //! include this file and mutate the same corpus.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
 use innkeep_auth::sigv4::{Signed, SigningKeys};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_types::{EndpointName, RuntimeArn, RuntimeId, SessionId, UnixMillis};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// When the corpus was signed: 2026-11-20T10:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_795_168_800_000);
@@ -85,4 +89,34 @@ fn survives<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data:
     let written = serde_json::to_vec(&message).expect("what was read can be written");
     assert_eq!(serde_json::from_slice::<T>(&written).expect("what was written can be read"), message);
     true
+}
+
+/// The examples of RFC 7515, appendix A.2 and A.3: their tokens, in the corpus, and their keys.
+static SIGNED: [&[u8]; 2] = [include_bytes!("../corpus/jwt/rs256"), include_bytes!("../corpus/jwt/es256")];
+static TRUSTED: LazyLock<KeySet> = LazyLock::new(|| {
+    let keys = json!({"keys": [
+        {"kty": "RSA", "e": "AQAB", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"},
+        {"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},
+    ]});
+    KeySet::parse(keys.to_string().as_bytes()).expect("a key set")
+});
+
+/// A token, then on a line of its own what its issuer or a runtime's owner wrote: only what was signed gets past the signature.
+pub fn jwt(data: &[u8]) -> bool {
+    let (first, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    let compact = String::from_utf8_lossy(first);
+    let (token, keys) = (Token::parse(&compact), KeySet::parse(rest));
+    let rules = serde_json::from_slice(rest).ok().and_then(|rest| Rules::from_configuration(&rest).ok());
+    if let Ok(token) = &token {
+        let demands = json!({"discoveryUrl": "https://joe/.well-known/openid-configuration", "allowedClients": ["x"]});
+        let demands = rules.clone().unwrap_or_else(|| Rules::from_configuration(&demands).expect("an authorizer"));
+        if !SIGNED.iter().any(|signed| signed.starts_with(&[first, b"\n"].concat())) {
+            let verdict = verify(token, &TRUSTED, "joe", &demands, UnixMillis(1_300_819_379_000));
+            assert!(matches!(verdict, Err(Error::NoKey | Error::AmbiguousKey | Error::Signature)), "{compact}");
+        }
+        if let Ok(keys) = &keys {
+            let _ = verify(token, keys, "joe", &demands, NOW);
+        }
+    }
+    token.is_ok() || keys.is_ok() || rules.is_some()
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 #[expect(unreachable_pub, reason = "a crate's public functions, where the file is one")]
 mod targets;
 
-/// Cases per target; there are four.
+/// Cases per target; there are five.
 const CASES: usize = 300_000;
 
 /// The longest case, bytes.
@@ -146,4 +146,9 @@ fn ping() {
 #[test]
 fn link() {
     check("link", targets::link);
+}
+
+#[test]
+fn jwt() {
+    check("jwt", targets::jwt);
 }
