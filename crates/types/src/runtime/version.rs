@@ -51,9 +51,16 @@ impl VersionConfig {
     pub fn ignored(&self) -> Vec<&'static str> {
         let kept = |name| self.kept.get(name).unwrap_or(&Value::Null);
         let asks = |name| kept(name).as_array().is_some_and(|list| !list.is_empty());
+        let authorizer = &kept("authorizerConfiguration")["customJWTAuthorizer"];
+        let asks_there = |name| !authorizer[name].is_null() && authorizer[name] != Value::Array(Vec::new());
         let members = [
             ("roleArn", true),
             ("networkConfiguration", kept("networkConfiguration")["networkMode"] == "VPC"),
+            ("authorizerConfiguration.customJWTAuthorizer.privateEndpoint", asks_there("privateEndpoint")),
+            (
+                "authorizerConfiguration.customJWTAuthorizer.privateEndpointOverrides",
+                asks_there("privateEndpointOverrides"),
+            ),
             ("filesystemConfigurations", asks("filesystemConfigurations")),
             ("allowedPorts", asks("allowedPorts")),
             ("platformVersion", self.platform() != Self::DEFAULT_PLATFORM),
@@ -102,7 +109,7 @@ mod tests {
     fn a_member_is_ignored_where_it_asks_for_what_is_not_done() {
         assert_eq!(config(json!({})).ignored(), ["roleArn"]);
         let done = json!({
-            "authorizerConfiguration": {"customJWTAuthorizer": {}},
+            "authorizerConfiguration": {"customJWTAuthorizer": {"privateEndpointOverrides": []}},
             "networkConfiguration": {"networkMode": "PUBLIC"},
             "requestHeaderConfiguration": {"requestHeaderAllowlist": ["X-A"]},
             "hooksConfiguration": {},
@@ -112,6 +119,10 @@ mod tests {
         assert_eq!(config(done).ignored(), ["roleArn"]);
         let not_done = json!({
             "networkConfiguration": {"networkMode": "VPC"},
+            "authorizerConfiguration": {"customJWTAuthorizer": {
+                "privateEndpoint": {"managedVpcResource": {}},
+                "privateEndpointOverrides": [{"domain": "idp.example"}],
+            }},
             "filesystemConfigurations": [{"sessionStorage": {"mountPath": "/mnt/a"}}],
             "allowedPorts": [{"port": 8000}],
             "metadataConfiguration": {"requireMMDSV2": false},
@@ -120,6 +131,8 @@ mod tests {
         let names = [
             "roleArn",
             "networkConfiguration",
+            "authorizerConfiguration.customJWTAuthorizer.privateEndpoint",
+            "authorizerConfiguration.customJWTAuthorizer.privateEndpointOverrides",
             "filesystemConfigurations",
             "allowedPorts",
             "platformVersion",
