@@ -166,6 +166,8 @@ REFUSED = (
               ("resourceConfigurations", 0, "minimumMemoryInMiB"), "no agent starts in so little"),
     Deviation(BOTH, lambda world: {"capacityProviderConfiguration": covers(world)["capacityProviderConfiguration"]},
               ("capacityProviderConfiguration",), "no instances are rented here"),
+    Deviation(BOTH, lambda world: {"authorizerConfiguration": covers(world)["authorizerConfiguration"]},
+              ("authorizerConfiguration", "customJWTAuthorizer", "allowedWorkloadConfiguration"), "it is for gateways"),
 )
 
 # The members that no valid input has, as Innkeep refuses them whatever their value, or cannot make what they ask for. Their rules are
@@ -173,6 +175,7 @@ REFUSED = (
 LEFT_OUT = frozenset({
     "capacityProviderConfiguration", "agentRuntimeArtifact.codeConfiguration.code.s3.versionId",
     "networkConfiguration.networkModeConfig.requireServiceS3Endpoint",
+    "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration",
 })
 
 
@@ -187,6 +190,9 @@ def covers(world: "World") -> dict[str, object]:
         "networkConfiguration": {"networkMode": "VPC", "networkModeConfig": subnets},
         "agentRuntimeArtifact": {"codeConfiguration": code | {"code": {"s3": location}}},
         "capacityProviderConfiguration": {"capacityProviderArn": world.provider["capacityProviderArn"]},
+        **jwt(allowedClients=["client"], allowedWorkloadConfiguration={
+            "hostingEnvironments": [{"arn": "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/a"}], "workloadIdentities": ["one"],
+        }),
         "filesystemConfigurations": [
             {"sessionStorage": mount},
             {"s3FilesAccessPoint": mount | {"accessPointArn": S3_FILES.format("fs-" + "0" * 17, "fsap-" + "0" * 17)}},

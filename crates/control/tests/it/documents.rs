@@ -56,10 +56,6 @@ pub(crate) fn configuration() -> Map<String, Value> {
             "certificateConfigurations": [
                 {"s3": {"uri": "s3://bucket/ca.pem", "bucketOwnerAccountId": "000000000000"}},
             ],
-            "allowedWorkloadConfiguration": {
-                "hostingEnvironments": [{"arn": "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/a"}],
-                "workloadIdentities": ["workload"],
-            },
         }},
         "requestHeaderConfiguration": {"requestHeaderAllowlist":
             ["Authorization", "X-Tenant", "X-Amzn-Bedrock-AgentCore-Runtime-Custom-Team"]},

@@ -12,7 +12,7 @@ const HEADER_AT: &str = "requestHeaderConfiguration.requestHeaderAllowlist[0]";
 
 /// Returns the cases that Create and Update share.
 pub(super) fn common() -> Vec<Case> {
-    [network(), claims(), headers(), filesystems(), others()].into_iter().flatten().collect()
+    [network(), issuers(), claims(), headers(), filesystems(), others()].into_iter().flatten().collect()
 }
 
 fn network() -> Vec<Case> {
@@ -112,6 +112,43 @@ async fn of_very_many_broken_rules_a_hundred_are_told() {
     let body = with(largest_create(), &format!("{JWT}/allowedScopes"), vec![json!(1); 100_000].into());
     let answer = plane.call("PUT", "/runtimes/", &body).await;
     assert_eq!((answer.status, answer.body["fieldList"].as_array().map(Vec::len)), (400, Some(100)));
+}
+
+/// What passes the model's tables, and could not be acted on when a token comes.
+fn issuers() -> Vec<Case> {
+    let (url, url_at) = (format!("{JWT}/discoveryUrl"), "authorizerConfiguration.customJWTAuthorizer.discoveryUrl");
+    let known = "/.well-known/openid-configuration";
+    let of = |start: &str| json!(format!("{start}{known}"));
+    let clients_at = "authorizerConfiguration.customJWTAuthorizer.allowedClients";
+    let workloads = "a runtime cannot tell workloads apart, and would let all of them in: omit allowedWorkloadConfiguration, which is \
+                     for gateways";
+    let workloads_at = "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration";
+    let [some, none] = [json!({"workloadIdentities": ["workload"]}), json!({})];
+    vec![
+        sentence(&url, of("ftp://idp.example"), url_at, "the issuer is asked over HTTP: use an https URL"),
+        sentence(&url, of("idp.example"), url_at, "not a URL: it begins with https://, and other characters than ASCII are encoded"),
+        sentence(
+            &url,
+            of("https://me:secret@idp.example"),
+            url_at,
+            "the URL holds a user name or password, which would be shown: omit it",
+        ),
+        sentence(&url, of("https://idp.example:0"), url_at, "the URL's port is not a number from 1 to 65535"),
+        sentence(
+            &url,
+            of(&format!("https://idp.example/{}", "x".repeat(2048))),
+            url_at,
+            "a discovery URL has at most 2048 bytes",
+        ),
+        sentence(
+            &format!("{JWT}/allowedClients"),
+            json!([""]),
+            clients_at,
+            "names nothing: no token could be accepted",
+        ),
+        sentence(&format!("{JWT}/allowedWorkloadConfiguration"), some, workloads_at, workloads),
+        sentence(&format!("{JWT}/allowedWorkloadConfiguration"), none, workloads_at, workloads),
+    ]
 }
 
 fn claims() -> Vec<Case> {

@@ -47,7 +47,7 @@ fn list(items: usize, item: &Value) -> Value {
 
 /// Returns the cases of members that Create and Update share.
 pub(super) fn common() -> Vec<Case> {
-    [artifact(), network(), authorizer(), claims(), private_endpoint(), others(), filesystems()]
+    [artifact(), network(), authorizer(), workloads(), claims(), private_endpoint(), others(), filesystems()]
         .into_iter()
         .flatten()
         .collect()
@@ -165,18 +165,40 @@ fn authorizer() -> Vec<Case> {
         ("advertisedScopeMapping", map(51), at_most(50)),
         ("advertisedScopeMapping/a", json!("\""), scope()),
         ("advertisedScopeMapping/a b", json!("a"), scope()),
-        ("allowedWorkloadConfiguration/hostingEnvironments", json!([]), at_least(1)),
-        ("allowedWorkloadConfiguration/hostingEnvironments", list(11, &json!({"arn": text(20)})), at_most(10)),
-        ("allowedWorkloadConfiguration/hostingEnvironments/0/arn", Value::Null, NOT_NULL.to_owned()),
-        ("allowedWorkloadConfiguration/hostingEnvironments/0/arn", text(19).into(), at_least(20)),
-        ("allowedWorkloadConfiguration/hostingEnvironments/0/arn", text(1012).into(), at_most(1011)),
-        ("allowedWorkloadConfiguration/workloadIdentities", json!([]), at_least(1)),
-        ("allowedWorkloadConfiguration/workloadIdentities/0", json!("ab"), at_least(3)),
-        ("allowedWorkloadConfiguration/workloadIdentities/0", json!("a b"), pattern("[A-Za-z0-9_.-]+")),
     ] {
         cases.push(case(&format!("{JWT}/{member}"), value, rule));
     }
     cases
+}
+
+/// Refused as a whole, so that no body that is accepted has it; its own rules are told first.
+fn workloads() -> Vec<Case> {
+    let environments = |value: Value, rule: String| {
+        let at = "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration.hostingEnvironments";
+        (json!({"hostingEnvironments": value}), at, rule)
+    };
+    let arn = |value: Value, rule: String| {
+        let at = "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration.hostingEnvironments[0].arn";
+        (json!({"hostingEnvironments": [{"arn": value}]}), at, rule)
+    };
+    let name = |value: &str, rule: String| {
+        let at = "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration.workloadIdentities[0]";
+        (json!({"workloadIdentities": [value]}), at, rule)
+    };
+    let none = "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration.workloadIdentities";
+    [
+        environments(json!([]), at_least(1)),
+        environments(list(11, &json!({"arn": text(20)})), at_most(10)),
+        arn(Value::Null, NOT_NULL.to_owned()),
+        arn(text(19).into(), at_least(20)),
+        arn(text(1012).into(), at_most(1011)),
+        (json!({"workloadIdentities": []}), none, at_least(1)),
+        name("ab", at_least(3)),
+        name("a b", pattern("[A-Za-z0-9_.-]+")),
+    ]
+    .into_iter()
+    .map(|(value, at, rule)| Case { at: Some(at), ..case(&format!("{JWT}/allowedWorkloadConfiguration"), value, rule) })
+    .collect()
 }
 
 fn claims() -> Vec<Case> {
