@@ -21,6 +21,7 @@ mod keys;
 mod matcher;
 mod rules;
 mod token;
+mod verified;
 mod verify;
 
 pub use algorithm::Algorithm;

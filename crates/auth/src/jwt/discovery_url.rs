@@ -8,7 +8,8 @@ pub(super) fn check(url: &str) -> Result<(), &'static str> {
     if url.len() > limits::MAX_DISCOVERY_URL_BYTES {
         return Err("a discovery URL has at most 2048 bytes");
     }
-    let parsed: Uri = url.parse().map_err(|_| "not a URL: it begins with https://, and other characters than ASCII are encoded")?;
+    let parsed: Uri =
+        url.parse().map_err(|_| "not a URL: it begins with https://, and other characters than ASCII are encoded")?;
     if !matches!(parsed.scheme_str(), Some("http" | "https")) {
         return Err("the issuer is asked over HTTP: use an https URL");
     }

@@ -4,12 +4,21 @@ use innkeep_types::limits;
 use serde_json::Value;
 
 use super::jwk::Key;
+use super::verified::Verified;
 use super::{Algorithm, Error, Flaw, Token, json};
 
-/// The keys of one issuer that can verify something. May be empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The keys of one issuer that can verify something. May be empty. Keep one for as long as its keys are good: it remembers which tokens
+/// they have signed, and the second look at a token costs 1 µs and not 30 to 1000.
+#[derive(Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
+    verified: Verified,
+}
+
+impl PartialEq for KeySet {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
 }
 
 impl KeySet {
@@ -39,7 +48,7 @@ impl KeySet {
                 keys.push(key);
             }
         }
-        Ok(Self { keys })
+        Ok(Self { keys, verified: Verified::default() })
     }
 
     /// Returns whether a key of this name verifies signatures of `algorithm`; any key, if a token names none. Where this says no, the
@@ -58,14 +67,16 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Refuses a token that is not signed with the one key that it can mean. One, so that a request costs one verification.
+    /// Refuses a token that is not signed with the one key that it can mean. One, so that a request costs one verification, and the same
+    /// token is always held against the same key.
     pub(super) fn check(&self, token: &Token) -> Result<(), Error> {
         let mut fitting = self.fitting(token.kid(), token.algorithm());
         let key = fitting.next().ok_or(Error::NoKey)?;
         if fitting.next().is_some() {
             return Err(Error::AmbiguousKey);
         }
-        match key.verifies(token.algorithm(), token.signed(), token.signature()) {
+        let check = || key.verifies(token.algorithm(), token.signed(), token.signature());
+        match self.verified.is_right(token, check) {
             true => Ok(()),
             false => Err(Error::Signature),
         }

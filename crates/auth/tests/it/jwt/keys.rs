@@ -1,11 +1,13 @@
 //! Which key a token is held against, and which keys there are at all.
 
-use innkeep_auth::jwt::{Algorithm, Error, Flaw, KeySet};
+use std::time::Duration;
+
+use innkeep_auth::jwt::{Algorithm, Error, Flaw, KeySet, Token, verify};
 use innkeep_types::limits;
 use serde_json::{Value, json};
 
 use super::signer::base64;
-use super::{Signer, check, claims, key_set, lax, with, without};
+use super::{ISSUER, NOW, Signer, check, claims, key_set, lax, rules, with, without};
 
 /// Each algorithm with a key for it.
 fn all() -> Vec<(&'static str, Signer)> {
@@ -199,4 +201,36 @@ fn a_key_set_is_bounded_and_said_in_one_way() {
     assert!(KeySet::parse(&many(100)).unwrap().is_empty());
     assert!(KeySet::parse(&deep(14)).unwrap().is_empty());
     assert!(KeySet::parse(&set(&format!("1, \"x\", null, [], {key}"))).unwrap().has(Some("k"), Algorithm::ES256));
+}
+
+#[test]
+fn a_token_that_was_good_once_is_held_against_everything_again() {
+    let signer = Signer::es256();
+    let keys = key_set(&[signer.jwk("k")]);
+    let token = Token::parse(&signer.sign(&json!({"alg": "ES256", "kid": "k"}), &claims())).unwrap();
+    let after = |secs| NOW.plus(Duration::from_secs(secs));
+    let strict = rules(json!({"allowedAudience": ["another-runtime"]}));
+    for _ in 0..2 {
+        assert!(verify(&token, &keys, ISSUER, &lax(), NOW).is_ok());
+        assert_eq!(verify(&token, &keys, ISSUER, &lax(), after(3660)), Err(Error::Expired));
+        assert_eq!(verify(&token, &keys, ISSUER, &strict, NOW), Err(Error::Mismatch("aud".to_owned())));
+        assert_eq!(verify(&token, &keys, "https://other", &lax(), NOW), Err(Error::Mismatch("iss".to_owned())));
+    }
+    // The issuer has taken the key back, or given its name to another one.
+    assert_eq!(verify(&token, &key_set(&[]), ISSUER, &lax(), NOW), Err(Error::NoKey));
+    assert_eq!(verify(&token, &key_set(&[Signer::es256().jwk("k")]), ISSUER, &lax(), NOW), Err(Error::Signature));
+}
+
+#[test]
+fn what_is_remembered_of_a_good_token_is_good_for_no_other() {
+    let signer = Signer::es256();
+    let keys = key_set(&[signer.jwk("k")]);
+    let good = signer.sign(&json!({"alg": "ES256", "kid": "k"}), &claims());
+    assert!(check(&good, &keys, &lax()).is_ok());
+    let parts: Vec<&str> = good.split('.').collect();
+    let root = base64(with(claims(), "sub", json!("root")).to_string().as_bytes());
+    let other = base64(&[1; 64]);
+    for forged in [[parts[0], &root, parts[2]], [parts[0], parts[1], &other]] {
+        assert_eq!(check(&forged.join("."), &keys, &lax()), Err(Error::Signature));
+    }
 }
