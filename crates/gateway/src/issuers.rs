@@ -36,7 +36,7 @@ pub struct IssuersConfig {
 }
 
 /// What an issuer says of itself.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Published {
     /// What `iss` of its tokens is.
     pub(crate) issuer: String,
@@ -157,5 +157,21 @@ enum Step {
 impl fmt::Debug for Issuers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuers").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn issuers_that_are_remembered_are_bounded() {
+        let issuers = Issuers::new(IssuersConfig::default(), Tasks::default());
+        let first = issuers.issuer("https://first");
+        for n in 0..2 * limits::MAX_ISSUERS {
+            issuers.issuer(&format!("https://{n}"));
+        }
+        assert_eq!(issuers.known.lock().len(), limits::MAX_ISSUERS);
+        assert!(!Arc::ptr_eq(&first, &issuers.issuer("https://first")));
     }
 }

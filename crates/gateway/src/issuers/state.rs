@@ -73,7 +73,9 @@ impl State {
         self.asked = None;
         match result {
             Ok((found, lifetime)) => {
-                self.kept = Some(Kept { found: Arc::new(found), at: now, lifetime });
+                // A key set that is the same stays the same: it remembers what its keys have verified.
+                let before = self.kept.take().map(|kept| kept.found).filter(|before| **before == found);
+                self.kept = Some(Kept { found: before.unwrap_or_else(|| Arc::new(found)), at: now, lifetime });
                 self.failure = None;
             }
             Err(error) => self.failure = Some((now, Arc::new(error))),
@@ -222,6 +224,18 @@ mod tests {
         story.check(61, false, "ask");
         story.fails(62);
         story.check(130, false, "ask");
+    }
+
+    #[test]
+    fn keys_that_are_the_same_are_kept_with_what_they_have_verified() {
+        let mut story = Story::new();
+        story.answers(0);
+        let first = story.state.what_is_left(story.at(0)).unwrap();
+        story.answers(600);
+        assert!(Arc::ptr_eq(&first, &story.state.what_is_left(story.at(600)).unwrap()));
+        let other = Published { issuer: "https://other".to_owned(), keys: KeySet::default() };
+        story.state.note(story.at(700), Ok((other, limits::ISSUER_KEYS_LIFETIME)));
+        assert!(!Arc::ptr_eq(&first, &story.state.what_is_left(story.at(700)).unwrap()));
     }
 
     #[test]
