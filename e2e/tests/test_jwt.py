@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from harness import EXAMPLES, ROOT, SESSION_HEADER, Answer, environment, innkeep, new_session, running_server
+from harness import ACCOUNT, EXAMPLES, ROOT, SESSION_HEADER, Answer, environment, innkeep, new_session, running_server
+from test_code_zips import KEY as S3_KEY
+from test_code_zips import running_store
 
 MISMATCH = "Authorization method mismatch."
 UNREACHABLE = "the issuer of this agent's tokens cannot be reached"
@@ -303,3 +305,25 @@ def test_an_issuer_with_a_private_ca_is_believed_where_settings_name_it(certific
             assert "jwt_ca_file" in server.stderr, server.stderr
         with running_server(**LOOPBACK, jwt_ca_file=tmp_path / "ca.pem") as server:
             assert call(deploy(server, issuer), token).status == 200
+
+
+def test_a_runtime_names_the_private_ca_of_its_own_issuer(certificate, tmp_path):
+    ca, key, cert = certificate
+    (tmp_path / "ca.pem").write_text(ca)
+    with running_issuer(key=key, cert=cert) as issuer, running_store() as store:
+        store.s3.create_bucket(Bucket="certificates")
+        store.put(ca.encode(), "ca.pem", "certificates")
+        store.put(b"no certificate", "none.pem", "certificates")
+        token = issuer.token(verify=str(tmp_path / "ca.pem"))
+        by = lambda **place: {"allowedClients": ["program"], "certificateConfigurations": [place]}
+        secret = f"arn:aws:secretsmanager:us-west-2:{ACCOUNT}:secret:ca"
+        with running_server(**LOOPBACK, s3_endpoint=store.url, **S3_KEY) as server:
+            assert call(deploy(server, issuer, **by(s3={"uri": "s3://certificates/ca.pem"})), token).status == 200
+            for place, why in [
+                ({"s3": {"uri": "s3://certificates/none.pem"}}, "has no certificate"),
+                ({"s3": {"uri": "s3://certificates/absent.pem"}}, "absent.pem"),
+                ({"secretsManager": {"secretArn": secret}}, "no secrets manager"),
+            ]:
+                refused(call(deploy(server, issuer, **by(**place)), token), 403, UNREACHABLE)
+                assert why in server.stderr, server.stderr
+            refused(call(deploy(server, issuer), token), 403, UNREACHABLE)

@@ -326,6 +326,23 @@ impl Artifacts {
         bundle::prepare(&self.store, artifact).await
     }
 
+    /// Returns an object of at most `limit` bytes from the object store of the settings. `owner`: the account that must own the bucket,
+    /// where the store knows accounts.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn read_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        owner: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let s3 = self.store.s3.as_ref().ok_or_else(|| Error::Bucket(bucket.to_owned()))?;
+        let object = s3::Object { bucket: bucket.to_owned(), key: key.to_owned(), version: None };
+        Ok(s3.read(&object, owner, limit).await?)
+    }
+
     /// Tells how far the pull of `artifact` is, while one is going on.
     pub fn progress(&self, artifact: &Artifact) -> Option<Progress> {
         match artifact {

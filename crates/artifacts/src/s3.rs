@@ -99,6 +99,19 @@ impl S3 {
         }
     }
 
+    /// Returns an object of at most `limit` bytes, asked for once. `owner`: the account that must own the bucket, where the store knows
+    /// accounts.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn read(&self, object: &Object, owner: Option<&str>, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut answer = self.ask(object, &self.signed(object, owner)?, HeaderMap::new()).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.refused(object, &mut answer).await);
+        }
+        answer.body.collect(limit).await.map_err(|source| self.no_answer(object, source))
+    }
+
     async fn attempts(&self, object: &Object, known: Option<&str>, into: &Path) -> Result<Fetched, Error> {
         let mut retry = Retry::from(self.first_pause);
         loop {
@@ -112,27 +125,30 @@ impl S3 {
     }
 
     async fn attempt(&self, object: &Object, known: Option<&str>, into: &Path) -> Result<Fetched, Error> {
-        let broken = |source: innkeep_fetch::Error| {
-            let may_pass = source.may_pass();
-            Error::NoAnswer { what: self.name(object), source: Box::new(source), may_pass }
-        };
         let mut headers = HeaderMap::new();
         if let Some(etag) = known.and_then(|etag| HeaderValue::try_from(etag).ok()) {
             headers.insert(header::IF_NONE_MATCH, etag);
         }
-        let mut answer = self.http.get(&self.signed(object)?, headers).await.map_err(broken)?;
+        let mut answer = self.ask(object, &self.signed(object, None)?, headers).await?;
         match answer.status {
             StatusCode::OK => self.write(object, answer, into).await,
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(Fetched::Unchanged),
-            _ => {
-                let refusal = Refusal::read(&mut answer, object, &self.options.region).await;
-                Err(Error::Refused {
-                    what: self.name(object),
-                    refusal: refusal.to_string(),
-                    may_pass: refusal.may_pass(),
-                })
-            }
+            _ => Err(self.refused(object, &mut answer).await),
         }
+    }
+
+    async fn ask(&self, object: &Object, url: &Uri, headers: HeaderMap) -> Result<Answer, Error> {
+        self.http.get(url, headers).await.map_err(|source| self.no_answer(object, source))
+    }
+
+    fn no_answer(&self, object: &Object, source: innkeep_fetch::Error) -> Error {
+        let may_pass = source.may_pass();
+        Error::NoAnswer { what: self.name(object), source: Box::new(source), may_pass }
+    }
+
+    async fn refused(&self, object: &Object, answer: &mut Answer) -> Error {
+        let refusal = Refusal::read(answer, object, &self.options.region).await;
+        Error::Refused { what: self.name(object), refusal: refusal.to_string(), may_pass: refusal.may_pass() }
     }
 
     async fn write(&self, object: &Object, mut answer: Answer, into: &Path) -> Result<Fetched, Error> {
@@ -146,10 +162,7 @@ impl S3 {
         let mut file = File::create(into).await.map_err(io)?;
         let mut left = MAX_ZIP_BYTES;
         loop {
-            let chunk = answer.body.chunk().await.map_err(|source| {
-                let may_pass = source.may_pass();
-                Error::NoAnswer { what: self.name(object), source: Box::new(source), may_pass }
-            })?;
+            let chunk = answer.body.chunk().await.map_err(|source| self.no_answer(object, source))?;
             let Some(chunk) = chunk else { break };
             let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             left = left.checked_sub(bytes).ok_or_else(|| Error::TooLarge { what: self.name(object) })?;
@@ -160,7 +173,7 @@ impl S3 {
         Ok(Fetched::New { etag, version })
     }
 
-    fn signed(&self, object: &Object) -> Result<Uri, Error> {
+    fn signed(&self, object: &Object, owner: Option<&str>) -> Result<Uri, Error> {
         // A URL that holds them is the one of another object, perhaps in another bucket.
         if object.key.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Error::Key { what: self.name(object) });
@@ -170,6 +183,9 @@ impl S3 {
         let mut get = GetObject::new(&bucket, Some(&credentials), &object.key);
         if let Some(version) = &object.version {
             get.query_mut().insert("versionId", version);
+        }
+        if let Some(owner) = owner {
+            get.query_mut().insert("x-amz-expected-bucket-owner", owner);
         }
         let url = get.sign(SIGNED_FOR);
         url.as_str().parse().map_err(|_| self.unusable(&format!("{} makes no URL with it", object.bucket)))

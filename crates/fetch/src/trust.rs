@@ -47,6 +47,12 @@ impl Roots {
         if certificates.is_empty() { Err(BadRoots::None) } else { Ok(Self(certificates)) }
     }
 
+    /// Returns these and those.
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Returns what speaks TLS with whom they vouch for. Reads the files of this system.
     pub(crate) async fn connector(&self) -> Result<TlsConnector, Error> {
         let load = || {

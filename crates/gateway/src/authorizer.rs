@@ -103,7 +103,7 @@ impl Gatekeeper {
     }
 
     async fn verify(&self, rules: &Rules, token: &Token) -> Result<Identity, Error> {
-        let published = self.issuers.published(rules.discovery_url(), token).await.map_err(Error::Issuer)?;
+        let published = self.issuers.published(rules, token).await.map_err(Error::Issuer)?;
         jwt::verify(token, &published.keys, &published.issuer, rules, self.clock.now()).map_err(Error::Token)
     }
 }

@@ -10,10 +10,12 @@ mod state;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use innkeep_auth::jwt::{KeySet, Token};
-use innkeep_fetch::{Deadlines, Http, IpRange, Reach, Roots};
+use innkeep_auth::jwt::{Certificate, KeySet, Rules, Token};
+use innkeep_fetch::{IpRange, Roots};
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_types::limits;
 use parking_lot::Mutex;
@@ -22,10 +24,16 @@ use tokio::time::Instant;
 
 pub(crate) use error::Error;
 
+use crate::error::BoxError;
+use fetch::Asking;
 use state::{Decision, State};
 
+/// Reads the CA certificate, PEM, of one runtime's issuer.
+pub type CertificateReader =
+    Arc<dyn Fn(Certificate) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, BoxError>> + Send>> + Send + Sync>;
+
 /// Which issuers are asked, and whose certificates are believed.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct IssuersConfig {
     /// Addresses that are not public and are asked nevertheless; default none.
     pub private: Vec<IpRange>,
@@ -33,6 +41,27 @@ pub struct IssuersConfig {
     pub plain_http: bool,
     /// CA certificates besides those of this system.
     pub roots: Roots,
+    /// Reads those that runtimes name; they count for their own issuer alone.
+    pub certificates: CertificateReader,
+}
+
+impl Default for IssuersConfig {
+    fn default() -> Self {
+        let nowhere = |_| -> Pin<Box<dyn Future<Output = _> + Send>> {
+            Box::pin(async { Err(BoxError::from("this server has no place for certificates")) })
+        };
+        Self { private: Vec::new(), plain_http: false, roots: Roots::default(), certificates: Arc::new(nowhere) }
+    }
+}
+
+impl fmt::Debug for IssuersConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { private, plain_http, .. } = self;
+        f.debug_struct("IssuersConfig")
+            .field("private", private)
+            .field("plain_http", plain_http)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an issuer says of itself.
@@ -47,7 +76,7 @@ pub(crate) struct Published {
 /// Handle to all that is known of issuers; clones share it.
 #[derive(Clone)]
 pub struct Issuers {
-    http: Http,
+    asking: Arc<Asking>,
     tasks: Tasks,
     known: Arc<Mutex<HashMap<String, Arc<Issuer>>>>,
 }
@@ -55,29 +84,25 @@ pub struct Issuers {
 /// One issuer.
 struct Issuer {
     discovery_url: String,
+    certificate: Option<Certificate>,
     state: Mutex<State>,
 }
 
 impl Issuers {
     /// Returns the issuers, of whom nothing is known yet. `tasks` run what is asked.
     pub fn new(config: IssuersConfig, tasks: Tasks) -> Self {
-        let IssuersConfig { private, plain_http, roots } = config;
-        // Each step has all the time there is: the deadline of the whole is what counts.
-        let step = limits::ISSUER_TIMEOUT;
-        let deadlines = Deadlines { connect: step, head: step, stall: step, window: step };
-        let http = Http::new(Reach::Public { besides: private, plain_http }, roots, deadlines);
-        Self { http, tasks, known: Arc::default() }
+        Self { asking: Arc::new(Asking::new(config)), tasks, known: Arc::default() }
     }
 
-    /// Returns what the issuer behind `discovery_url` publishes, with the key that `token` is signed with if it has such a one.
+    /// Returns what the issuer of a runtime with these rules publishes, with the key that `token` is signed with if it has such a one.
     ///
     /// # Errors
     /// When nothing is known that is still good, and nothing can be had at present.
     ///
     /// # Cancel safety
     /// Safe: what is being asked is asked on, for others.
-    pub(crate) async fn published(&self, discovery_url: &str, token: &Token) -> Result<Arc<Published>, Arc<Error>> {
-        let issuer = self.issuer(discovery_url);
+    pub(crate) async fn published(&self, rules: &Rules, token: &Token) -> Result<Arc<Published>, Arc<Error>> {
+        let issuer = self.issuer(rules.discovery_url(), rules.certificate());
         // A token of another issuer is refused whatever the keys are.
         let is_enough =
             |found: &Published| token.issuer() != Some(&found.issuer) || found.keys.has(token.kid(), token.algorithm());
@@ -93,9 +118,11 @@ impl Issuers {
     }
 
     /// Returns the issuer, known or not.
-    fn issuer(&self, discovery_url: &str) -> Arc<Issuer> {
+    fn issuer(&self, discovery_url: &str, certificate: Option<&Certificate>) -> Arc<Issuer> {
+        // One whose certificate another CA vouches for is another one: what one runtime believes, no other does.
+        let name = certificate.map_or_else(|| discovery_url.to_owned(), |at| format!("{discovery_url} by {at:?}"));
         let mut known = self.known.lock();
-        if let Some(issuer) = known.get(discovery_url) {
+        if let Some(issuer) = known.get(&name) {
             return issuer.clone();
         }
         if known.len() >= limits::MAX_ISSUERS {
@@ -105,8 +132,9 @@ impl Issuers {
             }
         }
         let state = Mutex::new(State::new(Instant::now()));
-        let issuer = Arc::new(Issuer { discovery_url: discovery_url.to_owned(), state });
-        known.insert(discovery_url.to_owned(), issuer.clone());
+        let (discovery_url, certificate) = (discovery_url.to_owned(), certificate.cloned());
+        let issuer = Arc::new(Issuer { discovery_url, certificate, state });
+        known.insert(name, issuer.clone());
         issuer
     }
 
@@ -130,11 +158,11 @@ impl Issuers {
         }
         let (done, answer) = watch::channel(());
         state.set_asked(answer.clone());
-        let (http, issuer, stopping) = (self.http.clone(), issuer.clone(), self.tasks.stopping().clone());
+        let (asking, issuer, stopping) = (self.asking.clone(), issuer.clone(), self.tasks.stopping().clone());
         self.tasks.spawn(Kind::Issuer, async move {
             let url = &issuer.discovery_url;
             let result = tokio::select! {
-                result = fetch::fetch(&http, url) => result,
+                result = asking.ask(url, issuer.certificate.as_ref()) => result,
                 () = stopping.cancelled() => Err(Error::Stopping),
             };
             if let Err(error) = &result {
@@ -167,11 +195,11 @@ mod tests {
     #[tokio::test]
     async fn issuers_that_are_remembered_are_bounded() {
         let issuers = Issuers::new(IssuersConfig::default(), Tasks::default());
-        let first = issuers.issuer("https://first");
+        let first = issuers.issuer("https://first", None);
         for n in 0..2 * limits::MAX_ISSUERS {
-            issuers.issuer(&format!("https://{n}"));
+            issuers.issuer(&format!("https://{n}"), None);
         }
         assert_eq!(issuers.known.lock().len(), limits::MAX_ISSUERS);
-        assert!(!Arc::ptr_eq(&first, &issuers.issuer("https://first")));
+        assert!(!Arc::ptr_eq(&first, &issuers.issuer("https://first", None)));
     }
 }

@@ -29,7 +29,7 @@ mod visitor;
 pub use authenticate::{Authenticator, Claim, KeyLookup};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
-pub use issuers::{Issuers, IssuersConfig};
+pub use issuers::{CertificateReader, Issuers, IssuersConfig};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod backup;
+mod certificates;
 mod config;
 mod data_dir;
 mod deployer;
@@ -124,7 +125,7 @@ impl Server {
     /// Starts a server and returns once it accepts requests.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let config = config.check()?;
-        let issuers = config.issuers()?;
+        let roots = config.roots()?;
         raise_open_files();
         let data_dir = DataDir::lock(&config.data_dir)?;
         // First what may be refused without having made anything.
@@ -168,7 +169,7 @@ impl Server {
             keys,
             operator_token,
             egress,
-            issuers: Issuers::new(issuers, tasks.clone()),
+            issuers: Issuers::new(config.issuers(roots, certificates::reader(artifacts.clone())), tasks.clone()),
             tasks: &tasks,
         };
         let router = Arc::new(parts.router(&root.secret));

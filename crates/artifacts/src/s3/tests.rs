@@ -181,15 +181,15 @@ fn what_makes_no_url_is_refused() {
     let s3 = S3::new(options("https://s3.example.com")).unwrap();
     for key in ["../other/v1.zip", "a/../../other/v1.zip", "a/.", ".."] {
         let object = Object { key: key.to_owned(), ..object(None) };
-        assert!(matches!(s3.signed(&object), Err(Error::Key { .. })), "{key}");
+        assert!(matches!(s3.signed(&object, None), Err(Error::Key { .. })), "{key}");
     }
     for (key, path) in
         [("/v1.zip", "/code//v1.zip"), ("a//b", "/code/a//b"), ("a\\..\\b?c#d", "/code/a%5C..%5Cb%3Fc%23d")]
     {
         let object = Object { key: key.to_owned(), ..object(None) };
-        assert_eq!(s3.signed(&object).unwrap().path(), path);
+        assert_eq!(s3.signed(&object, None).unwrap().path(), path);
     }
     let hosted = S3Options { path_style: false, ..options("https://s3.example.com:9000/base") };
-    let uri = S3::new(hosted).unwrap().signed(&object(None)).unwrap();
+    let uri = S3::new(hosted).unwrap().signed(&object(None), None).unwrap();
     assert_eq!(uri.authority().unwrap(), "code.s3.example.com:9000");
 }

@@ -4,6 +4,8 @@ use http::StatusCode;
 use innkeep_auth::jwt;
 use innkeep_types::limits;
 
+use crate::error::BoxError;
+
 /// Why an issuer's keys could not be had. `what` is one of its two documents.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -23,6 +25,8 @@ pub(crate) enum Error {
     Discovery(String),
     #[error(transparent)]
     Keys(#[from] jwt::Error),
+    #[error("the certificate of its CA, which the runtime names, could not be had")]
+    Certificate(#[source] BoxError),
     #[error("the issuer did not answer within {} s", limits::ISSUER_TIMEOUT.as_secs())]
     Late,
     #[error("the server is stopping")]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use innkeep_auth::jwt::KeySet;
-use innkeep_fetch::{Answer, Http, authority_of};
+use innkeep_auth::jwt::{Certificate, KeySet};
+use innkeep_fetch::{Answer, Deadlines, Http, Reach, Roots, authority_of};
 use innkeep_types::limits;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{Error, Published};
+use super::{Error, IssuersConfig, Published};
 
 const DISCOVERY: &str = "its discovery document";
 const KEYS: &str = "its key set";
@@ -28,12 +28,44 @@ struct Discovery {
 /// What an issuer published, and for how long that is good.
 pub(super) type Fetched = (Published, Duration);
 
-/// Returns what the issuer publishes.
-pub(super) async fn fetch(http: &Http, discovery_url: &str) -> Result<Fetched, Error> {
-    timeout(limits::ISSUER_TIMEOUT, ask(http, discovery_url)).await.unwrap_or(Err(Error::Late))
+/// What it takes to ask issuers.
+pub(super) struct Asking {
+    http: Http,
+    config: IssuersConfig,
 }
 
-async fn ask(http: &Http, discovery_url: &str) -> Result<Fetched, Error> {
+impl Asking {
+    pub(super) fn new(config: IssuersConfig) -> Self {
+        Self { http: client(&config, config.roots.clone()), config }
+    }
+
+    /// Returns what an issuer publishes whose own certificate a CA may vouch for whose certificate lies at `certificate`.
+    pub(super) async fn ask(&self, discovery_url: &str, certificate: Option<&Certificate>) -> Result<Fetched, Error> {
+        let asked = async {
+            match certificate {
+                None => fetch(&self.http, discovery_url).await,
+                Some(certificate) => fetch(&self.believing(certificate).await?, discovery_url).await,
+            }
+        };
+        timeout(limits::ISSUER_TIMEOUT, asked).await.unwrap_or(Err(Error::Late))
+    }
+
+    async fn believing(&self, certificate: &Certificate) -> Result<Http, Error> {
+        let pem = (self.config.certificates)(certificate.clone()).await.map_err(Error::Certificate)?;
+        let roots = Roots::from_pem(&pem).map_err(|error| Error::Certificate(error.into()))?;
+        Ok(client(&self.config, self.config.roots.clone().and(roots)))
+    }
+}
+
+fn client(config: &IssuersConfig, roots: Roots) -> Http {
+    // Each step has all the time there is: the deadline of the whole is what counts.
+    let step = limits::ISSUER_TIMEOUT;
+    let deadlines = Deadlines { connect: step, head: step, stall: step, window: step };
+    let reach = Reach::Public { besides: config.private.clone(), plain_http: config.plain_http };
+    Http::new(reach, roots, deadlines)
+}
+
+async fn fetch(http: &Http, discovery_url: &str) -> Result<Fetched, Error> {
     let mut answer = get(http, discovery_url, DISCOVERY).await?;
     let document = collect(&mut answer, limits::MAX_DISCOVERY_BYTES, DISCOVERY).await?;
     let Discovery { issuer, jwks_uri } = parse(&document)?;

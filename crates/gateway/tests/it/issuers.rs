@@ -1,10 +1,13 @@
 //! Issuers that behave and issuers that do not: whatever they do, nobody is let in whose token was not verified with keys that are
 //! known to be theirs, and nobody waits for long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use innkeep_gateway::{IssuersConfig, Limits};
+use innkeep_auth::jwt::Certificate;
+use innkeep_fetch::IpRange;
+use innkeep_gateway::{CertificateReader, IssuersConfig, Limits};
 use innkeep_testkit::{Behaviour, FakeDriver, TestIssuer};
 use serde_json::json;
 use tokio::time::{Instant, advance, pause, resume};
@@ -211,5 +214,24 @@ async fn an_issuer_that_may_be_asked_leads_to_no_address_that_may_not() {
     }
     assert_eq!((forbidden.asked().len(), world.agent.n_received()), (0, 0));
     issuer.behave(Behaviour::Answers { max_age: None });
+    assert_eq!(try_token(&mut client, &issuer).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_had_lets_nobody_in_and_others_are_not_affected() {
+    let certificates: CertificateReader = Arc::new(|certificate| {
+        let is_there = matches!(&certificate, Certificate::S3 { uri, .. } if uri == "s3://here/ca.pem");
+        Box::pin(async move { if is_there { Ok(b"no certificate".to_vec()) } else { Err("it is not there".into()) } })
+    });
+    let config = IssuersConfig { private: IpRange::LOOPBACK.to_vec(), certificates, ..IssuersConfig::default() };
+    let world = World::asking(answer("{}"), Limits::default(), FakeDriver::reaching, config).await;
+    let issuer = TestIssuer::start().await;
+    let mut client = world.client().await;
+    for uri in ["s3://here/ca.pem", "s3://elsewhere/ca.pem"] {
+        world.take_tokens(&issuer, json!({"certificateConfigurations": [{"s3": {"uri": uri}}]})).await;
+        assert_eq!(try_token(&mut client, &issuer).await.error(), UNREACHABLE, "{uri}");
+    }
+    assert_eq!(issuer.asked().len(), 0);
+    world.take_tokens(&issuer, json!({})).await;
     assert_eq!(try_token(&mut client, &issuer).await.status, 200);
 }

@@ -1,22 +1,23 @@
 //! Settings about the issuers of tokens, `jwt_…`, and what callers are told of where this server is.
 
 use innkeep_fetch::Roots;
-use innkeep_gateway::IssuersConfig;
+use innkeep_gateway::{CertificateReader, IssuersConfig};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{Config, Error};
 
 impl Config {
-    /// Returns how issuers are asked. Reads the file of CA certificates.
-    pub(crate) fn issuers(&self) -> Result<IssuersConfig, Error> {
-        let roots = match &self.jwt_ca_file {
-            None => Roots::default(),
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-                Roots::from_pem(&pem).map_err(|source| Error::CaFile { path: path.clone(), source })?
-            }
-        };
-        Ok(IssuersConfig { private: self.jwt_private_issuers.clone(), plain_http: self.jwt_plain_http_issuers, roots })
+    /// Returns the certificates of the file of CA certificates.
+    pub(crate) fn roots(&self) -> Result<Roots, Error> {
+        let Some(path) = &self.jwt_ca_file else { return Ok(Roots::default()) };
+        let pem = std::fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        Roots::from_pem(&pem).map_err(|source| Error::CaFile { path: path.clone(), source })
+    }
+
+    /// Returns how issuers are asked.
+    pub(crate) fn issuers(&self, roots: Roots, certificates: CertificateReader) -> IssuersConfig {
+        let (private, plain_http) = (self.jwt_private_issuers.clone(), self.jwt_plain_http_issuers);
+        IssuersConfig { private, plain_http, roots, certificates }
     }
 }
 

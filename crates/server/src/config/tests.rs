@@ -77,9 +77,9 @@ fn a_file_of_certificates_must_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
     let config = Config { jwt_ca_file: Some(path.clone()), ..Config::default() };
-    assert!(matches!(config.issuers(), Err(Error::Read { .. })));
+    assert!(matches!(config.roots(), Err(Error::Read { .. })));
     std::fs::write(&path, "no certificate").unwrap();
-    assert!(config.issuers().unwrap_err().to_string().contains("has no certificate"));
+    assert!(config.roots().unwrap_err().to_string().contains("has no certificate"));
 }
 
 #[test]
