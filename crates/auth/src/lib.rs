@@ -2,8 +2,11 @@
 
 pub mod jwt;
 mod operator_token;
+pub mod policy;
+mod principal;
 mod sha256;
 pub mod sigv4;
 
 pub use operator_token::OperatorToken;
+pub use principal::Principal;
 pub use sha256::{Digest, digest};
