@@ -26,7 +26,9 @@ impl Policy {
     /// What the language does not have, or this server does not, is refused with its place; nothing is ignored.
     pub fn parse(document: &str, _kind: Kind<'_>) -> Result<Self, Error> {
         let parsed = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(document);
-        parsed.map(|_| Self { denies_everything: true }).map_err(|error| Error::new("policy", format!("be JSON ({error})")))
+        parsed
+            .map(|_| Self { denies_everything: true })
+            .map_err(|error| Error::new("policy", format!("be JSON ({error})")))
     }
 
     /// Returns what stands for a document that cannot be read.

@@ -1,8 +1,9 @@
-//! AWS Signature Version 4: verifying requests, and signing them. Header signatures only.
+//! AWS Signature Version 4: verifying requests, and signing them. Signatures in the head; for what cannot set headers (browsers
+//! that open a WebSocket), in the query.
 //!
 //! Verifying has two halves, because the head of a request comes before its body. [`Signed::parse`] needs no secret: it refuses
 //! what is malformed or stale and writes the canonical request down but for its last line. [`Signed::verify`] is then given the
-//! secret and the body's digest. Source: IAM guide, "Create a signed AWS API request".
+//! secret and the body's digest. [`Presigned`] does the same for a signature in the query. Source: IAM guide, "Create a signed AWS API request".
 //!
 //! ```text
 //! canonical request = method \n path \n query \n headers \n signed headers \n body digest       canonical.rs
@@ -14,6 +15,8 @@ mod authorization;
 mod canonical;
 mod error;
 mod keys;
+mod parameters;
+mod presigned;
 mod sign;
 mod signed;
 mod stamp;
@@ -22,6 +25,7 @@ mod tests;
 
 pub use error::Error;
 pub use keys::SigningKeys;
+pub use presigned::Presigned;
 pub use sign::{Credentials, sign};
 pub use signed::Signed;
 

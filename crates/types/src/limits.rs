@@ -118,6 +118,9 @@ pub const MAX_KEY_SET_VALUES: usize = 40 * MAX_KEY_SET_KEYS;
 /// The longest discovery URL, bytes. Source: our choice; the model has no maximum.
 pub const MAX_DISCOVERY_URL_BYTES: usize = 2048;
 
+/// For how long a presigned request is good at most, from its date. Source: bedrock-agentcore SDK, `generate_presigned_url`.
+pub const MAX_PRESIGNED_LIFETIME: Duration = Duration::from_secs(300);
+
 /// Sessions with a sandbox at one time. Source: AgentCore quotas, "active sessions 2500".
 pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 

@@ -34,11 +34,7 @@ impl<'a> Authorization<'a> {
             return Err(Error::Algorithm);
         }
         let [credential, signed_headers, signature] = split_parameters(parameters)?;
-        let (access_key_id, scope) = credential.split_once('/').ok_or(Error::Credential)?;
-        let day = check_scope(scope, service)?;
-        if !is_word(access_key_id) || access_key_id.len() > MAX_KEY_ID_BYTES {
-            return Err(Error::Credential);
-        }
+        let (access_key_id, scope, day) = split_credential(credential, service)?;
         check_signed_headers(signed_headers)?;
         let signature = from_hex(signature.as_bytes()).ok_or(Error::Signature)?;
         Ok(Self { access_key_id, scope, day, signed_headers, signature })
@@ -48,6 +44,19 @@ impl<'a> Authorization<'a> {
     pub(super) fn covers(&self, name: &str) -> bool {
         self.signed_headers.split(';').any(|signed| signed == name)
     }
+}
+
+/// Returns the access key id, the scope, and the scope's day of `AKID/20150830/us-east-1/service/aws4_request`.
+pub(super) fn split_credential<'a>(
+    credential: &'a str,
+    service: &'static str,
+) -> Result<(&'a str, &'a str, &'a str), Error> {
+    let (access_key_id, scope) = credential.split_once('/').ok_or(Error::Credential)?;
+    let day = check_scope(scope, service)?;
+    if !is_word(access_key_id) || access_key_id.len() > MAX_KEY_ID_BYTES {
+        return Err(Error::Credential);
+    }
+    Ok((access_key_id, scope, day))
 }
 
 /// Returns the three parameters, which may come in any order, with or without blanks.
@@ -89,7 +98,7 @@ fn check_scope<'a>(scope: &'a str, service: &'static str) -> Result<&'a str, Err
 }
 
 /// Strictly ascending, so no name comes twice and the canonical request has one form.
-fn check_signed_headers(names: &str) -> Result<(), Error> {
+pub(super) fn check_signed_headers(names: &str) -> Result<(), Error> {
     let is_ascending = names.split(';').is_sorted_by(|a, b| a < b);
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());

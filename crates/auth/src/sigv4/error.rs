@@ -53,6 +53,29 @@ pub enum Error {
         /// The request's day.
         date: String,
     },
+    /// A presigned request lacks a part of its signature.
+    #[error("AWS query-string parameters must include '{0}'. Re-examine the query-string parameters")]
+    QueryParameter(&'static str),
+    /// A part of a presigned request's signature is there twice, or in another spelling.
+    #[error("The query string must have '{0}' once, spelled so")]
+    RepeatedParameter(&'static str),
+    /// A presigned request is signed in its head too.
+    #[error("Only one auth mechanism allowed: a presigned request must have no '{0}' header")]
+    TwoSignatures(&'static str),
+    /// A presigned request asks for a life that it may not have.
+    #[error("X-Amz-Expires must be a number of seconds from 1 to {limit}")]
+    Expires {
+        /// The longest, seconds.
+        limit: u64,
+    },
+    /// A presigned request's time is over.
+    #[error("Signature expired: {until} is now earlier than {now}")]
+    Over {
+        /// Until when it was good.
+        until: String,
+        /// Our time.
+        now: String,
+    },
     /// `SignedHeaders` is malformed.
     #[error("SignedHeaders must be lower-case header names in ascending order, separated by ';'")]
     SignedHeaders,

@@ -15,9 +15,9 @@ use super::{CONTENT_SHA256, DATE, Error, SECURITY_TOKEN, SERVICE, string_to_sign
 use crate::sha256::from_hex;
 
 /// The longest request target that is looked at, bytes. Source: our choice; an ARN in it takes some 150.
-const MAX_TARGET_BYTES: usize = 16 * 1024;
+pub(super) const MAX_TARGET_BYTES: usize = 16 * 1024;
 
-const CLOCK_SKEW_SECS: i64 = limits::CLOCK_SKEW.as_secs().cast_signed();
+pub(super) const CLOCK_SKEW_SECS: i64 = limits::CLOCK_SKEW.as_secs().cast_signed();
 
 /// A request's signature, parsed and dated, whose body has not been seen yet.
 #[derive(Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl fmt::Debug for Signed {
     }
 }
 
-fn get_single<'a>(
+pub(super) fn get_single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
     shown: &'static str,
@@ -162,13 +162,19 @@ fn check_clock(stamp: &Stamp, now: UnixMillis) -> Result<(), Error> {
     if (-CLOCK_SKEW_SECS..=CLOCK_SKEW_SECS).contains(&ahead) {
         return Ok(());
     }
-    let show = |secs: i64| Stamp::from_unix_secs(secs).map(|at| at.as_str().to_owned()).unwrap_or_default();
     let (signed, our_time) = (stamp.as_str().to_owned(), now.as_secs());
     Err(if ahead < 0 {
-        Error::Expired { signed, earliest: show(our_time - CLOCK_SKEW_SECS), now: show(our_time) }
+        Error::Expired { signed, earliest: Stamp::show(our_time - CLOCK_SKEW_SECS), now: Stamp::show(our_time) }
     } else {
-        Error::NotYetCurrent { signed, latest: show(our_time + CLOCK_SKEW_SECS), now: show(our_time) }
+        not_yet_current(stamp, now)
     })
+}
+
+/// Returns the refusal of what was signed in the future.
+pub(super) fn not_yet_current(stamp: &Stamp, now: UnixMillis) -> Error {
+    let our_time = now.as_secs();
+    let latest = Stamp::show(our_time + CLOCK_SKEW_SECS);
+    Error::NotYetCurrent { signed: stamp.as_str().to_owned(), latest, now: Stamp::show(our_time) }
 }
 
 fn parse_content_sha256(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Error> {

@@ -45,6 +45,11 @@ impl Stamp {
         Some(Self { text, unix_secs })
     }
 
+    /// Returns how a moment is shown in messages; nothing, if it has no stamp.
+    pub(super) fn show(unix_secs: i64) -> String {
+        Self::from_unix_secs(unix_secs).map(|at| at.text).unwrap_or_default()
+    }
+
     /// Returns `20150830T123600Z`.
     pub(super) fn as_str(&self) -> &str {
         &self.text

@@ -5,5 +5,6 @@
 mod differential;
 mod fuzz;
 mod jwt;
+mod presigned;
 mod refusals;
 mod request;
