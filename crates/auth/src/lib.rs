@@ -4,9 +4,11 @@ pub mod jwt;
 mod operator_token;
 pub mod policy;
 mod principal;
+mod session_token;
 mod sha256;
 pub mod sigv4;
 
 pub use operator_token::OperatorToken;
 pub use principal::Principal;
+pub use session_token::{Error as SessionTokenError, SessionTokens, Temporary};
 pub use sha256::{Digest, digest};

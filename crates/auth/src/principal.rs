@@ -16,6 +16,8 @@ pub struct Principal {
     pub arn: String,
     /// What it may do: allowed by one of them and denied by none.
     pub policies: Arc<[Policy]>,
+    /// What a temporary key may do at most: its session policy has to allow it too. None for others.
+    pub session_policy: Option<Arc<Policy>>,
     /// Whether it may use the operator API.
     pub operator: bool,
 }
@@ -24,7 +26,7 @@ impl Principal {
     /// Returns a user of the account with these policies.
     pub fn user(name: &str, account: &AccountId, policies: Vec<Policy>, operator: bool) -> Self {
         let arn = format!("arn:aws:iam::{account}:user/{name}");
-        Self { name: name.to_owned(), arn, policies: policies.into(), operator }
+        Self { name: name.to_owned(), arn, policies: policies.into(), session_policy: None, operator }
     }
 
     /// Returns the policies of stored documents, and why some of them could not be read. A document that cannot be read stands

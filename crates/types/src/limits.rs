@@ -121,6 +121,36 @@ pub const MAX_DISCOVERY_URL_BYTES: usize = 2048;
 /// For how long a presigned request is good at most, from its date. Source: bedrock-agentcore SDK, `generate_presigned_url`.
 pub const MAX_PRESIGNED_LIFETIME: Duration = Duration::from_secs(300);
 
+/// For how long a temporary key is good at most. Source: STS API reference, AssumeRole `DurationSeconds`.
+pub const MAX_TEMPORARY_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// For how long it is good, unless asked. Source: STS API reference, AssumeRole `DurationSeconds`.
+pub const TEMPORARY_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// Characters of a session policy. Source: STS API reference, AssumeRole `Policy`.
+pub const MAX_SESSION_POLICY_CHARS: usize = 2048;
+
+/// For how long a key that was rotated still works, unless asked. Source: our choice: a day to roll the new one out.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// For how long it may still work at most. Source: our choice.
+pub const MAX_ROTATION_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Access keys of a server. They are all held in memory. Source: IAM quotas, 5000 users in an account.
+pub const MAX_ACCESS_KEYS: usize = 5000;
+
+/// Policies of one access key. Source: IAM quotas, managed policies attached to a user.
+pub const MAX_KEY_POLICIES: usize = 10;
+
+/// Characters of one policy of an access key. Source: IAM quotas, size of a managed policy.
+pub const MAX_KEY_POLICY_CHARS: usize = 6144;
+
+/// Characters of a principal's name. Source: IAM API reference, `UserName`.
+pub const MAX_PRINCIPAL_NAME_CHARS: usize = 64;
+
+/// Characters of an access key's description. Source: our choice.
+pub const MAX_KEY_DESCRIPTION_CHARS: usize = 256;
+
 /// Sessions with a sandbox at one time. Source: AgentCore quotas, "active sessions 2500".
 pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 

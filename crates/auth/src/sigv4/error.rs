@@ -131,6 +131,9 @@ pub enum Error {
     /// No such access key, or not with this session token. Nothing here looks keys up: this is for who does.
     #[error("The security token included in the request is invalid")]
     UnknownKey,
+    /// The access key was good until a time that is over. Nothing here looks keys up: this is for who does.
+    #[error("The security token included in the request is expired")]
+    KeyExpired,
     /// The signature is another than ours.
     #[error(
         "The request signature we calculated does not match the signature you provided. \
@@ -146,5 +149,15 @@ impl Error {
     /// Returns [`ErrorKind::AccessDenied`]: the contract answers 403 to all of these.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::AccessDenied
+    }
+
+    /// Returns the name that AWS has for it beyond `AccessDeniedException`: SDKs get themselves other credentials when they read
+    /// one of these. Source: AgentCore API reference, "Common errors".
+    pub fn exception(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownKey => Some("UnrecognizedClientException"),
+            Self::KeyExpired => Some("ExpiredTokenException"),
+            _ => None,
+        }
     }
 }
