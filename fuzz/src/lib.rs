@@ -4,10 +4,12 @@
 //! Run by libFuzzer (`cargo +nightly fuzz run sigv4`, with `cargo-fuzz` installed), and by the server's tests on stable, which
 //! include this file and mutate the same corpus.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
+use innkeep_auth::policy::{Caller, Context, Decision, Guarded, Kind, Policy, Request, decide};
 use innkeep_auth::sigv4::{Signed, SigningKeys};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
@@ -82,6 +84,33 @@ pub fn link(data: &[u8]) -> bool {
         survives::<LogLine>(data),
     ];
     understood.contains(&true)
+}
+
+/// A policy document, of a principal or of a resource: what is understood is JSON to others too, and allows nothing unless it
+/// says Allow.
+pub fn policy(data: &[u8]) -> bool {
+    const ARN: &str = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let kinds = [Kind::Identity, Kind::Resource(ARN)].map(|kind| (kind, Policy::parse(text, kind)));
+    let (mut understood, tags, context) = (false, BTreeMap::new(), Context::default());
+    for (kind, policy) in kinds {
+        let Ok(policy) = policy else { continue };
+        understood = true;
+        let value: serde_json::Value = serde_json::from_str(text).expect("a policy is JSON");
+        let written = value.to_string();
+        assert!(Policy::parse(&written, kind).is_ok(), "{text}");
+        let account = innkeep_types::AccountId::parse("000000000000").expect("twelve digits");
+        let (own, attached) = match kind {
+            Kind::Identity => (vec![policy], None),
+            Kind::Resource(_) => (Vec::new(), Some(policy)),
+        };
+        let principal = innkeep_auth::Principal::user("alice", &account, own, false);
+        let guarded = Guarded { arn: ARN, policy: attached.as_ref(), tags: &tags };
+        let request = Request { caller: Caller::Signed(&principal), action: "InvokeAgentRuntime", context: &context };
+        let is_allowed = decide(&[guarded], &request) == Decision::Allow;
+        assert!(!is_allowed || written.contains("\"Allow\""), "{text}");
+    }
+    understood
 }
 
 fn survives<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(data: &[u8]) -> bool {

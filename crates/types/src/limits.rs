@@ -296,3 +296,17 @@ pub const SESSION_DISK_FILES: u64 = 200_000;
 
 /// Sandboxes of one version that may wait for sessions. Source: our choice: what a host of 64 GiB holds of agents of common size.
 pub const MAX_POOL_SIZE: u32 = 100;
+
+/// A policy document, bytes. Source: model, `PutResourcePolicy.policy` 1..20480; the same for a principal's.
+pub const MAX_POLICY_BYTES: usize = 20_480;
+
+/// Statements of a policy document. Source: our choice: more than fit into one of common size.
+pub const MAX_POLICY_STATEMENTS: usize = 250;
+
+/// The longest text that policies are held against (an ARN, a tag), bytes; what is longer is denied. Source: model, role ARNs
+/// 1..2048, the longest of all.
+pub const MAX_POLICY_VALUE_BYTES: usize = 2048;
+
+/// Tags of a request that policies are held against; with more it is denied. Source: model, `Tags` and `TagKeys` 0..50, and room
+/// for the operation to say so itself.
+pub const MAX_POLICY_TAGS: usize = 200;

@@ -152,3 +152,8 @@ fn link() {
 fn jwt() {
     check("jwt", targets::jwt);
 }
+
+#[test]
+fn policy() {
+    check("policy", targets::policy);
+}
