@@ -2,14 +2,44 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::request;
+use innkeep_auth::Principal;
 use innkeep_auth::sigv4::{self, Signed, SigningKeys};
-use innkeep_store::AccessKey;
-use innkeep_types::Clock;
+use innkeep_types::{Clock, UnixMillis};
 
-/// Finds an access key by its id. Called for every request: no IO.
-pub type KeyLookup = Arc<dyn Fn(&str) -> Option<Arc<AccessKey>> + Send + Sync>;
+/// Finds the access key of this id that is good at this time; a temporary one by its session token too, a lasting one only without.
+/// Called for every request: no IO.
+///
+/// # Errors
+/// `UnknownKey`, `KeyExpired`.
+pub type KeyLookup = Arc<dyn Fn(&str, Option<&str>, UnixMillis) -> Result<Arc<Signer>, sigv4::Error> + Send + Sync>;
+
+/// An access key that is good at present, and whose it is.
+pub struct Signer {
+    /// `AKIA…` or `ASIA…`.
+    pub key_id: String,
+    /// What requests are signed with.
+    pub secret: String,
+    /// What a temporary key is called.
+    pub session: Option<String>,
+    /// Who has it, and what that one may do.
+    pub principal: Arc<Principal>,
+    /// When it, or the lasting key that it was made by, was last used: milliseconds since the epoch; 0: never.
+    pub used_at: Arc<AtomicI64>,
+}
+
+/// Shows nothing secret.
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("key_id", &self.key_id)
+            .field("session", &self.session)
+            .field("principal", &self.principal)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What it takes to verify a signature; clones share it.
 #[derive(Clone)]
@@ -32,7 +62,7 @@ impl fmt::Debug for Authenticator {
 #[derive(Debug)]
 pub struct Claim {
     signed: Signed,
-    key: Arc<AccessKey>,
+    signer: Arc<Signer>,
 }
 
 impl Claim {
@@ -46,16 +76,16 @@ impl Authenticator {
     /// Returns what the head of a request claims.
     pub fn claim(&self, head: &request::Parts) -> Result<Claim, sigv4::Error> {
         let raw_target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let signed = Signed::parse(&head.method, raw_target, &head.headers, self.clock.now())?;
-        let key = (self.keys)(signed.access_key_id());
-        // Keys here are lasting ones: a temporary one, known by its token, is not ours.
-        let key = key.filter(|_| signed.session_token().is_none()).ok_or(sigv4::Error::UnknownKey)?;
-        Ok(Claim { signed, key })
+        let now = self.clock.now();
+        let signed = Signed::parse(&head.method, raw_target, &head.headers, now)?;
+        let signer = (self.keys)(signed.access_key_id(), signed.session_token(), now)?;
+        Ok(Claim { signed, signer })
     }
 
     /// Returns the key that made the request, now that its body's SHA-256 is known.
-    pub fn verify(&self, claim: &Claim, body: &[u8; 32]) -> Result<Arc<AccessKey>, sigv4::Error> {
-        claim.signed.verify(&self.signing_keys, &claim.key.secret, body)?;
-        Ok(claim.key.clone())
+    pub fn verify(&self, claim: &Claim, body: &[u8; 32]) -> Result<Arc<Signer>, sigv4::Error> {
+        claim.signed.verify(&self.signing_keys, &claim.signer.secret, body)?;
+        claim.signer.used_at.fetch_max(self.clock.now().0, Ordering::Relaxed);
+        Ok(claim.signer.clone())
     }
 }

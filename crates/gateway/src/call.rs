@@ -7,9 +7,9 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
-use innkeep_store::AccessKey;
 use innkeep_types::{RequestId, SessionId};
 
+use crate::authenticate::Signer;
 use crate::error::Error;
 
 /// What is known of the caller so far; answers and errors are labelled with it.
@@ -28,7 +28,7 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 pub(crate) enum Principal {
     /// Whoever holds this key.
-    Key(Arc<AccessKey>),
+    Key(Arc<Signer>),
     /// Whoever a token speaks for.
     Token(Identity),
 }
@@ -41,7 +41,7 @@ impl Caller {
 
     /// Tells whether it is somebody with operator rights.
     pub(crate) fn is_operator(&self) -> bool {
-        matches!(&self.principal, Some(Principal::Key(key)) if key.operator)
+        matches!(&self.principal, Some(Principal::Key(key)) if key.principal.operator)
     }
 
     /// Adds request id and session to an answer's headers.
@@ -57,7 +57,7 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.principal {
-            Some(Principal::Key(key)) => write!(f, "key {}", key.id),
+            Some(Principal::Key(key)) => write!(f, "key {}", key.key_id),
             Some(Principal::Token(Identity { issuer, client, .. })) => {
                 write!(f, "client {} of {issuer}", client.as_deref().unwrap_or("without id"))
             }

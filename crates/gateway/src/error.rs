@@ -136,7 +136,7 @@ impl Error {
         *response.status_mut() = StatusCode::from_u16(shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(shape.exception));
+        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(self.exception().unwrap_or(shape.exception)));
         headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(kind.blame().as_str()));
         if kind == ErrorKind::Unauthorized
             && let Some(challenge) = &caller.challenge
@@ -148,6 +148,14 @@ impl Error {
         }
         caller.identify(headers);
         response
+    }
+
+    /// Returns the name that AWS has for this very error, where it is another than that of its kind.
+    fn exception(&self) -> Option<&'static str> {
+        match self {
+            Self::Signature(source) => source.exception(),
+            _ => None,
+        }
     }
 
     fn body(&self, kind: ErrorKind, operator: bool) -> ErrorBody {

@@ -26,7 +26,7 @@ mod stream;
 mod target;
 mod visitor;
 
-pub use authenticate::{Authenticator, Claim, KeyLookup};
+pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
 pub use issuers::{CertificateReader, Issuers, IssuersConfig};

@@ -30,6 +30,8 @@ pub enum Kind {
     Listener,
     /// Asks one issuer of tokens for its keys.
     Issuer,
+    /// Changes access keys, and writes down now and then when they were used.
+    Keys,
     /// Removes old logs and artifacts that nothing uses.
     Housekeeping,
 }

@@ -10,8 +10,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use innkeep_auth::{OperatorToken, sigv4};
-use innkeep_gateway::{Claim, Inbound};
-use innkeep_store::AccessKey;
+use innkeep_gateway::{Claim, Inbound, Signer};
 use innkeep_types::ErrorKind;
 use tokio::time::timeout;
 
@@ -37,11 +36,11 @@ pub(crate) struct OperatorClaim(Option<Claim>);
 
 impl Authenticator {
     /// Reads a small body and checks the signature over it.
-    pub(crate) async fn small(&self, parts: &Parts, body: &mut Inbound) -> Result<(Arc<AccessKey>, Bytes), Refused> {
+    pub(crate) async fn small(&self, parts: &Parts, body: &mut Inbound) -> Result<(Arc<Signer>, Bytes), Refused> {
         let claim = self.signatures.claim(parts).map_err(refused)?;
         let body = self.read(body).await?;
-        let key = self.signatures.verify(&claim, &innkeep_auth::digest(&body)).map_err(refused)?;
-        Ok((key, body))
+        let signer = self.signatures.verify(&claim, &innkeep_auth::digest(&body)).map_err(refused)?;
+        Ok((signer, body))
     }
 
     /// Checks the head of what only operators may ask for.
@@ -68,11 +67,11 @@ impl Authenticator {
     /// Checks the rest of it, now that the body's digest is known.
     pub(crate) fn verify_operator(&self, claim: &OperatorClaim, digest: &[u8; 32]) -> Result<(), Refused> {
         let OperatorClaim(Some(claim)) = claim else { return Ok(()) };
-        let key = self.signatures.verify(claim, digest).map_err(refused)?;
-        if key.operator {
+        let signer = self.signatures.verify(claim, digest).map_err(refused)?;
+        if signer.principal.operator {
             return Ok(());
         }
-        Err(Refused::new(ErrorKind::AccessDenied, format!("access key {} has no operator rights", key.id)))
+        Err(Refused::new(ErrorKind::AccessDenied, format!("access key {} has no operator rights", signer.key_id)))
     }
 
     /// Reads a small body of what only operators may ask for.
@@ -108,5 +107,5 @@ fn bearer(parts: &Parts) -> Option<&[u8]> {
 }
 
 fn refused(error: sigv4::Error) -> Refused {
-    Refused::new(error.kind(), error.to_string())
+    Refused::signature(&error)
 }

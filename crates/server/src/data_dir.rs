@@ -4,7 +4,7 @@
 //! innkeep.db, secret.key     the store's
 //! artifacts/                 the artifact store's
 //! sandboxes/, logs/          the driver's
-//! credentials                the root access key, AWS shared-credentials format, 0600
+//! credentials                the server's own access key, AWS shared-credentials format, 0600
 //! operator-token             the operator's bearer token, 0600
 //! server.json                where the running server listens
 //! lock                       held by the running server; holds its pid
@@ -95,15 +95,7 @@ impl DataDir {
     /// Writes `server.json`, so that commands find this server.
     pub(crate) fn write_server_file(&self, file: &ServerFile) -> Result<(), Error> {
         let json = serde_json::to_vec(file).expect("a struct of strings and numbers is always JSON");
-        self.write_private("server.json", &json)
-    }
-
-    /// Writes `credentials` in the format that every AWS tool reads, unless it holds the key already: people add profiles.
-    pub(crate) fn write_credentials(&self, key_id: &str, secret: &str, region: &str) -> Result<(), Error> {
-        let text =
-            format!("[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\nregion = {region}\n");
-        let present = fs::read_to_string(self.path.join("credentials")).unwrap_or_default();
-        if present.contains(&text) { Ok(()) } else { self.write_private("credentials", text.as_bytes()) }
+        write_private(&self.path, "server.json", &json)
     }
 
     /// Returns the operator's bearer token, made at the first start.
@@ -119,24 +111,24 @@ impl DataDir {
                     source: io::Error::other(e),
                 })?;
                 let token = OperatorToken::new(random);
-                self.write_private(TOKEN, format!("{}\n", token.reveal()).as_bytes())?;
+                write_private(&self.path, TOKEN, format!("{}\n", token.reveal()).as_bytes())?;
                 Ok(token)
             }
             Err(source) => Err(Error::Io { what: "read", path, source }),
         }
     }
+}
 
-    /// Replaces a file of mode 0600 in one step.
-    fn write_private(&self, name: &str, content: &[u8]) -> Result<(), Error> {
-        let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.new")));
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        };
-        write().map_err(|source| Error::Io { what: "write", path: path.clone(), source })
-    }
+/// Replaces a file of mode 0600 in one step.
+pub(crate) fn write_private(directory: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+    let (path, temporary) = (directory.join(name), directory.join(format!(".{name}.new")));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)
+    };
+    write().map_err(|source| Error::Io { what: "write", path: path.clone(), source })
 }
 
 impl Drop for DataDir {
@@ -172,19 +164,5 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", first.reveal()));
         fs::write(&path, "guess me").unwrap();
         assert!(matches!(data.operator_token(), Err(Error::Token(_))));
-    }
-
-    #[test]
-    fn credentials_are_readable_by_their_owner_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::lock(&dir.path().join("new")).unwrap();
-        data.write_credentials("AKIAEXAMPLE", "secret", "us-west-2").unwrap();
-        let path = data.path().join("credentials");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(fs::read_to_string(&path).unwrap().contains("aws_secret_access_key = secret\n"));
-        let with_profile = fs::read_to_string(&path).unwrap() + "[work]\naws_access_key_id = AKIAOTHER\n";
-        fs::write(&path, &with_profile).unwrap();
-        data.write_credentials("AKIAEXAMPLE", "secret", "us-west-2").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), with_profile, "profiles that people added stay");
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use innkeep_auth::sigv4;
 use innkeep_protocol::error_shape::{ErrorBody, shape};
 use innkeep_protocol::headers;
 use innkeep_types::ErrorKind;
@@ -19,11 +20,18 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) struct Refused {
     pub(crate) kind: ErrorKind,
     pub(crate) message: String,
+    /// The name that AWS has for this very error, where it is another than that of its kind.
+    exception: Option<&'static str>,
 }
 
 impl Refused {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), exception: None }
+    }
+
+    /// Refuses who did not prove who they are.
+    pub(crate) fn signature(error: &sigv4::Error) -> Self {
+        Self { exception: error.exception(), ..Self::new(error.kind(), error.to_string()) }
     }
 
     /// Hides the cause of an error of ours from the caller and logs it, here where it stops travelling.
@@ -37,7 +45,7 @@ impl Refused {
         let body = ErrorBody { message: self.message, ..ErrorBody::default() };
         let mut response = json(shape.status, &body);
         let headers = response.headers_mut();
-        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(shape.exception));
+        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(self.exception.unwrap_or(shape.exception)));
         headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(self.kind.blame().as_str()));
         response
     }

@@ -68,8 +68,8 @@ impl Router {
         parts: &Parts,
         body: &mut Inbound,
     ) -> Result<Response<Body>, Refused> {
-        let (key, body) = self.authenticator.small(parts, body).await?;
-        let principal = Principal { key_id: key.id.clone(), operator: key.operator };
+        let (signer, body) = self.authenticator.small(parts, body).await?;
+        let principal = Principal { key_id: signer.key_id.clone(), operator: signer.principal.operator };
         let answer = self.control.handle(route, parts, body, &principal).await;
         Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }

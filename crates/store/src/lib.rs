@@ -39,6 +39,7 @@ use tokio::task::spawn_blocking;
 
 use db::Db;
 use readers::Readers;
+use seal::Sealer;
 use tokens::Operation;
 use writer::Writer;
 
@@ -61,6 +62,7 @@ pub use tags::Tagged;
 pub struct Store {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    sealer: Arc<Sealer>,
 }
 
 impl Store {
@@ -81,9 +83,10 @@ impl Store {
         let data_dir = data_dir.to_owned();
         let opened = spawn_blocking(move || {
             let db = Db::open_writer(&data_dir, quotas)?;
+            let sealer = Arc::clone(&db.sealer);
             let readers = Arc::new(Readers::of(&db));
             let writer = Arc::new(Writer::spawn(db, Arc::clone(&readers))?);
-            Ok(Self { writer, readers })
+            Ok(Self { writer, readers, sealer })
         });
         opened.await.map_err(|_| Error::Closed)?
     }
@@ -290,14 +293,10 @@ impl Store {
         self.readers.read(versions::unfinished).await
     }
 
-    /// Stores an access key, sealed.
-    pub async fn put_access_key(&self, key: AccessKey) -> Result<(), Error> {
-        self.writer.write(move |db| access_keys::put(db, key)).await
-    }
-
-    /// Returns every access key (the server keeps them in memory).
-    pub async fn list_access_keys(&self) -> Result<Vec<AccessKey>, Error> {
-        self.readers.read(access_keys::list).await
+    /// Returns a key that depends on the secret key and on `purpose`, for what is sealed or signed outside of the store. Equal
+    /// purposes get equal keys, for as long as the data directory has its `secret.key`.
+    pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
+        self.sealer.derive(purpose)
     }
 
     /// Inserts or replaces the session's record.

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_session_started_by.sql"),
     include_str!("../migrations/0005_control_plane.sql"),
     include_str!("../migrations/0006_endpoint_failure_log.sql"),
+    include_str!("../migrations/0008_principals.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.
@@ -83,5 +84,22 @@ mod tests {
             Ok((row.get::<_, String>("failure_reason")?, row.get::<_, String>("split")?))
         });
         assert_eq!(found.unwrap(), ("exit code 3".to_owned(), "{}".to_owned()));
+    }
+
+    #[test]
+    fn a_key_of_before_can_do_everything_as_it_could() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, Path::new("x"), &MIGRATIONS[..6]).unwrap();
+        conn.execute("INSERT INTO access_key VALUES ('AKIA1', x'00', 1, 5)", []).unwrap();
+        run(&mut conn, Path::new("x")).unwrap();
+        let found = conn.query_row("SELECT name, policies, active, expires_at FROM access_key", [], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, bool>(2)?,
+                row.get::<_, Option<i64>>(3)?,
+            ))
+        });
+        assert_eq!(found.unwrap(), ("root".to_owned(), r#"["admin"]"#.to_owned(), true, None));
     }
 }

@@ -131,22 +131,61 @@ pub enum Outcome {
     },
 }
 
-/// An access key. The secret is sealed at rest.
+/// An access key, and the principal whose it is. The secret is sealed at rest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     /// `AKIA…`.
     pub id: String,
     /// The secret.
     pub secret: String,
+    /// Whose it is. Several keys may be one principal's.
+    pub name: String,
+    /// What it may do: names of ready-made policies, and documents in IAM's language.
+    pub policies: Vec<String>,
     /// Whether its holder may use the operator API and see log lines in errors.
     pub operator: bool,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// Whether it is good at present.
+    pub active: bool,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// From when on it is refused.
+    pub expires_at: Option<UnixMillis>,
+    /// When it was last used: some minutes later than that it may have been used again.
+    pub last_used_at: Option<UnixMillis>,
+    /// The key that a rotation made in its place.
+    pub replaced_by: Option<String>,
+}
+
+impl AccessKey {
+    /// Returns an active key that may do nothing, for ever.
+    pub fn new(id: impl Into<String>, secret: impl Into<String>, name: impl Into<String>, at: UnixMillis) -> Self {
+        Self {
+            id: id.into(),
+            secret: secret.into(),
+            name: name.into(),
+            policies: Vec::new(),
+            operator: false,
+            description: None,
+            active: true,
+            created_at: at,
+            expires_at: None,
+            last_used_at: None,
+            replaced_by: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).field("operator", &self.operator).finish_non_exhaustive()
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("policies", &self.policies)
+            .field("operator", &self.operator)
+            .field("active", &self.active)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -24,14 +25,17 @@ pub struct Error {
 /// Seals and opens values with one key.
 pub(crate) struct Sealer {
     key: LessSafeKey,
+    /// What keys of other purposes are derived from.
+    origin: Prk,
     random: SystemRandom,
 }
 
 impl Sealer {
     fn new(key: &[u8; secret_key::KEY_BYTES]) -> Result<Self, Error> {
+        let origin = Salt::new(HKDF_SHA256, b"innkeep/derived").extract(key);
         let key = UnboundKey::new(&AES_256_GCM, key)
             .map_err(|_| Error { doing: "use the key for", place: "anything".to_owned() })?;
-        Ok(Self { key: LessSafeKey::new(key), random: SystemRandom::new() })
+        Ok(Self { key: LessSafeKey::new(key), origin, random: SystemRandom::new() })
     }
 
     /// Returns the sealer of the database behind `conn`, with the key in `data_dir`; a database without sealed values
@@ -53,6 +57,15 @@ impl Sealer {
             }
         }
         Ok(sealer)
+    }
+
+    /// Returns the key for `purpose`, which tells nothing of the sealing key (RFC 5869).
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut key = [0; 32];
+        let info = [purpose.as_bytes()];
+        let derived = self.origin.expand(&info, HKDF_SHA256).and_then(|okm| okm.fill(&mut key));
+        derived.expect("HKDF has 32 bytes for any purpose");
+        key
     }
 
     /// Returns `value` sealed for `place`, the identity of its row and column.
@@ -99,6 +112,14 @@ mod tests {
             assert!(ours.open("a/1", bent).is_err(), "byte {i}");
             assert!(ours.open("a/1", sealed[..i].to_vec()).is_err(), "cut to {i}");
         }
+    }
+
+    #[test]
+    fn derived_keys_differ_by_purpose_and_by_origin() {
+        let (ours, other) = (Sealer::new(&[1; 32]).unwrap(), Sealer::new(&[2; 32]).unwrap());
+        assert_eq!(ours.derive("a"), Sealer::new(&[1; 32]).unwrap().derive("a"));
+        let keys = [ours.derive("a"), ours.derive("b"), other.derive("a"), [1; 32]];
+        assert!(keys.iter().enumerate().all(|(n, key)| !keys[..n].contains(key)));
     }
 
     #[test]

@@ -142,8 +142,11 @@ pub const MAX_ACCESS_KEYS: usize = 5000;
 /// Policies of one access key. Source: IAM quotas, managed policies attached to a user.
 pub const MAX_KEY_POLICIES: usize = 10;
 
-/// Characters of one policy of an access key. Source: IAM quotas, size of a managed policy.
-pub const MAX_KEY_POLICY_CHARS: usize = 6144;
+/// For how long a key that expires is good at most. Source: our choice; what is to last longer need not expire.
+pub const MAX_KEY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How long a key's last use may go unwritten. Source: our choice: coarse enough for no request to notice.
+pub const KEY_USE_INTERVAL: Duration = Duration::from_secs(3 * 60);
 
 /// Characters of a principal's name. Source: IAM API reference, `UserName`.
 pub const MAX_PRINCIPAL_NAME_CHARS: usize = 64;

@@ -3,7 +3,8 @@
 //! Source: IAM user guide, "Policy evaluation logic"; AgentCore developer guide, "Resource-based policies", by which a runtime and
 //! its endpoint must both allow. What is denied by anything is denied. What is left must be allowed on each resource: within an
 //! account by the caller's policies or by the resource's, across accounts by both. Who comes with a token has no policies: a
-//! resource without one lets it pass, a resource with one must allow it.
+//! resource without one lets it pass, a resource with one must allow it. A temporary key's session policy must allow everything too,
+//! whatever else does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,14 +93,20 @@ pub fn decide(resources: &[Guarded<'_>], request: &Request<'_>) -> Decision {
             Caller::Signed(principal) => verdict(principal.policies.iter(), &ask),
             Caller::Token => Verdict::default(),
         };
-        if let Some(statement) = identity.denied_by {
+        let limit = match request.caller {
+            Caller::Signed(principal) => principal.session_policy.as_deref().map(|policy| verdict([policy], &ask)),
+            Caller::Token => None,
+        };
+        if let Some(statement) = identity.denied_by.or(limit.as_ref().and_then(|limit| limit.denied_by)) {
             return deny(resource, Why::DeniedByIdentity(sid(statement)));
         }
         let attached = verdict(policy, &ask);
         if let Some(statement) = attached.denied_by {
             return deny(resource, Why::DeniedByResource(sid(statement)));
         }
+        let is_within_limit = limit.is_none_or(|limit| limit.allowed == Meant::Yes);
         let why = match request.caller {
+            Caller::Signed(_) if !is_within_limit => Some(Why::NotAllowedByIdentity),
             Caller::Token if policy.is_none() || attached.allowed == Meant::Yes => None,
             Caller::Token => Some(Why::NotAllowedByResource),
             Caller::Signed(principal) => {

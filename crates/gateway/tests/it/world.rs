@@ -12,13 +12,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeep_artifacts::{Bundle, Content};
-use innkeep_auth::sigv4::SigningKeys;
+use innkeep_auth::Principal;
+use innkeep_auth::sigv4::{self, SigningKeys};
 use innkeep_fetch::IpRange;
-use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, StreamError};
+use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError};
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
-use innkeep_store::{AccessKey, NewRuntime, Outcome, Store, VersionRecord};
+use innkeep_store::{NewRuntime, Outcome, Store, VersionRecord};
 use innkeep_testkit::{FakeDriver, MemoryJournal, TestIssuer};
 use innkeep_types::{
     AccountId, Artifact, ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId, RuntimeArn,
@@ -193,14 +194,19 @@ fn account() -> AccountId {
     AccountId::parse("000000000000").unwrap()
 }
 
-fn key(id: &str) -> Option<Arc<AccessKey>> {
-    let key =
-        |operator| AccessKey { id: id.to_owned(), secret: SECRET.to_owned(), operator, created_at: UnixMillis(0) };
-    match id {
-        OPERATOR_KEY => Some(Arc::new(key(true))),
-        PLAIN_KEY => Some(Arc::new(key(false))),
-        _ => None,
-    }
+fn key(id: &str, token: Option<&str>, _now: UnixMillis) -> Result<Arc<Signer>, sigv4::Error> {
+    let operator = match (id, token) {
+        (OPERATOR_KEY, None) => true,
+        (PLAIN_KEY, None) => false,
+        _ => return Err(sigv4::Error::UnknownKey),
+    };
+    Ok(Arc::new(Signer {
+        key_id: id.to_owned(),
+        secret: SECRET.to_owned(),
+        session: None,
+        principal: Arc::new(Principal::user("someone", &account(), Vec::new(), operator)),
+        used_at: Arc::default(),
+    }))
 }
 
 fn digest() -> ArtifactDigest {

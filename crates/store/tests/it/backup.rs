@@ -16,8 +16,8 @@ static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 async fn a_copy_taken_under_writes_is_a_prefix_of_what_was_written() {
     let f = Fixture::new().await;
     f.ready("hello").await;
-    let key = AccessKey { id: "AKIA1".to_owned(), secret: "s3cret".to_owned(), operator: true, created_at: at(0) };
-    f.store.put_access_key(key.clone()).await.unwrap();
+    let key = AccessKey::new("AKIA1", "s3cret", "root", at(0));
+    f.store.put_access_keys(vec![key.clone()]).await.unwrap();
     let store = f.store.clone();
     let mut writing = JoinSet::new();
     writing.spawn(async move {

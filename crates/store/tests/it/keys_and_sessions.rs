@@ -4,18 +4,42 @@ use innkeep_types::{AgentExit, SandboxId, StopReason, UnixMillis};
 use crate::fixture::{Fixture, at, session};
 
 fn key(id: &str, secret: &str) -> AccessKey {
-    AccessKey { id: id.to_owned(), secret: secret.to_owned(), operator: id == "AKIAROOT", created_at: at(0) }
+    AccessKey { operator: id == "AKIAROOT", ..AccessKey::new(id, secret, "someone", at(0)) }
+}
+
+fn full_key(id: &str) -> AccessKey {
+    AccessKey {
+        policies: vec!["invoker".to_owned(), r#"{"Statement": []}"#.to_owned()],
+        description: Some("of the build".to_owned()),
+        active: false,
+        expires_at: Some(at(9)),
+        last_used_at: Some(at(5)),
+        replaced_by: Some("AKIANEXT".to_owned()),
+        ..key(id, "two")
+    }
 }
 
 #[tokio::test]
-async fn access_keys_are_kept_and_replaced() {
+async fn access_keys_are_kept_replaced_and_removed() {
     let f = Fixture::new().await;
-    let (root, user) = (key("AKIAROOT", "one"), key("AKIAUSER", "two"));
-    f.store.put_access_key(user.clone()).await.unwrap();
-    f.store.put_access_key(root.clone()).await.unwrap();
+    let (root, user) = (key("AKIAROOT", "one"), full_key("AKIAUSER"));
+    f.store.put_access_keys(vec![user.clone(), root.clone()]).await.unwrap();
     assert_eq!(f.store.list_access_keys().await.unwrap(), [root.clone(), user]);
-    f.store.put_access_key(key("AKIAUSER", "three")).await.unwrap();
-    assert_eq!(f.store.list_access_keys().await.unwrap(), [root, key("AKIAUSER", "three")]);
+    f.store.put_access_keys(vec![key("AKIAUSER", "three")]).await.unwrap();
+    assert_eq!(f.store.list_access_keys().await.unwrap(), [root.clone(), key("AKIAUSER", "three")]);
+    assert!(f.store.delete_access_key("AKIAUSER").await.unwrap());
+    assert!(!f.store.delete_access_key("AKIAUSER").await.unwrap());
+    assert_eq!(f.store.list_access_keys().await.unwrap(), [root]);
+}
+
+#[tokio::test]
+async fn the_last_use_is_recorded_of_keys_that_are_there() {
+    let f = Fixture::new().await;
+    f.store.put_access_keys(vec![full_key("AKIA1"), key("AKIA2", "two")]).await.unwrap();
+    let used = ["AKIA1", "AKIA2", "AKIAGONE"].map(|id| (id.to_owned(), at(7))).to_vec();
+    f.store.touch_access_keys(used).await.unwrap();
+    let touched = |key| AccessKey { last_used_at: Some(at(7)), ..key };
+    assert_eq!(f.store.list_access_keys().await.unwrap(), [touched(full_key("AKIA1")), touched(key("AKIA2", "two"))]);
 }
 
 #[tokio::test]

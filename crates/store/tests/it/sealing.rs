@@ -11,8 +11,8 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 async fn filled() -> Fixture {
     let f = Fixture::new().await;
     f.creating("hello").await;
-    let key = AccessKey { id: "AKIA".to_owned(), secret: SECRET.to_owned(), operator: true, created_at: at(0) };
-    f.store.put_access_key(key).await.unwrap();
+    let key = AccessKey::new("AKIA", SECRET, "root", at(0));
+    f.store.put_access_keys(vec![key]).await.unwrap();
     f
 }
 

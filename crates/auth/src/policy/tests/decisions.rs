@@ -62,6 +62,28 @@ fn an_account_is_named_to_leave_it_the_choice() {
 }
 
 #[test]
+fn a_session_policy_takes_away_and_never_gives() {
+    let limited = |effects: &[&str], session: &str| {
+        let session = Policy::parse(&json!({"Statement": statement(session)}).to_string(), Kind::Identity).unwrap();
+        Principal { session_policy: Some(session.into()), ..identity(effects) }
+    };
+    let everyone = resource("Allow", json!({"AWS": "arn:aws:iam::000000000000:user/alice"}));
+    assert_eq!(ask(Caller::Signed(&limited(&["Allow"], "Allow")), None), None);
+    assert_eq!(ask(Caller::Signed(&limited(&[], "Allow")), None), Some(Why::NotAllowedByIdentity));
+    assert_eq!(ask(Caller::Signed(&limited(&[], "Allow")), Some(&everyone)), None);
+    for policy in [None, Some(&everyone)] {
+        let denied = ask(Caller::Signed(&limited(&["Allow"], "Deny")), policy);
+        assert!(matches!(denied, Some(Why::DeniedByIdentity(_))), "{denied:?}");
+        let other = Policy::parse(
+            r#"{"Statement": {"Effect": "Allow", "Action": "bedrock-agentcore:StopRuntimeSession", "Resource": "*"}}"#,
+            Kind::Identity,
+        );
+        let elsewhere = Principal { session_policy: Some(other.unwrap().into()), ..identity(&["Allow"]) };
+        assert_eq!(ask(Caller::Signed(&elsewhere), policy), Some(Why::NotAllowedByIdentity));
+    }
+}
+
+#[test]
 fn another_account_needs_both() {
     let mut other = identity(&["Allow"]);
     other.arn = "arn:aws:iam::111122223333:user/alice".to_owned();
