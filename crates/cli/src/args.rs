@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, logs, rollback, runtimes, serve, sessions, status,
-    versions,
+    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, rollback, runtimes, serve, sessions,
+    status, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Versions(versions::Versions),
     Rollback(rollback::Rollback),
     Artifacts(artifacts::Artifacts),
+    Keys(keys::Keys),
     Env(env::Env),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),
@@ -77,6 +78,35 @@ pub(crate) fn duration(s: &str) -> Result<Duration, String> {
     parsed
         .and_then(|d| Duration::try_from(d).ok())
         .ok_or_else(|| "expected a duration such as 30s, 10m or 2h".to_owned())
+}
+
+/// Reads what [`duration`] reads, and `30d`.
+pub(crate) fn long_duration(s: &str) -> Result<Duration, String> {
+    let days = s.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
+    days.map_or_else(|| duration(s), |days| Ok(Duration::from_secs(u64::from(days) * 24 * 60 * 60)))
+        .map_err(|_| "expected a duration such as 30s, 12h or 30d".to_owned())
+}
+
+/// For how long something is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    For(Duration),
+    Ever,
+}
+
+impl Lifetime {
+    /// Returns its seconds; none: for ever.
+    pub(crate) fn as_secs(self) -> Option<u64> {
+        match self {
+            Self::For(lifetime) => Some(lifetime.as_secs()),
+            Self::Ever => None,
+        }
+    }
+}
+
+/// Reads what [`long_duration`] reads, and `never`.
+pub(crate) fn lifetime(s: &str) -> Result<Lifetime, String> {
+    if s == "never" { Ok(Lifetime::Ever) } else { long_duration(s).map(Lifetime::For) }
 }
 
 #[cfg(test)]
@@ -96,6 +126,15 @@ mod tests {
         assert_eq!(secs, [90_000, 90_000, 600_000, 5_400_000, 500]);
         for bad in ["", "x", "-1", "-5s", "10 parsecs"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_have_days_or_no_end() {
+        let secs = ["never", "30d", "12h", "90"].map(|s| lifetime(s).unwrap().as_secs());
+        assert_eq!(secs, [None, Some(30 * 86_400), Some(43_200), Some(90)]);
+        for bad in ["", "d", "-1d", "1.5 d", "ever"] {
+            assert!(lifetime(bad).is_err(), "{bad}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod env;
 mod environment;
 mod failure;
 mod invoke;
+mod keys;
 mod logs;
 mod output;
 mod pack;
@@ -95,6 +96,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Versions(versions) => Box::pin(versions.run(&context)).await,
             Command::Rollback(rollback) => Box::pin(rollback.run(&context)).await,
             Command::Artifacts(artifacts) => Box::pin(artifacts.run(&context)).await,
+            Command::Keys(keys) => Box::pin(keys.run(&context)).await,
             Command::Doctor(doctor) => Box::pin(doctor.run(&context)).await,
             Command::Env(env) => env.run(&context),
             Command::Backup(backup) => backup.run(&context).await,

@@ -10,6 +10,7 @@ mod control;
 mod endpoints;
 mod error;
 mod invoke;
+mod keys;
 mod lines;
 mod logs;
 mod operator;

@@ -38,7 +38,7 @@ use crate::data_dir;
 
 pub(crate) use changes::{Change, NewKey};
 use held::Held;
-pub(crate) use temporary::{Ask, Made};
+pub(crate) use temporary::Ask;
 use temporary::Temporaries;
 
 /// Why something could not be done about a key. Nothing was changed.
@@ -59,7 +59,9 @@ pub(crate) enum Error {
     Replaced { id: String, by: String },
     #[error("access key {0} is not good at present: make it active, or another")]
     NotGood(String),
-    #[error("there are {0} access keys, which is as many as there may be: remove those that nobody uses (innkeep keys ls)")]
+    #[error(
+        "there are {0} access keys, which is as many as there may be: remove those that nobody uses (innkeep keys ls)"
+    )]
     TooMany(usize),
     #[error(transparent)]
     Token(#[from] innkeep_auth::SessionTokenError),
@@ -127,12 +129,8 @@ impl Keys {
         }
         let tokens = SessionTokens::new(parts.store.derive_key("session tokens"));
         let held = stored.into_iter().map(|key| (key.id.clone(), Held::new(key, &parts.account))).collect();
-        let inner = Inner {
-            by_id: RwLock::new(held),
-            temporaries: Temporaries::new(tokens),
-            parts,
-            turn: Semaphore::new(1),
-        };
+        let inner =
+            Inner { by_id: RwLock::new(held), temporaries: Temporaries::new(tokens), parts, turn: Semaphore::new(1) };
         let keys = Self { inner: Arc::new(inner) };
         let own = keys.own();
         keys.inner.parts.credentials.set_default(&own.id, &own.secret)?;
@@ -183,6 +181,7 @@ fn own<'a>(keys: impl IntoIterator<Item = &'a AccessKey>) -> Option<&'a AccessKe
 
 /// A document beside `admin` may deny something.
 fn may_do_everything_for_ever(key: &AccessKey) -> bool {
-    let is_admin = key.policies.iter().any(|policy| policy == "admin") && !key.policies.iter().any(|p| held::is_document(p));
+    let is_admin =
+        key.policies.iter().any(|policy| policy == "admin") && !key.policies.iter().any(|p| held::is_document(p));
     key.active && key.operator && key.expires_at.is_none() && is_admin
 }

@@ -4,6 +4,7 @@ mod authenticate;
 mod backup;
 mod certificates;
 mod config;
+mod credentials_file;
 mod data_dir;
 mod deployer;
 mod housekeeping;
@@ -48,6 +49,7 @@ pub use restore::restore;
 pub use tier::examine;
 
 use authenticate::Authenticator;
+use credentials_file::CredentialsFile;
 use data_dir::DataDir;
 use deployer::Deployer;
 use housekeeping::Housekeeping;
@@ -90,6 +92,15 @@ pub enum Error {
     /// The driver cannot work on this host.
     #[error("sandboxes cannot be made here: {0}")]
     Driver(String),
+}
+
+impl From<keys::LoadError> for Error {
+    fn from(error: keys::LoadError) -> Self {
+        match error {
+            keys::LoadError::Store(source) => source.into(),
+            keys::LoadError::DataDir(source) => source.into(),
+        }
+    }
 }
 
 impl Error {
@@ -142,9 +153,19 @@ impl Server {
             Quotas { runtimes: config.max_runtimes, versions: config.max_versions, endpoints: config.max_endpoints };
         let store = Store::open_with(data_dir.path(), quotas).await?;
         let artifacts = Artifacts::open(data_dir.path(), config.artifacts())?;
-        let (keys, root) = Keys::load(&store, clock.now()).await?;
         let operator_token = Arc::new(data_dir.operator_token()?);
-        data_dir.write_credentials(&root.id, &root.secret, config.region.as_str())?;
+        let keys = Keys::load(keys::Parts {
+            store: store.clone(),
+            account: config.account.clone(),
+            credentials: CredentialsFile {
+                directory: data_dir.path().to_owned(),
+                region: config.region.as_str().to_owned(),
+            },
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        })
+        .await?;
+        let own = keys.own();
         let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
         let limits =
             Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
@@ -166,13 +187,13 @@ impl Server {
             artifacts: artifacts.clone(),
             registry: &registry,
             clock: clock.clone(),
-            keys,
+            keys: keys.clone(),
             operator_token,
             egress,
             issuers: Issuers::new(config.issuers(roots, certificates::reader(artifacts.clone())), tasks.clone()),
             tasks: &tasks,
         };
-        let router = Arc::new(parts.router(&root.secret));
+        let router = Arc::new(parts.router());
         router.control.resume().await?;
         tasks.spawn(Kind::Restore, fetch_bundles(store.clone(), artifacts.clone(), tasks.stopping().clone()));
         let housekeeping = Housekeeping {
@@ -184,6 +205,7 @@ impl Server {
             clock,
         };
         tasks.spawn(Kind::Housekeeping, housekeeping.run(tasks.clone()));
+        tasks.spawn(Kind::Keys, keys.write_uses(tasks.clone()));
         let patience = Patience::of(&config);
         tasks.spawn(Kind::Listener, listener::listen(listener, router, patience, tasks.clone()));
 
@@ -195,8 +217,7 @@ impl Server {
             account: config.account.to_string(),
         })?;
         info!(server.url = %url, server.isolation = isolation, "listening on {url}; sessions get isolation {isolation}");
-        let credentials =
-            Credentials { access_key_id: root.id.clone(), secret: root.secret.clone(), session_token: None };
+        let credentials = Credentials { access_key_id: own.id, secret: own.secret, session_token: None };
         Ok(Self { url, credentials, config, registry, store, tasks, _data_dir: data_dir })
     }
 
@@ -205,7 +226,7 @@ impl Server {
         &self.url
     }
 
-    /// Returns the root access key.
+    /// Returns the server's own access key, as it was at the start.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -277,7 +298,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn router(self, root_secret: &str) -> Router {
+    fn router(self) -> Router {
         let (region, account) = (self.config.region.clone(), self.config.account.clone());
         let maker = LocalMaker {
             artifacts: self.artifacts.clone(),
@@ -295,12 +316,12 @@ impl Parts<'_> {
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
             max_concurrent_checks: self.config.max_concurrent_checks,
-            page_key: innkeep_auth::digest(format!("innkeep page tokens\n{root_secret}").as_bytes()),
-            client_token_key: innkeep_auth::digest(format!("innkeep client tokens\n{root_secret}").as_bytes()),
+            page_key: self.store.derive_key("page tokens"),
+            client_token_key: self.store.derive_key("client tokens"),
         });
         let keys = self.keys.clone();
         let signatures = innkeep_gateway::Authenticator {
-            keys: Arc::new(move |id| keys.get(id)),
+            keys: Arc::new(move |id, token, now| keys.signer(id, token, now)),
             signing_keys: Arc::new(SigningKeys::default()),
             clock: self.clock.clone(),
         };
@@ -315,6 +336,7 @@ impl Parts<'_> {
             control: control.clone(),
             artifacts: self.artifacts,
             registry: self.registry.clone(),
+            keys: self.keys,
             region,
             account,
             logs_dir: self.data_dir.path().join("logs"),

@@ -4,6 +4,7 @@
 mod artifacts;
 mod body;
 mod endpoints;
+mod keys;
 mod logs;
 mod query;
 mod routes;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::authenticate::Authenticator;
+use crate::keys::Keys;
 use crate::metrics;
 use crate::operator::query::Query;
 use crate::operator::routes::Operation;
@@ -38,6 +40,7 @@ pub(crate) struct Operator {
     pub(crate) control: Control,
     pub(crate) artifacts: Artifacts,
     pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
     pub(crate) region: Region,
     pub(crate) account: AccountId,
     /// Where the drivers keep the agents' output.
@@ -90,6 +93,13 @@ impl Operator {
             Operation::DiffVersions => self.diff_versions(value, &query).await,
             Operation::GetSettings => self.get_settings(value, &query).await,
             Operation::PutSettings => Ok(self.put_settings(value, &body).await),
+            Operation::ListKeys => Ok(self.list_keys()),
+            Operation::GetKey => self.get_key(value),
+            Operation::CreateKey => self.create_key(&body).await,
+            Operation::ChangeKey => self.change_key(value, &body).await,
+            Operation::RotateKey => self.rotate_key(value, &body).await,
+            Operation::RemoveKey => self.remove_key(value).await,
+            Operation::MakeTemporaryKey => self.make_temporary_key(&body),
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
             Operation::ReadLogs => self.logs(&query).await,

@@ -97,7 +97,7 @@ pub fn decide(resources: &[Guarded<'_>], request: &Request<'_>) -> Decision {
             Caller::Signed(principal) => principal.session_policy.as_deref().map(|policy| verdict([policy], &ask)),
             Caller::Token => None,
         };
-        if let Some(statement) = identity.denied_by.or(limit.as_ref().and_then(|limit| limit.denied_by)) {
+        if let Some(statement) = identity.denied_by.or_else(|| limit.as_ref()?.denied_by) {
             return deny(resource, Why::DeniedByIdentity(sid(statement)));
         }
         let attached = verdict(policy, &ask);

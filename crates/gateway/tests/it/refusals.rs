@@ -25,7 +25,7 @@ async fn callers_who_cannot_prove_who_they_are_get_403() {
     let unknown = refused(&world, Call::invoke("{}").key(Some("AKIANOBODY"))).await;
     assert_eq!(
         unknown,
-        "403 AccessDeniedException (caller)\n{\"message\":\"The security token included in the request is invalid\"}"
+        "403 UnrecognizedClientException (caller)\n{\"message\":\"The security token included in the request is invalid\"}"
     );
     let mut altered = Call::invoke("{}");
     altered.signed_body = Some(Bytes::from_static(b"[]"));

@@ -101,7 +101,8 @@ impl Keys {
             expires_at: old.expires_at,
             ..fresh(old.name.clone(), now)
         };
-        old.expires_at = Some(old.expires_at.map_or(now.plus(grace), |end| end.min(now.plus(grace))));
+        let end = now.plus(grace);
+        old.expires_at = Some(old.expires_at.map_or(end, |before| before.min(end)));
         old.replaced_by = Some(new.id.clone());
         let (old_id, name) = (old.id.clone(), old.name.clone());
         self.save(vec![new.clone(), old]).await?;

@@ -21,7 +21,10 @@ impl Held {
     pub(super) fn new(record: AccessKey, account: &AccountId) -> Self {
         let (policies, unreadable) = Principal::stored_policies(record.policies.iter().map(|policy| document(policy)));
         for error in unreadable {
-            warn!(key.id = record.id, "access key {} is denied everything: one of its policies cannot be read: {error}", record.id);
+            warn!(
+                key.id = record.id,
+                "access key {} is denied everything: one of its policies cannot be read: {error}", record.id
+            );
         }
         let signer = Signer {
             key_id: record.id.clone(),

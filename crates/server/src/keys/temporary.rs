@@ -55,7 +55,11 @@ impl Keys {
                 let newest = self.list().into_iter().rfind(|key| key.name == name && is_good(key));
                 newest.ok_or(Error::NoGoodKey(name))?
             }
-            _ => return Err(Error::Invalid("one of accessKeyId and name must say whose rights it is to have".to_owned())),
+            _ => {
+                return Err(Error::Invalid(
+                    "one of accessKeyId and name must say whose rights it is to have".to_owned(),
+                ));
+            }
         };
         let end = now.plus(duration);
         let key = Temporary {

@@ -18,6 +18,13 @@ pub(super) enum Operation {
     DiffVersions,
     GetSettings,
     PutSettings,
+    ListKeys,
+    GetKey,
+    CreateKey,
+    ChangeKey,
+    RotateKey,
+    RemoveKey,
+    MakeTemporaryKey,
     ListSessions,
     StopSessions,
     ReadLogs,
@@ -25,7 +32,7 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 17] = [
+const ROUTES: [(Method, &str, Operation); 24] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -39,6 +46,13 @@ const ROUTES: [(Method, &str, Operation); 17] = [
     (Method::GET, "runtimes/{runtimeId}/versions/diff", Operation::DiffVersions),
     (Method::GET, "runtimes/{runtimeId}/settings", Operation::GetSettings),
     (Method::PUT, "runtimes/{runtimeId}/settings", Operation::PutSettings),
+    (Method::GET, "keys", Operation::ListKeys),
+    (Method::POST, "keys", Operation::CreateKey),
+    (Method::POST, "keys/temporary", Operation::MakeTemporaryKey),
+    (Method::GET, "keys/{accessKeyId}", Operation::GetKey),
+    (Method::PATCH, "keys/{accessKeyId}", Operation::ChangeKey),
+    (Method::DELETE, "keys/{accessKeyId}", Operation::RemoveKey),
+    (Method::POST, "keys/{accessKeyId}/rotate", Operation::RotateKey),
     (Method::GET, "sessions", Operation::ListSessions),
     (Method::POST, "sessions/stop", Operation::StopSessions),
     (Method::GET, "logs", Operation::ReadLogs),
