@@ -28,7 +28,9 @@ def test_a_wrong_secret_is_denied(probe):
 
 def test_an_unknown_key_is_denied(probe):
     unknown = Credentials("AKIAIOSFODNN7EXAMPLE", probe.server.key.secret_key)
-    check_denied(probe.server.request("POST", probe.path, BODY, JSON, key=unknown))
+    for path in (probe.path, "/runtimes/", "/innkeep/v1/sessions"):
+        answer = probe.server.request("POST", path, BODY, JSON, key=unknown)
+        assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (403, "UnrecognizedClientException"), answer
 
 
 @pytest.mark.parametrize("minutes", [-6, 6, -60 * 24])
