@@ -7,6 +7,8 @@
 //!  │ ◄─ State(Starting|Ready|Health|Exited)
 //!  │ ── Dial{id}                        ─►│
 //!  │ ◄─ Dialled{id} + descriptor          │   or DialFailed{id}
+//!  │ ── Bind{ends_at}                   ─►│   from protocol 2 on
+//!  │ ◄─ Bound                             │
 //!  │ ── Stop{grace_ms}                  ─►│   SIGTERM, grace, SIGKILL; ends in State(Exited), then the socket closes
 //! ```
 //!
@@ -22,8 +24,11 @@ use serde::{Deserialize, Serialize};
 use crate::ping::Ping;
 use crate::walls::Walls;
 
-/// The version of this link.
-pub const PROTOCOL: u32 = 1;
+/// The version of this link. 2: a sandbox can be bound to a session that came after its start.
+pub const PROTOCOL: u32 = 2;
+
+/// The first version whose sidecars know [`ToSidecar::Bind`].
+pub const BINDING_PROTOCOL: u32 = 2;
 
 /// The largest datagram either side sends or accepts, bytes.
 pub const MAX_FRAME: usize = 32 * 1024;
@@ -168,6 +173,11 @@ pub enum ToSidecar {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         port: Option<u16>,
     },
+    /// The sandbox, which waited for one, is a session's from now on. At most one goes unanswered.
+    Bind {
+        /// When the sidecar ends the sandbox by itself, instead of [`LaunchPlan::ends_at`].
+        ends_at: UnixMillis,
+    },
     /// End the agent and all that it started, then the sidecar.
     Stop {
         /// Milliseconds from SIGTERM to SIGKILL; 0 kills at once.
@@ -206,6 +216,8 @@ pub enum ToHost {
         /// Why, for people.
         error: String,
     },
+    /// Answer to Bind: what it said holds.
+    Bound,
 }
 
 /// The agent as the sidecar sees it.

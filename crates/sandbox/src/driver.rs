@@ -70,6 +70,13 @@ pub struct LaunchSpec {
     pub zygote: Option<ZygoteSpec>,
 }
 
+/// What a sandbox that was started for nobody learns when a session takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// When it ends even without a server, instead of [`LaunchSpec::ends_at`].
+    pub ends_at: UnixMillis,
+}
+
 /// Starts from an interpreter that has imported already. A driver that cannot do that starts the program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ZygoteSpec {
@@ -222,6 +229,12 @@ pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
     /// Returns a fresh connection to the agent: to the port that it serves on, or to another one of its own, by number. Bounded in time
     /// by the driver.
     async fn dial(&self, port: Option<u16>) -> Result<DialStream, Error>;
+
+    /// Makes the sandbox, which was started for nobody, a session's. Bounded in time by the driver.
+    ///
+    /// # Errors
+    /// The sandbox cannot be used then, and is to be ended.
+    async fn bind(&self, binding: &Binding) -> Result<(), Error>;
 
     /// Ends agent and sidecar: SIGTERM, up to `grace`, SIGKILL; returns when nothing but the log is left. Idempotent;
     /// also the way to clean up after one that ended by itself.

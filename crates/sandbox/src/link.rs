@@ -9,8 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use innkeep_protocol::link::{AgentState, ExitFacts, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar};
-use innkeep_types::SandboxId;
+use innkeep_protocol::link::{
+    AgentState, BINDING_PROTOCOL, ExitFacts, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar,
+};
+use innkeep_types::{SandboxId, UnixMillis};
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
@@ -32,6 +34,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a dial may take; the sidecar gives up a little earlier.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest that a sidecar may take to be bound.
+const BIND_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Dials that may wait at one time; more are refused.
 const MAX_DIALS: usize = 1024;
 
@@ -48,7 +53,11 @@ pub(crate) enum DialError {
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: AsyncFd<OwnedFd>,
+    /// The sidecar's, at most ours.
+    protocol: u32,
     dials: Mutex<Dials>,
+    /// Who waits to hear that the sandbox is bound, if anybody does.
+    binding: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +73,8 @@ impl Link {
     /// Connects to the sidecar of the sandbox in `directory`; also returns the agent's pid and where things stand.
     pub(crate) async fn connect(directory: &Path, sandbox: &SandboxId) -> io::Result<(Self, i32, AgentState)> {
         let socket = sys::watch(connect(directory)?, Interest::READABLE | Interest::WRITABLE)?;
-        let link = Self { socket, dials: Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0, owed: 0 }) };
+        let dials = Mutex::new(Dials { waiting: Some(HashMap::new()), next_id: 0, owed: 0 });
+        let link = Self { socket, protocol: 0, dials, binding: Mutex::default() };
         let hello = timeout(HELLO_TIMEOUT, async {
             link.send(&ToSidecar::Hello { protocol: PROTOCOL }).await?;
             Ok::<_, io::Error>((link.next().await?, link.next().await?))
@@ -73,7 +83,7 @@ impl Link {
             ((ToHost::Hello { protocol, sandbox: other, agent_pid, .. }, None), (ToHost::State(state), None))
                 if other == *sandbox && protocol <= PROTOCOL =>
             {
-                Ok((link, agent_pid, state))
+                Ok((Self { protocol, ..link }, agent_pid, state))
             }
             // An older one is understood: see protocol::link.
             ((ToHost::Hello { protocol, .. }, None), _) if protocol > PROTOCOL => {
@@ -113,6 +123,11 @@ impl Link {
                     self.count_answer()?;
                     self.answer(id, Err(error));
                 }
+                (ToHost::Bound, None) => {
+                    let asked = self.binding.lock().take();
+                    // Who asked may have given up, and ends the sandbox.
+                    let _ = asked.ok_or_else(|| broken("the sidecar was not bound"))?.send(());
+                }
                 _ => return Err(broken("the sidecar sent what it must not send now")),
             }
         }
@@ -131,15 +146,33 @@ impl Link {
         answer.await.unwrap_or_else(|_| Err(DialError::Refused(format!("no connection within {DIAL_TIMEOUT:?}"))))
     }
 
+    /// Makes the sandbox, which waited, a session's, which ends at `ends_at`. Not twice at one time.
+    ///
+    /// # Errors
+    /// Also `Unsupported`, from a sidecar that is too old.
+    pub(crate) async fn bind(&self, ends_at: UnixMillis) -> io::Result<()> {
+        if self.protocol < BINDING_PROTOCOL {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let (bound_tx, bound_rx) = oneshot::channel();
+        *self.binding.lock() = Some(bound_tx);
+        timeout(BIND_TIMEOUT, async {
+            self.send(&ToSidecar::Bind { ends_at }).await?;
+            bound_rx.await.map_err(|_| io::ErrorKind::ConnectionAborted.into())
+        })
+        .await?
+    }
+
     /// Asks for the agent's end.
     pub(crate) async fn stop(&self, grace: Duration) -> io::Result<()> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.send(&ToSidecar::Stop { grace_ms }).await
     }
 
-    /// Fails all dials, now and later.
+    /// Fails all dials, now and later, and who waits to be bound.
     pub(crate) fn close(&self) {
         self.dials.lock().waiting = None;
+        self.binding.lock().take();
     }
 
     fn wait_for_answer(&self) -> Result<(Waiting<'_>, oneshot::Receiver<Result<DialStream, String>>), DialError> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, MAX_FRAME, PROTOCOL, ToHost, ToSidecar};
-use innkeep_types::SandboxId;
+use innkeep_types::{SandboxId, UnixMillis};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
@@ -42,6 +42,8 @@ pub(crate) struct Door {
     pub(crate) bound: watch::Receiver<Bound>,
     /// Takes the grace of every Stop. When it is full, an end is under way.
     pub(crate) stop_tx: mpsc::Sender<Duration>,
+    /// When the sandbox ends by itself.
+    pub(crate) ends_at: watch::Sender<UnixMillis>,
     /// Behind walls nobody but the server has a way to the socket, and the server has no user id.
     pub(crate) behind_walls: bool,
 }
@@ -129,6 +131,10 @@ async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
                 ToSidecar::Dial { id, .. } => {
                     let error = "too many connections are being made".to_owned();
                     send(&socket, &ToHost::DialFailed { id, error }, None).await?;
+                }
+                ToSidecar::Bind { ends_at } => {
+                    door.ends_at.send_replace(ends_at);
+                    send(&socket, &ToHost::Bound, None).await?;
                 }
                 ToSidecar::Stop { grace_ms } => {
                     let _ = door.stop_tx.try_send(Duration::from_millis(grace_ms));

@@ -51,12 +51,15 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
     let (bound_tx, bound) = watch::channel(Bound { address, ..Bound::default() });
     let ports = Ports { asked: plan.port, given: plan.walls.as_ref().map_or(0, |_| plan.port) };
     let (stop_tx, mut stop_rx) = mpsc::channel(4);
+    // A session's time begins when it is bound.
+    let ends_at = watch::Sender::new(plan.ends_at);
     let door = Door {
         sandbox: plan.sandbox.clone(),
         agent: agent.pid,
         state,
         bound: bound.clone(),
         stop_tx,
+        ends_at: ends_at.clone(),
         behind_walls: plan.walls.is_some(),
     };
     let own_grace = Duration::from_millis(plan.stop_grace_ms);
@@ -89,7 +92,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
             _ = look_around.tick() => {
                 if !place.is_wanted() {
                     end(&mut ending, agent.pid, ExitCause::Stopped, Duration::ZERO);
-                } else if SystemClock.now() >= plan.ends_at {
+                } else if SystemClock.now() >= *ends_at.borrow() {
                     end(&mut ending, agent.pid, ExitCause::Deadline, own_grace);
                 }
             }

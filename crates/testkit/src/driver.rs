@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_sandbox::dial::DialStream;
-use innkeep_sandbox::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -105,6 +105,7 @@ impl Driver for FakeDriver {
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
             dialled: Mutex::default(),
+            bound: Mutex::default(),
         });
         self.sandboxes.lock().push(sandbox.clone());
         Ok(sandbox)
@@ -132,6 +133,7 @@ pub struct FakeSandbox {
     state: watch::Sender<AgentState>,
     killed: watch::Sender<Option<Duration>>,
     dialled: Mutex<Vec<Option<u16>>>,
+    bound: Mutex<Vec<Binding>>,
 }
 
 impl FakeSandbox {
@@ -165,6 +167,11 @@ impl FakeSandbox {
     /// Returns the ports that connections were asked for to, in order; all lead to the test's agent.
     pub fn dialled(&self) -> Vec<Option<u16>> {
         self.dialled.lock().clone()
+    }
+
+    /// Returns what it was bound to, in order.
+    pub fn bound(&self) -> Vec<Binding> {
+        self.bound.lock().clone()
     }
 
     /// Returns the grace that it was killed with.
@@ -201,6 +208,14 @@ impl Sandbox for FakeSandbox {
         let stream = tokio::net::TcpStream::connect(agent).await.map_err(|e| refused(e.to_string()))?;
         let stream = stream.into_std().map_err(|e| refused(e.to_string()))?;
         DialStream::from_descriptor(stream.into(), agent.port()).map_err(|e| refused(e.to_string()))
+    }
+
+    async fn bind(&self, binding: &Binding) -> Result<(), Error> {
+        self.bound.lock().push(*binding);
+        match &*self.state.borrow() {
+            AgentState::Exited(_) => Err(Error::Link { sandbox: self.id.clone(), message: "it is gone".to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     async fn kill(&self, grace: Duration) -> Option<ExitFacts> {

@@ -274,3 +274,32 @@ async fn a_link_to_another_sandboxs_socket_is_not_followed() {
     rustix::io::ioctl_fionbio(&listener, true).unwrap();
     assert_eq!(rustix::net::accept(&listener).unwrap_err(), rustix::io::Errno::AGAIN, "nobody came");
 }
+
+#[tokio::test]
+async fn a_sandbox_is_bound_once_its_sidecar_says_so() {
+    let (sidecar, link) = Sidecar::meet().await;
+    let state = watch::Sender::new(AgentState::Starting);
+    sidecar.say(&ToHost::Bound, &[]);
+    let bound = tokio::select! {
+        // First: it has to wait before its answer is taken in.
+        biased;
+        bound = link.bind(UnixMillis(7)) => bound,
+        end = link.receive(&state, Some) => panic!("{end:?}"),
+    };
+    bound.unwrap();
+    assert_eq!(sidecar.hear(), ToSidecar::Bind { ends_at: UnixMillis(7) });
+    sidecar.say(&ToHost::Bound, &[]);
+    let end = link.receive(&state, Some).await.unwrap_err().to_string();
+    assert!(end.contains("not bound"), "nobody asked twice: {end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_does_not_answer_is_not_bound_nor_one_that_is_too_old_nor_one_that_is_gone() {
+    let (_sidecar, link) = Sidecar::meet().await;
+    assert_eq!(link.bind(UnixMillis(7)).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let (_older, link) = Sidecar::greet(BINDING_PROTOCOL - 1).await;
+    assert_eq!(link.unwrap().0.bind(UnixMillis(7)).await.unwrap_err().kind(), io::ErrorKind::Unsupported);
+    let (_sidecar, link) = Sidecar::meet().await;
+    let (bound, ()) = tokio::join!(link.bind(UnixMillis(7)), async { link.close() });
+    assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+}

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::handle::Process;
 use super::{Ground, facts, remove};
 use crate::dial::DialStream;
-use crate::driver::{Error, Sandbox, Usage};
+use crate::driver::{Binding, Error, Sandbox, Usage};
 use crate::link::{DialError, Link};
 
 /// The longest that a sidecar may take to end after its agent.
@@ -138,6 +138,13 @@ impl<G: Ground> Sandbox for LocalSandbox<G> {
         self.parts.link.dial(port).await.map_err(|error| match error {
             DialError::Refused(message) => Error::Refused { message },
             DialError::Closed => Error::Link { sandbox: self.parts.id.clone(), message: error.to_string() },
+        })
+    }
+
+    async fn bind(&self, binding: &Binding) -> Result<(), Error> {
+        self.parts.link.bind(binding.ends_at).await.map_err(|error| Error::Link {
+            sandbox: self.parts.id.clone(),
+            message: format!("it could not be bound: {error}"),
         })
     }
 

@@ -46,6 +46,9 @@ impl Sandbox for Loopback {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.map_err(refused)?;
         Ok(DialStream::from_descriptor(stream.into_std().unwrap().into(), self.port).unwrap())
     }
+    async fn bind(&self, _: &driver::Binding) -> Result<(), driver::Error> {
+        Ok(())
+    }
     async fn kill(&self, _: Duration) -> Option<ExitFacts> {
         None
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, ExitCause};
 use innkeep_protocol::walls::IDS;
-use innkeep_sandbox::driver::Error;
+use innkeep_sandbox::driver::{Binding, Error};
 use innkeep_testkit::wait_for;
 use innkeep_types::{AgentExit, UnixMillis};
 
@@ -59,6 +59,13 @@ pub(crate) async fn a_sandbox_ends_by_itself_at_its_deadline_or_without_its_dire
     spec.ends_at = UnixMillis(0);
     let sandbox = world.launch(spec).await.unwrap();
     let mut state = sandbox.state();
+    while state.changed().await.is_ok() {}
+    assert!(matches!(&*state.borrow(), AgentState::Exited(facts) if facts.cause == ExitCause::Deadline));
+
+    let sandbox = world.launch_ready(world.spec(&format!("{PING}\nserve(lambda: 'x')"))).await;
+    let mut state = sandbox.state();
+    // A session's time is its own, and not that of the sandbox that waited for it.
+    sandbox.bind(&Binding { ends_at: UnixMillis(0) }).await.unwrap();
     while state.changed().await.is_ok() {}
     assert!(matches!(&*state.borrow(), AgentState::Exited(facts) if facts.cause == ExitCause::Deadline));
 
