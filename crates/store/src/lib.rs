@@ -16,6 +16,7 @@ mod making;
 mod migrate;
 mod moves;
 mod policies;
+mod pool_members;
 mod quotas;
 mod readers;
 mod records;
@@ -33,8 +34,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use innkeep_types::{
-    EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionKey, Settings, UnixMillis, VersionConfig,
+    EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionKey, Settings, UnixMillis, VersionConfig,
 };
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use db::Db;
@@ -48,8 +50,8 @@ pub use error::Error;
 pub use quotas::Quotas;
 pub use records::endpoint::{Begins, EndpointAccepted, EndpointChange, EndpointRecord, Moved, NewEndpoint, Share};
 pub use records::{
-    Accepted, AccessKey, ClientToken, Deployed, ListedVersion, NewRuntime, Outcome, RuntimeRecord, SandboxFilter,
-    SandboxRecord, SessionRecord, VersionRecord,
+    Accepted, AccessKey, ClientToken, Deployed, ListedVersion, NewRuntime, Outcome, PoolMemberRecord, RuntimeRecord,
+    SandboxFilter, SandboxRecord, SessionRecord, VersionRecord,
 };
 pub use seal::Error as SealError;
 pub use tags::Tagged;
@@ -105,6 +107,11 @@ impl Store {
     /// *before* it resolves and keeps the two together: read afterwards, it could make an old answer look new.
     pub fn generation(&self) -> u64 {
         self.writer.generation()
+    }
+
+    /// Returns a level that follows [`Store::generation`]: who waits for a change of what is served needs not look again and again.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.writer.generations()
     }
 
     /// Creates a runtime with version 1 in CREATING and endpoint DEFAULT in CREATING.
@@ -299,7 +306,7 @@ impl Store {
         self.sealer.derive(purpose)
     }
 
-    /// Inserts or replaces the session's record.
+    /// Inserts or replaces the session's record. Its sandbox is no member of a pool from then on.
     pub async fn put_session(&self, record: SessionRecord) -> Result<(), Error> {
         self.writer.write(move |db| sessions::put(db, &record)).await
     }
@@ -334,6 +341,22 @@ impl Store {
     /// Removes the records of sandboxes that ended before `time`; sessions keep theirs of the last one.
     pub async fn forget_sandboxes(&self, time: UnixMillis) -> Result<(), Error> {
         self.writer.write(move |db| sandboxes::forget(db, time)).await
+    }
+
+    /// Records a sandbox that waits for a session.
+    pub async fn put_pool_member(&self, record: PoolMemberRecord) -> Result<(), Error> {
+        self.writer.write(move |db| pool_members::put(db, &record)).await
+    }
+
+    /// Removes the record of a sandbox that waits no more; nothing, if there is none.
+    pub async fn remove_pool_member(&self, sandbox: &SandboxId) -> Result<(), Error> {
+        let sandbox = sandbox.clone();
+        self.writer.write(move |db| pool_members::remove(db, &sandbox)).await
+    }
+
+    /// Returns the sandboxes that wait for a session, oldest first.
+    pub async fn list_pool_members(&self) -> Result<Vec<PoolMemberRecord>, Error> {
+        self.readers.read(pool_members::list).await
     }
 
     /// Returns what each version of every runtime is made of on disk.

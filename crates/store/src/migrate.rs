@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_session_started_by.sql"),
     include_str!("../migrations/0005_control_plane.sql"),
     include_str!("../migrations/0006_endpoint_failure_log.sql"),
+    include_str!("../migrations/0007_pool_members.sql"),
     include_str!("../migrations/0008_principals.sql"),
 ];
 

@@ -208,6 +208,23 @@ pub struct SessionRecord {
     pub stopped: Option<(UnixMillis, StopReason)>,
 }
 
+/// A sandbox that waits for a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolMemberRecord {
+    /// Which sandbox.
+    pub sandbox: SandboxId,
+    /// Of which runtime.
+    pub runtime: RuntimeId,
+    /// For sessions of which endpoint.
+    pub endpoint: EndpointName,
+    /// The version it runs.
+    pub version: RuntimeVersion,
+    /// The tier it got.
+    pub tier: Tier,
+    /// When it was started.
+    pub started_at: UnixMillis,
+}
+
 /// One of the sandboxes that a session had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxRecord {

@@ -7,13 +7,13 @@ use crate::columns::{Json, Number, Word, millis};
 use crate::db::Db;
 use crate::error::Fault;
 use crate::records::SessionRecord;
-use crate::sandboxes;
+use crate::{pool_members, sandboxes};
 
 const SELECT: &str =
     "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
      FROM session";
 
-/// Inserts or replaces a session's record.
+/// Inserts or replaces a session's record. Its sandbox waits for no session any more.
 pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
     let SessionKey { runtime, endpoint, session } = &record.key;
     let (stopped_at, reason) = record.stopped.as_ref().map(|(at, reason)| (at.0, Json(reason))).unzip();
@@ -34,6 +34,7 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
             reason
         ],
     )?;
+    pool_members::remove(db, &record.sandbox)?;
     sandboxes::put(db, record)
 }
 

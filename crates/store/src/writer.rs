@@ -27,6 +27,8 @@ pub(crate) struct Writer {
     queue_tx: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     stopped_rx: watch::Receiver<Option<Result<(), Error>>>,
     generation: Arc<AtomicU64>,
+    /// The same, for those who wait; the counter is for those who look on every request.
+    generation_rx: watch::Receiver<u64>,
 }
 
 /// A queued write.
@@ -67,19 +69,20 @@ impl Writer {
         let (queue_tx, queue_rx) = mpsc::channel(QUEUE);
         let (stopped_tx, stopped_rx) = watch::channel(None);
         let generation = Arc::new(AtomicU64::new(0));
+        let (generation_tx, generation_rx) = watch::channel(0);
         let path: PathBuf = db.path.clone();
         let counter = Arc::clone(&generation);
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                serve(&db, queue_rx, &counter);
+                serve(&db, queue_rx, &counter, &generation_tx);
                 readers.close();
                 let checkpointed = db.checkpoint();
                 drop(db);
                 stopped_tx.send_replace(Some(checkpointed));
             })
             .map_err(|source| Error::Thread { path, source: Arc::new(source) })?;
-        Ok(Self { queue_tx: Mutex::new(Some(queue_tx)), stopped_rx, generation })
+        Ok(Self { queue_tx: Mutex::new(Some(queue_tx)), stopped_rx, generation, generation_rx })
     }
 
     /// Runs `work` in the next group and returns what it returned, once that is on disk.
@@ -100,6 +103,11 @@ impl Writer {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Returns the level of the same number.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.generation_rx.clone()
+    }
+
     /// Takes no more writes, and returns when those taken are done and the thread has closed the database.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         drop(self.queue_tx.lock().take());
@@ -109,13 +117,18 @@ impl Writer {
     }
 }
 
-fn serve(db: &Db, mut queue_rx: mpsc::Receiver<Box<dyn Job>>, generation: &AtomicU64) {
+fn serve(
+    db: &Db,
+    mut queue_rx: mpsc::Receiver<Box<dyn Job>>,
+    generation: &AtomicU64,
+    generation_tx: &watch::Sender<u64>,
+) {
     let mut group = Vec::with_capacity(MAX_GROUP);
     while queue_rx.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
         let committed = commit(db, &mut group);
         // After the commit and before the answers: whoever has an answer sees the new generation.
         if db.take_resolve_changed() {
-            generation.fetch_add(1, Ordering::Release);
+            generation_tx.send_replace(generation.fetch_add(1, Ordering::Release) + 1);
         }
         for job in group.drain(..) {
             job.acknowledge(committed.clone());

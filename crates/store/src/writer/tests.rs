@@ -34,7 +34,7 @@ impl Queued {
             queue_tx.try_send(job).map_err(|_| "full").unwrap();
         }
         drop(queue_tx);
-        serve(db, queue_rx, &AtomicU64::new(0));
+        serve(db, queue_rx, &AtomicU64::new(0), &watch::Sender::new(0));
     }
 }
 

@@ -1,7 +1,7 @@
-use innkeep_store::{AccessKey, SandboxFilter};
-use innkeep_types::{AgentExit, SandboxId, StopReason, UnixMillis};
+use innkeep_store::{AccessKey, PoolMemberRecord, SandboxFilter};
+use innkeep_types::{AgentExit, EndpointName, SandboxId, StopReason, Tier, UnixMillis};
 
-use crate::fixture::{Fixture, at, session};
+use crate::fixture::{Fixture, at, session, v};
 
 fn key(id: &str, secret: &str) -> AccessKey {
     AccessKey { operator: id == "AKIAROOT", ..AccessKey::new(id, secret, "someone", at(0)) }
@@ -134,4 +134,27 @@ async fn every_sandbox_of_a_session_is_found_until_it_is_forgotten() {
     assert_eq!(listed(Some(&alice), 0, 9).await, [second.clone(), first]);
     f.store.forget_sandboxes(at(5)).await.unwrap();
     assert_eq!(listed(None, 0, 9).await, [living, second]);
+}
+
+#[tokio::test]
+async fn a_sandbox_waits_for_a_session_until_it_has_one_or_is_removed() {
+    let f = Fixture::new().await;
+    let member = |ms: i64| PoolMemberRecord {
+        sandbox: SandboxId::generate(),
+        runtime: session("hello", 1).key.runtime,
+        endpoint: EndpointName::default_endpoint(),
+        version: v(3),
+        tier: Tier::Container,
+        started_at: at(ms),
+    };
+    let [first, second, third] = [1, 2, 3].map(member);
+    for record in [&third, &first, &second] {
+        f.store.put_pool_member(record.clone()).await.unwrap();
+    }
+    assert_eq!(f.store.list_pool_members().await.unwrap(), [first.clone(), second.clone(), third.clone()]);
+    f.store.remove_pool_member(&third.sandbox).await.unwrap();
+    f.store.remove_pool_member(&third.sandbox).await.unwrap();
+    let taken = innkeep_store::SessionRecord { sandbox: first.sandbox, ..session("hello", 1) };
+    f.store.put_session(taken).await.unwrap();
+    assert_eq!(f.store.list_pool_members().await.unwrap(), [second]);
 }
