@@ -30,7 +30,7 @@ use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 use crate::process::orphans;
 use cgroup::{Cgroups, Controller};
@@ -85,6 +85,10 @@ impl Driver for ContainerDriver {
 
     fn name(&self) -> SandboxId {
         self.0.name()
+    }
+
+    fn host_memory(&self) -> Option<HostMemory> {
+        self.0.host_memory()
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Deployment {
     pub resources: Resources,
     /// How far its agents reach.
     pub egress: Egress,
+    /// Whether its sessions have file systems of their own.
+    pub session_storage: bool,
     /// What to run.
     pub bundle: Arc<Bundle>,
 }
@@ -85,6 +87,7 @@ impl Deployment {
             egress: settings.egress.unwrap_or(egress),
             settings,
             environment,
+            session_storage: version.config.has_session_storage(),
             bundle,
         }
     }

@@ -181,6 +181,15 @@ pub struct Usage {
     pub processes: Option<u64>,
 }
 
+/// The memory of the host that sandboxes run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostMemory {
+    /// All of it, bytes.
+    pub total_bytes: u64,
+    /// What can be had without swapping, bytes.
+    pub available_bytes: u64,
+}
+
 /// Makes sandboxes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
@@ -191,6 +200,11 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// launch has to follow.
     fn name(&self) -> SandboxId {
         SandboxId::generate()
+    }
+
+    /// Returns what memory is left for sandboxes; none: not known. Blocks shortly.
+    fn host_memory(&self) -> Option<HostMemory> {
+        None
     }
 
     /// Starts a sandbox and returns once its sidecar answers; the agent is then still starting. On an error nothing of it

@@ -3,13 +3,20 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use innkeep_store::{SessionRecord, Store};
+use innkeep_store::{PoolMemberRecord, SessionRecord, Store};
+use innkeep_types::SandboxId;
 
-/// Keeps the present or last sandbox of each session. Written off the request path; a failure is logged and costs the record.
+/// Keeps the present or last sandbox of each session, and those that wait for one. Written off the request path; a failure is logged and costs the record.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// Inserts or replaces the session's record.
     async fn record(&self, record: SessionRecord);
+
+    /// Inserts a sandbox that waits for a session. The record of a session removes it.
+    async fn pooled(&self, record: PoolMemberRecord);
+
+    /// Removes a sandbox that ended without one.
+    async fn unpooled(&self, sandbox: &SandboxId);
 }
 
 #[async_trait]
@@ -18,6 +25,20 @@ impl Journal for Store {
         let key = record.key.clone();
         if let Err(error) = self.put_session(record).await {
             tracing::error!(session.key = %key, error = &error as &dyn std::error::Error, "session {key} could not be recorded");
+        }
+    }
+
+    async fn pooled(&self, record: PoolMemberRecord) {
+        let id = record.sandbox.clone();
+        if let Err(error) = self.put_pool_member(record).await {
+            tracing::error!(sandbox.id = %id, error = &error as &dyn std::error::Error, "sandbox {id} could not be recorded");
+        }
+    }
+
+    async fn unpooled(&self, sandbox: &SandboxId) {
+        if let Err(error) = self.remove_pool_member(sandbox).await {
+            tracing::error!(sandbox.id = %sandbox, error = &error as &dyn std::error::Error,
+                "the record of sandbox {sandbox} could not be removed");
         }
     }
 }

@@ -12,6 +12,7 @@
 mod facts;
 mod handle;
 mod launch;
+mod memory;
 mod remove;
 mod sandbox;
 mod spares;
@@ -31,7 +32,7 @@ use innkeep_types::{SandboxId, limits};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Usage};
 use crate::embedded::Executable;
 use crate::link::Link;
 use crate::tasks::{Kind, Tasks};
@@ -41,6 +42,7 @@ use spares::Spares;
 
 pub use facts::open_own;
 pub(crate) use handle::{reap, status};
+pub use memory::host_memory;
 pub use remove::remove_tree;
 
 /// Where programs are looked for by an agent whose environment does not say.
@@ -248,6 +250,10 @@ impl<G: Ground> Driver for Local<G> {
 
     fn name(&self) -> SandboxId {
         self.spares.name()
+    }
+
+    fn host_memory(&self) -> Option<HostMemory> {
+        host_memory()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {

@@ -1,7 +1,9 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
 mod closing;
+mod ending;
 pub(crate) mod error;
+mod pools;
 mod view;
 
 use std::collections::{HashMap, HashSet};
@@ -22,11 +24,12 @@ use crate::deployment::Deployment;
 use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
+use crate::pool::{PoolKey, Pools};
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::session::{Command, Ended, Lease, Origin, Session, Status};
 use crate::start::{self, Failure};
-use crate::supervisor::{End, Supervisor};
+use crate::supervisor::{End, Given, Supervisor};
 use crate::tasks::{Kind, Tasks};
 
 /// How many sessions this server takes. Existing ones are never touched by a limit.
@@ -36,11 +39,17 @@ pub struct Limits {
     pub active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default [`limits::MAX_STARTS_PER_SECOND`].
     pub starts_per_second: u32,
+    /// What all sandboxes that wait for sessions may use together, bytes; default no limit.
+    pub pool_memory_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { active_sessions: limits::MAX_ACTIVE_SESSIONS, starts_per_second: limits::MAX_STARTS_PER_SECOND }
+        Self {
+            active_sessions: limits::MAX_ACTIVE_SESSIONS,
+            starts_per_second: limits::MAX_STARTS_PER_SECOND,
+            pool_memory_bytes: u64::MAX,
+        }
     }
 }
 
@@ -60,6 +69,7 @@ struct Shared {
     tasks: Tasks,
     limits: Limits,
     counters: Arc<Counters>,
+    pools: Pools,
     /// Held for look-ups and insertions only, never across an await.
     sessions: Mutex<Sessions>,
 }
@@ -92,7 +102,9 @@ impl Registry {
         let (deleted, closings) = (HashSet::new(), Closings::default());
         let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted, closings, closed: false });
         let (capabilities, counters) = (driver.capabilities(), Arc::default());
-        Self { shared: Arc::new(Shared { driver, capabilities, journal, clock, tasks, limits, counters, sessions }) }
+        let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), limits.pool_memory_bytes);
+        let shared = Shared { driver, capabilities, journal, clock, tasks, limits, counters, pools, sessions };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns what its driver can do: every sandbox that it starts has this tier, and these caveats.
@@ -140,9 +152,9 @@ impl Registry {
         deployment: &Arc<Deployment>,
         request: &RequestId,
     ) -> Result<Lease, Error> {
-        let asked_at = Instant::now();
+        let (asked_at, mut is_admitted) = (Instant::now(), false);
         loop {
-            let session = self.find_or_start(key, deployment, request, asked_at)?;
+            let session = self.find_or_start(key, deployment, Some(request), asked_at, is_admitted)?;
             let mut status = session.status.clone();
             let was_provisioning = status.borrow_and_update().state == State::Provisioning;
             // Stopping is where a failed start shows first; a session that was ending already is waited for to its end.
@@ -176,8 +188,11 @@ impl Registry {
                     let message = "The session was stopped before its agent was ready".to_owned();
                     return Err(Error::StartFailed { message, exit, log_tail });
                 }
-                // It ran, or was ending, and is gone by now: the next round starts afresh.
-                _ => tokio::task::yield_now().await,
+                // It ran, or was ending, and is gone by now: the next round starts afresh. One that a pool's sandbox failed was admitted.
+                _ => {
+                    is_admitted |= was_provisioning && session.pooled && session.running.get().is_none();
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
@@ -186,8 +201,9 @@ impl Registry {
         &self,
         key: &SessionKey,
         deployment: &Arc<Deployment>,
-        request: &RequestId,
+        request: Option<&RequestId>,
         asked_at: Instant,
+        is_admitted: bool,
     ) -> Result<Arc<Session>, Error> {
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
@@ -203,11 +219,15 @@ impl Registry {
         if sessions.by_key.len() >= self.shared.limits.active_sessions {
             return Err(Error::TooManySessions(sessions.by_key.len()));
         }
-        if !sessions.start_rate.try_take() {
+        if !is_admitted && !sessions.start_rate.try_take() {
             return Err(Error::TooManyStarts);
         }
-        let origin = Origin { at: self.shared.clock.now(), request: Some(request.clone()) };
-        let session = self.spawn(key.clone(), deployment.clone(), origin, None);
+        let origin = Origin { at: self.shared.clock.now(), request: request.cloned() };
+        let given = match self.shared.pools.take(deployment) {
+            Some(member) => Given::Pooled(member),
+            None => Given::Nothing(self.shared.pools.cold_start(deployment)),
+        };
+        let session = self.spawn(key.clone(), deployment.clone(), origin, given);
         sessions.by_key.insert(key.clone(), session.clone());
         Ok(session)
     }
@@ -226,18 +246,12 @@ impl Registry {
         if sessions.closed || sessions.by_key.contains_key(&key) {
             return false;
         }
-        let session = self.spawn(key.clone(), deployment, origin, Some(sandbox));
+        let session = self.spawn(key.clone(), deployment, origin, Given::Adopted(sandbox));
         sessions.by_key.insert(key, session);
         true
     }
 
-    fn spawn(
-        &self,
-        key: SessionKey,
-        deployment: Arc<Deployment>,
-        origin: Origin,
-        adopted: Option<Arc<dyn Sandbox>>,
-    ) -> Arc<Session> {
+    fn spawn(&self, key: SessionKey, deployment: Arc<Deployment>, origin: Origin, given: Given) -> Arc<Session> {
         let shared = &self.shared;
         let (status_tx, status) = watch::channel(Status { state: State::Provisioning, ended: None });
         let (commands, commands_rx) = mpsc::channel(4);
@@ -247,11 +261,12 @@ impl Registry {
         let session = Arc::new(Session {
             key,
             deployment,
-            sandbox: adopted.as_ref().map_or_else(|| shared.driver.name(), |sandbox| sandbox.id().clone()),
+            sandbox: given.sandbox().map_or_else(|| shared.driver.name(), |sandbox| sandbox.id().clone()),
             tier: shared.capabilities.tier,
             started,
             origin,
-            adopted: adopted.is_some(),
+            adopted: matches!(given, Given::Adopted(_)),
+            pooled: matches!(given, Given::Pooled(_)),
             gate: Gate::new(started),
             running: OnceLock::new(),
             status,
@@ -266,7 +281,7 @@ impl Registry {
             counters: shared.counters.clone(),
             status: status_tx,
             commands: commands_rx,
-            adopted,
+            given,
         };
         let entry = Entry { registry: self.clone(), session: session.clone() };
         shared.tasks.spawn(Kind::Session, async move {
@@ -314,7 +329,10 @@ impl Registry {
         }
         let matches =
             |s: &Session| s.key.runtime == arn.runtime && version.is_none_or(|version| s.deployment.version == version);
-        self.stop_all(matches, &reason, limits::STOP_GRACE).await;
+        let is_pool =
+            |key: &PoolKey| key.runtime == arn.runtime && version.is_none_or(|version| key.version == version);
+        let members = self.shared.pools.end(is_pool, limits::STOP_GRACE);
+        tokio::join!(members, self.stop_all(matches, &reason, limits::STOP_GRACE));
     }
 
     /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check, and its warm-up request
@@ -336,46 +354,6 @@ impl Registry {
             None => Err(Error::ShuttingDown),
             Some(Ok(())) => Ok(()),
             Some(Err(failure)) => Err(Error::from_failure(failure.with_last_words(facts))),
-        }
-    }
-
-    /// Ends all sandboxes and waits; new sessions are refused from now on.
-    pub async fn shutdown(&self, grace: Duration) {
-        self.shared.sessions.lock().closed = true;
-        self.stop_all(|_| true, &StopReason::ServerShutdown, grace).await;
-        self.shared.driver.close().await;
-    }
-
-    /// Leaves all sandboxes to the next server: their agents live on, at most to their `maxLifetime`. New sessions are refused
-    /// from now on.
-    pub async fn detach(&self) {
-        let all: Vec<_> = {
-            let mut sessions = self.shared.sessions.lock();
-            sessions.closed = true;
-            sessions.by_key.values().cloned().collect()
-        };
-        for session in &all {
-            // An actor that has ended has nothing left to leave.
-            let _ = session.commands.send(Command::Detach).await;
-        }
-        for session in all {
-            let mut status = session.status.clone();
-            while status.changed().await.is_ok() {}
-        }
-        self.shared.driver.close().await;
-    }
-
-    async fn stop_all(&self, matches: impl Fn(&Session) -> bool, reason: &StopReason, grace: Duration) {
-        let chosen: Vec<_> = self.shared.sessions.lock().by_key.values().filter(|s| matches(s)).cloned().collect();
-        for session in &chosen {
-            let (reply, _) = oneshot::channel();
-            let stop = Command::Stop { reason: reason.clone(), grace, reply };
-            // An actor that has ended takes no more commands; that is what we want of it.
-            let _ = session.commands.send(stop).await;
-        }
-        for session in chosen {
-            let mut status = session.status.clone();
-            let _ = status.wait_for(|s| matches!(s.state, State::Stopped { .. })).await;
         }
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct Session {
     pub(crate) origin: Origin,
     /// Whether a server before this one started it.
     pub(crate) adopted: bool,
+    /// Whether its sandbox was started before it, and waited.
+    pub(crate) pooled: bool,
     pub(crate) gate: Gate,
     pub(crate) running: OnceLock<Running>,
     pub(crate) status: watch::Receiver<Status>,

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::counts::Counters;
-use crate::driver::{Driver, Sandbox};
+use crate::driver::{Binding, Driver, Sandbox};
 use crate::journal::Journal;
+use crate::pool::ColdStart;
 use crate::session::{Command, Ended, Running, Session, Status};
 use crate::start::{self, Failure};
 use crate::tasks::{Kind, Tasks};
@@ -34,8 +35,29 @@ pub(crate) struct Supervisor {
     pub(crate) status: watch::Sender<Status>,
     /// Bounded: a caller who stops a session waits for its turn.
     pub(crate) commands: mpsc::Receiver<Command>,
-    /// The sandbox that a server before this one started, if it is not to be started here.
-    pub(crate) adopted: Option<Arc<dyn Sandbox>>,
+    /// What is there of its sandbox.
+    pub(crate) given: Given,
+}
+
+/// What is there of a session's sandbox when its actor begins.
+#[derive(Debug)]
+pub(crate) enum Given {
+    /// Nothing: it is started here.
+    Nothing(ColdStart),
+    /// One that waited for a session.
+    Pooled(Arc<dyn Sandbox>),
+    /// The session's own, which a server before this one started.
+    Adopted(Arc<dyn Sandbox>),
+}
+
+impl Given {
+    /// Returns the sandbox, if there is one.
+    pub(crate) fn sandbox(&self) -> Option<&Arc<dyn Sandbox>> {
+        match self {
+            Self::Nothing(_) => None,
+            Self::Pooled(sandbox) | Self::Adopted(sandbox) => Some(sandbox),
+        }
+    }
 }
 
 /// How an actor's life ended.
@@ -61,15 +83,15 @@ impl Supervisor {
     /// Lives as long as the sandbox, or until it is detached. The caller removes the session from the registry afterwards, then
     /// publishes its end with the returned state.
     pub(crate) async fn run(mut self) -> End {
-        let adopted = self.adopted.take();
         // The record is written beside the start, so that an fsync does not delay the caller; the gate opens after both.
-        let recording = match adopted {
-            Some(_) => None,
-            None => Some(self.tasks.spawn(Kind::Session, self.record(None))),
+        let recording = match self.given {
+            Given::Adopted(_) => None,
+            _ => Some(self.tasks.spawn(Kind::Session, self.record(None))),
         };
-        let sandbox = match adopted {
-            Some(sandbox) => Some(sandbox),
-            None => self.start().await,
+        let sandbox = match &self.given {
+            Given::Adopted(sandbox) => Some(sandbox.clone()),
+            Given::Pooled(sandbox) => self.bind(sandbox.clone()).await,
+            Given::Nothing(_) => self.start().await,
         };
         if let Some(sandbox) = &sandbox {
             if self.watch_over(sandbox, recording).await.is_break() {
@@ -85,13 +107,31 @@ impl Supervisor {
         };
         self.record(Some(reason.clone())).await;
         let session = &self.session;
-        if session.running.get().is_none() && !session.adopted {
+        let never_ran = session.running.get().is_none();
+        if never_ran && !session.adopted && !session.pooled {
             self.counters.not_ready(&reason);
         }
-        self.counters.stopped(&reason);
+        // One that a pool's sandbox failed is started again, and counted then.
+        if !(never_ran && session.pooled) {
+            self.counters.stopped(&reason);
+        }
         info!(session.key = %session.key, sandbox.id = %session.sandbox, stop.reason = reason.as_str(),
             "session {} stopped: {}", session.key, reason.as_str());
         End::Gone(self.status, State::Stopped { reason })
+    }
+
+    /// Makes a sandbox that waited the session's. None if it cannot be; the state then says so, and nothing is left.
+    async fn bind(&mut self, sandbox: Arc<dyn Sandbox>) -> Option<Arc<dyn Sandbox>> {
+        let session = self.session.clone();
+        let binding = Binding { ends_at: self.clock.now().plus(session.deployment.rules().max_lifetime) };
+        let Err(error) = sandbox.bind(&binding).await else { return Some(sandbox) };
+        warn!(session.key = %session.key, sandbox.id = %session.sandbox, error = &error as &dyn std::error::Error,
+            "session {} does not get sandbox {}, which had waited for one: {error}", session.key, session.sandbox);
+        start::end(&sandbox, Duration::ZERO).await;
+        let event = Event::StartFailed(StopReason::HostLost { exit: None });
+        let mut wake = self.idle_wake();
+        self.feed(event, None, &mut wake);
+        None
     }
 
     /// Launches the sandbox. None if that failed; the state then says so, and nothing is left.
@@ -125,8 +165,8 @@ impl Supervisor {
             Some(Ok(ping)) => self.ready(sandbox, ping, &mut wake),
             Some(Err(failure)) => {
                 let mut ended = failure.into_ended();
-                if self.session.adopted {
-                    // It did start once; it ended while no server was there.
+                if self.session.adopted || self.session.pooled {
+                    // It did start once; it ended while no server was there, or when it was taken: who asked starts afresh.
                     ended.reason = StopReason::HostLost { exit: ended.exit };
                 }
                 self.feed(Event::StartFailed(ended.reason.clone()), Some(ended), &mut wake);
@@ -180,6 +220,9 @@ impl Supervisor {
         let after = (!session.adopted).then_some(age);
         if let Some(after) = after {
             self.counters.ready(after);
+        }
+        if let Given::Nothing(cold) = &mut self.given {
+            cold.ready(age);
         }
         let upstream = Arc::new(Upstream::new(sandbox.clone()));
         // The actor sets it once, and the gate opens after it.

@@ -20,6 +20,8 @@ pub enum Kind {
     Sandbox,
     /// Makes sandboxes in advance, as far as that goes.
     Spare,
+    /// Keeps the pools, or stays with one sandbox that waits for a session: `pool`.
+    Pool,
     /// Boots a version once, or unmakes a deleted one.
     Make,
     /// Serves one client connection.

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_sandbox::dial::DialStream;
-use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox};
+use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Usage};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,6 +30,10 @@ pub struct FakeDriver {
     launches: AtomicU32,
     /// How many of the first sandboxes take no connections.
     deaf: Arc<AtomicU32>,
+    /// What the host has left, as the test says.
+    host_memory: Mutex<Option<HostMemory>>,
+    /// What each sandbox uses.
+    used_bytes: Arc<AtomicU64>,
 }
 
 impl FakeDriver {
@@ -61,6 +65,21 @@ impl FakeDriver {
     /// Lets the first `n` sandboxes, launched or not, refuse connections from now on.
     pub fn refuse_dials_to_first(&self, n: u32) {
         self.deaf.store(n, Ordering::SeqCst);
+    }
+
+    /// Says what memory the host has.
+    pub fn set_host_memory(&self, memory: HostMemory) {
+        *self.host_memory.lock() = Some(memory);
+    }
+
+    /// Says what each sandbox uses, bytes.
+    pub fn set_used_bytes(&self, bytes: u64) {
+        self.used_bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Returns the sandboxes that were launched, in order.
+    pub fn sandboxes(&self) -> Vec<Arc<FakeSandbox>> {
+        self.sandboxes.lock().clone()
     }
 
     /// Returns how many sandboxes were launched.
@@ -102,13 +121,19 @@ impl Driver for FakeDriver {
             spec,
             number: self.launches.fetch_add(1, Ordering::SeqCst),
             deaf: self.deaf.clone(),
+            used_bytes: self.used_bytes.clone(),
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
             dialled: Mutex::default(),
             bound: Mutex::default(),
+            unbindable: AtomicBool::new(false),
         });
         self.sandboxes.lock().push(sandbox.clone());
         Ok(sandbox)
+    }
+
+    fn host_memory(&self) -> Option<HostMemory> {
+        *self.host_memory.lock()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {
@@ -130,10 +155,12 @@ pub struct FakeSandbox {
     pub spec: LaunchSpec,
     number: u32,
     deaf: Arc<AtomicU32>,
+    used_bytes: Arc<AtomicU64>,
     state: watch::Sender<AgentState>,
     killed: watch::Sender<Option<Duration>>,
     dialled: Mutex<Vec<Option<u16>>>,
     bound: Mutex<Vec<Binding>>,
+    unbindable: AtomicBool,
 }
 
 impl FakeSandbox {
@@ -169,6 +196,11 @@ impl FakeSandbox {
         self.dialled.lock().clone()
     }
 
+    /// Lets it fail when it is bound, as one does that ended in that moment.
+    pub fn refuse_to_be_bound(&self) {
+        self.unbindable.store(true, Ordering::SeqCst);
+    }
+
     /// Returns what it was bound to, in order.
     pub fn bound(&self) -> Vec<Binding> {
         self.bound.lock().clone()
@@ -194,6 +226,11 @@ impl Sandbox for FakeSandbox {
         None
     }
 
+    fn usage(&self) -> Option<Usage> {
+        let bytes = self.used_bytes.load(Ordering::SeqCst);
+        Some(Usage { memory_bytes: (bytes > 0).then_some(bytes), ..Usage::default() })
+    }
+
     fn state(&self) -> watch::Receiver<AgentState> {
         self.state.subscribe()
     }
@@ -212,9 +249,9 @@ impl Sandbox for FakeSandbox {
 
     async fn bind(&self, binding: &Binding) -> Result<(), Error> {
         self.bound.lock().push(*binding);
-        match &*self.state.borrow() {
-            AgentState::Exited(_) => Err(Error::Link { sandbox: self.id.clone(), message: "it is gone".to_owned() }),
-            _ => Ok(()),
+        match self.unbindable.load(Ordering::SeqCst) {
+            true => Err(Error::Link { sandbox: self.id.clone(), message: "it is gone".to_owned() }),
+            false => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ use innkeep_types::{EndpointArn, EndpointName, RuntimeId, SessionKey, StopReason
 use tokio::time::Instant;
 
 use crate::registry::{PATIENCE, Registry};
+use crate::session::Session;
 
 /// When endpoints were deleted.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ impl Registry {
     pub async fn stop_endpoint(&self, endpoint: &EndpointArn, reason: StopReason) {
         self.shared.sessions.lock().closings.note(endpoint, Instant::now());
         let (runtime, name) = (&endpoint.runtime.runtime, &endpoint.endpoint);
-        self.stop_all(|s| s.key.runtime == *runtime && s.key.endpoint == *name, &reason, limits::STOP_GRACE).await;
+        let members = self.shared.pools.end(|key| key.runtime == *runtime && key.endpoint == *name, limits::STOP_GRACE);
+        let is_of = |s: &Session| s.key.runtime == *runtime && s.key.endpoint == *name;
+        tokio::join!(members, self.stop_all(is_of, &reason, limits::STOP_GRACE));
     }
 }

@@ -53,6 +53,9 @@ pub enum Error {
         /// What, and what to do: whole sentences.
         message: String,
     },
+    /// Sandboxes of the version cannot wait for sessions.
+    #[error("no sandboxes can be kept ready: {0}")]
+    NoPool(&'static str),
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -67,6 +70,7 @@ impl Error {
         match self {
             Self::StartFailed { .. } => ErrorKind::Agent,
             Self::Busy => ErrorKind::RetryableConflict,
+            Self::NoPool(_) => ErrorKind::Validation,
             Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
             Self::TooManySessions(_) => ErrorKind::Quota,
             Self::TooManyStarts => ErrorKind::Throttled,

@@ -1,6 +1,7 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
 mod ends;
+mod pool;
 mod stops;
 mod warmup;
 mod world;
@@ -90,7 +91,7 @@ async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_on
 
 #[tokio::test(start_paused = true)]
 async fn limits_refuse_new_sessions_and_leave_existing_ones_alone() {
-    let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1 });
+    let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1, ..Limits::default() });
     let deployment = deployment(1);
     drop(world.acquire("alice", &deployment).await.unwrap());
     let refused = world.acquire("bob", &deployment).await.unwrap_err();

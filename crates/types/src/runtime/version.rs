@@ -46,11 +46,19 @@ impl VersionConfig {
         }
     }
 
+    /// Tells whether its sessions have file systems of their own.
+    pub fn has_session_storage(&self) -> bool {
+        self.kept_list("filesystemConfigurations")
+    }
+
+    fn kept_list(&self, name: &str) -> bool {
+        self.kept.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    }
+
     /// Returns the members of its request that are stored and shown, and that nothing acts on. `docs/fields.md` says of each what that
     /// means.
     pub fn ignored(&self) -> Vec<&'static str> {
         let kept = |name| self.kept.get(name).unwrap_or(&Value::Null);
-        let asks = |name| kept(name).as_array().is_some_and(|list| !list.is_empty());
         let authorizer = &kept("authorizerConfiguration")["customJWTAuthorizer"];
         let asks_there = |name| !authorizer[name].is_null() && authorizer[name] != Value::Array(Vec::new());
         let members = [
@@ -61,8 +69,8 @@ impl VersionConfig {
                 "authorizerConfiguration.customJWTAuthorizer.privateEndpointOverrides",
                 asks_there("privateEndpointOverrides"),
             ),
-            ("filesystemConfigurations", asks("filesystemConfigurations")),
-            ("allowedPorts", asks("allowedPorts")),
+            ("filesystemConfigurations", self.has_session_storage()),
+            ("allowedPorts", self.kept_list("allowedPorts")),
             ("platformVersion", self.platform() != Self::DEFAULT_PLATFORM),
             ("metadataConfiguration", kept("metadataConfiguration")["requireMMDSV2"] == false),
         ];

@@ -52,6 +52,7 @@ pub(super) fn deployment(version: u32) -> Arc<Deployment> {
         resources: Resources::default(),
         egress: Egress::Public,
         environment: [].into(),
+        session_storage: false,
         bundle: Arc::new(Bundle {
             digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
             content: Content::Code { code: PathBuf::from("/nonexistent"), layers: Vec::new() },

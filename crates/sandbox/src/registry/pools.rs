@@ -1,0 +1,56 @@
+//! The pools as the rest of the server reaches them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use innkeep_types::{SessionId, UnixMillis};
+use tokio::time::Instant;
+
+use crate::deployment::Deployment;
+use crate::driver::Sandbox;
+use crate::pool::{PoolCounts, PoolInfo, PoolKey};
+use crate::registry::Registry;
+use crate::registry::error::Error;
+
+impl Registry {
+    /// Says what endpoints serve now: `served`, of which `pooled` have the setting `pool`. Sandboxes of other versions do not wait for
+    /// sessions any more.
+    pub fn serve(&self, served: &HashSet<PoolKey>, mut pooled: Vec<Arc<Deployment>>) {
+        // What was found before it was deleted.
+        pooled.retain(|deployment| !self.shared.sessions.lock().deleted.contains(&deployment.arn.runtime));
+        self.shared.pools.serve(served, pooled);
+    }
+
+    /// Lets a sandbox wait for a session again that waited under a server before this one.
+    /// False if it cannot; the caller then ends it.
+    pub fn adopt_pooled(&self, deployment: Arc<Deployment>, sandbox: Arc<dyn Sandbox>, started_at: UnixMillis) -> bool {
+        self.check_tier(&deployment).is_ok() && self.shared.pools.adopt(deployment, sandbox, started_at)
+    }
+
+    /// Starts the session without a request, and returns before it is ready; nothing, if it has a sandbox. It idles out as any session.
+    ///
+    /// # Errors
+    /// Those that [`Registry::acquire`] has before a start.
+    pub fn prewarm_session(&self, session: &SessionId, deployment: &Arc<Deployment>) -> Result<(), Error> {
+        self.find_or_start(&deployment.key(session), deployment, None, Instant::now(), false).map(drop)
+    }
+
+    /// Makes sure that `n` sandboxes will wait for sessions; returns before they do.
+    ///
+    /// # Errors
+    /// [`Error::TierTooWeak`], [`Error::NoPool`].
+    pub fn prewarm(&self, deployment: &Arc<Deployment>, n: u32) -> Result<(), Error> {
+        self.check_tier(deployment)?;
+        self.shared.pools.prewarm(deployment.clone(), n).map_err(Error::NoPool)
+    }
+
+    /// Returns the pools.
+    pub fn pools(&self) -> Vec<PoolInfo> {
+        self.shared.pools.list()
+    }
+
+    /// Returns what has happened to them so far.
+    pub fn pool_counts(&self) -> PoolCounts {
+        self.shared.pools.counts()
+    }
+}
