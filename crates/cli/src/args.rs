@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, rollback, runtimes, serve, sessions,
+    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes, serve,
+    sessions,
     status, versions,
 };
 
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Deploy(deploy::Deploy),
     Invoke(invoke::Invoke),
+    Prewarm(prewarm::Prewarm),
     Sessions(sessions::Sessions),
     Status(status::Status),
     Logs(logs::Logs),

@@ -19,6 +19,7 @@ mod keys;
 mod logs;
 mod output;
 mod pack;
+mod prewarm;
 mod publish;
 mod resolve;
 mod rollback;
@@ -88,6 +89,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Serve(serve) => Box::pin(serve.run(&context)).await,
             Command::Deploy(deploy) => Box::pin(deploy.run(&context)).await,
             Command::Invoke(invoke) => Box::pin(invoke.run(&context)).await,
+            Command::Prewarm(prewarm) => Box::pin(prewarm.run(&context)).await,
             Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,
             Command::Status(status) => Box::pin(status.run(&context)).await,
             Command::Logs(logs) => Box::pin(logs.run(&context)).await,

@@ -1,6 +1,7 @@
 //! `innkeep status`: what is deployed, what serves, what failed last.
 
 use clap::Args;
+use innkeep_protocol::operator::pools::PoolView;
 use innkeep_protocol::operator::{EndpointView, RuntimeView};
 use innkeep_sdk::{Client, SessionQuery};
 use innkeep_types::RuntimeStatus;
@@ -30,9 +31,9 @@ impl Status {
 }
 
 async fn all(client: &Client, out: Output) -> Result<(), Failure> {
-    let list = client.runtimes(None).await?;
+    let (list, pools) = (client.runtimes(None).await?, client.pools().await?.pools);
     if out.json {
-        return out.json(&json!({"server": client.endpoint().url, "runtimes": list.runtimes}));
+        return out.json(&json!({"server": client.endpoint().url, "runtimes": list.runtimes, "pools": pools}));
     }
     out.note(out.err(Style::Dim, &format!("server {}", client.endpoint().url)));
     if list.runtimes.is_empty() {
@@ -52,12 +53,13 @@ async fn all(client: &Client, out: Output) -> Result<(), Failure> {
                 latest_version.to_string(),
                 endpoints(runtime),
                 live_sessions.to_string(),
+                waiting(&pools, runtime),
                 last_updated_at.clone(),
                 reason,
             ]
         })
         .collect();
-    out.table(["NAME", "STATUS", "VERSION", "SERVES", "SESSIONS", "CHANGED", "LAST ERROR"], &rows)
+    out.table(["NAME", "STATUS", "VERSION", "SERVES", "SESSIONS", "POOL", "CHANGED", "LAST ERROR"], &rows)
 }
 
 async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
@@ -68,9 +70,11 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     };
     let query = SessionQuery { runtime: Some(runtime.id.clone()), all: true, ..SessionQuery::default() };
     let recent = client.sessions(&query).await?.sessions;
+    let mut pools = client.pools().await?.pools;
+    pools.retain(|pool| pool.runtime_id == runtime.id);
     if out.json {
         let log_tail = failure.map(|failure| failure.log_tail);
-        return out.json(&json!({"runtime": runtime, "logTail": log_tail, "sessions": recent}));
+        return out.json(&json!({"runtime": runtime, "logTail": log_tail, "pools": pools, "sessions": recent}));
     }
     let line = |name: &str, value: &str| out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<10}"))));
     line("name", runtime.name.as_str())?;
@@ -82,6 +86,7 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     if !runtime.ignored.is_empty() {
         line("ignored", &format!("{} (kept and shown; nothing acts on it)", runtime.ignored.join(", ")))?;
     }
+    pools.iter().try_for_each(|pool| line("pool", &told(pool)))?;
     if let Some(failure) = failure {
         line("failure", &out.out(Style::Red, failure.failure_reason.as_deref().unwrap_or("no reason was recorded")))?;
         failure
@@ -90,6 +95,33 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
             .try_for_each(|text| out.data(format!("{} {text}", out.out(Style::Dim, "          |"))))?;
     }
     if recent.is_empty() { line("sessions", "none yet") } else { sessions::list(out, &recent) }
+}
+
+/// Returns how many sandboxes wait for sessions of the runtime, of how many that are to: `2/3`.
+fn waiting(pools: &[PoolView], runtime: &RuntimeView) -> String {
+    let pools: Vec<_> = pools.iter().filter(|pool| pool.runtime_id == runtime.id).collect();
+    let (ready, wanted): (usize, usize) =
+        (pools.iter().map(|pool| pool.ready.len()).sum(), pools.iter().map(|pool| pool.wanted).sum());
+    if pools.is_empty() { "-".to_owned() } else { format!("{ready}/{wanted}") }
+}
+
+/// Returns a pool in one line: `DEFAULT v3: 2 of 3 wait, 1 start; hits 12, misses 1, wasted 0; last start 240 ms`.
+fn told(pool: &PoolView) -> String {
+    let PoolView { endpoint, version, wanted, ready, starting, hits, misses, wasted, .. } = pool;
+    let mut text = format!(
+        "{endpoint} v{version}: {} of {wanted} wait, {starting} start; hits {hits}, misses {misses}, wasted {wasted}",
+        ready.len()
+    );
+    if let Some(ms) = pool.last_refill_ms {
+        text.push_str(&format!("; last start {ms} ms"));
+    }
+    if let Some(held) = &pool.held {
+        text.push_str(&format!("; none are started: {held}"));
+    }
+    if let Some(failure) = &pool.last_failure {
+        text.push_str(&format!("; last failure at {}: {}", failure.at, failure.message));
+    }
+    text
 }
 
 /// Returns which version each endpoint serves, and where it moves to: `DEFAULT v3, prod v7=90 v8=10, canary v8→v9`.

@@ -1,19 +1,20 @@
 //! The data plane as one value: what its operations share, and the one way in.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use innkeep_sandbox::Registry;
+use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::Store;
-use innkeep_types::{AccountId, Region, RequestId, limits};
+use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, limits};
 use tokio::time::{Instant, timeout_at};
 
 use crate::authenticate::Authenticator;
 use crate::authorizer::Gatekeeper;
 use crate::call::Caller;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::inbound::Inbound;
 use crate::issuers::Issuers;
 use crate::payload::Payload;
@@ -21,7 +22,7 @@ use crate::resolve::{Deploy, Resolver};
 use crate::route::{Operation, Route};
 use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
-use crate::target::Home;
+use crate::target::{Home, Target};
 use crate::{invoke, metadata, stop};
 
 /// What the data plane is made of.
@@ -147,6 +148,25 @@ impl Gateway {
             Some(bytes) => Ok(Payload::passing(body.lend(), bytes, self.limits.body_stall_timeout)),
             None => self.read(body, deadline).await.map(Payload::from),
         }
+    }
+
+    /// Returns what an endpoint starts the session from; without a session all that share its new sessions. Nothing, if there is no such
+    /// endpoint, or it is not READY.
+    ///
+    /// # Errors
+    /// A store that does not answer, and a bundle that is not on this host.
+    pub async fn served(
+        &self,
+        runtime: RuntimeId,
+        endpoint: EndpointName,
+        session: Option<&SessionId>,
+    ) -> Result<Vec<Arc<Deployment>>, BoxError> {
+        let target = Target { runtime, endpoint };
+        let resolved: Vec<_> = match session {
+            Some(session) => self.resolver.resolve(&target, session).await?.into_iter().collect(),
+            None => self.resolver.parts(&target).await?,
+        };
+        Ok(resolved.into_iter().map(|resolved| resolved.deployment.clone()).collect())
     }
 
     /// Reads the body of a request that must be over at `deadline`.

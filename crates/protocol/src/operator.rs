@@ -1,6 +1,7 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 pub mod keys;
+pub mod pools;
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 use http::Method;
 use innkeep_protocol::control::AgentRuntimeAccepted;
+use innkeep_protocol::operator::pools::{PoolList, Prewarm, Prewarmed};
 use innkeep_protocol::operator::{
     EndpointView, ProgressView, Rollback, RuntimeList, SessionList, SplitEndpoint, StopSessions, StoppedSessions,
 };
@@ -88,6 +89,16 @@ impl Client {
     ) -> Result<Document, Error> {
         let asked = Rollback { version, endpoint: Some(endpoint.clone()) };
         self.json(Call::new(Method::POST, runtime_target(runtime, "rollback")).json(&asked)?).await
+    }
+
+    /// Returns the sandboxes that wait for sessions.
+    pub async fn pools(&self) -> Result<PoolList, Error> {
+        self.json(Call::new(Method::GET, "/innkeep/v1/pools")).await
+    }
+
+    /// Starts a session before its first request, or sandboxes that wait for sessions; returns before they are ready.
+    pub async fn prewarm(&self, runtime: &RuntimeId, asked: &Prewarm) -> Result<Prewarmed, Error> {
+        self.json(Call::new(Method::POST, runtime_target(runtime, "prewarm")).json(asked)?).await
     }
 
     /// Returns how far the pull of the newest version's image is.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use innkeep_fetch::IpRange;
 use innkeep_protocol::walls::Base;
+use innkeep_sandbox::host_memory;
 use innkeep_types::{AccountId, Egress, Region, limits};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
     pub max_starts_per_second: u32,
+    /// MiB that all sandboxes that wait for sessions may use together, as measured; default a quarter of the host's memory.
+    pub pool_memory_mib: u64,
     /// Versions that are made ready and booted once at one time; more wait, first come first served. 0: none is, until the server is
     /// started with another number. Default: the number of processors, at least 2.
     pub max_concurrent_checks: usize,
@@ -184,6 +187,7 @@ impl Default for Config {
             jwt_ca_file: None,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
+            pool_memory_mib: pool_memory_mib(),
             max_concurrent_checks: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             max_runtimes: limits::MAX_RUNTIMES,
             max_versions: limits::MAX_VERSIONS,
@@ -336,6 +340,11 @@ impl Config {
         }
         text
     }
+}
+
+/// Where the host does not say what it has, pools are bounded by their sizes alone.
+fn pool_memory_mib() -> u64 {
+    host_memory().map_or(u64::MAX, |host| host.total_bytes / limits::POOL_MEMORY_SHARE) >> 20
 }
 
 fn read(path: &Path) -> Result<toml::Table, Error> {

@@ -13,12 +13,14 @@ mod listener;
 mod logging;
 mod metrics;
 mod operator;
+mod pools;
 mod recovery;
 mod respond;
 mod restore;
 mod router;
 mod tier;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use housekeeping::Housekeeping;
 use keys::Keys;
 use listener::Patience;
 use operator::Operator;
+use pools::Served;
 use recovery::Origins;
 use router::Router;
 
@@ -167,8 +170,11 @@ impl Server {
         .await?;
         let own = keys.own();
         let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
-        let limits =
-            Limits { active_sessions: config.max_active_sessions, starts_per_second: config.max_starts_per_second };
+        let limits = Limits {
+            active_sessions: config.max_active_sessions,
+            starts_per_second: config.max_starts_per_second,
+            pool_memory_bytes: config.pool_memory_mib.saturating_mul(1 << 20),
+        };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 
         let deployer = Deployer {
@@ -180,7 +186,7 @@ impl Server {
         recovery::make_bundles(&store, &artifacts, Origins::Disk).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let parts = Parts {
-            deployer,
+            deployer: deployer.clone(),
             config: &config,
             data_dir: &data_dir,
             store: &store,
@@ -196,6 +202,9 @@ impl Server {
         let router = Arc::new(parts.router());
         router.control.resume().await?;
         tasks.spawn(Kind::Restore, fetch_bundles(store.clone(), artifacts.clone(), tasks.stopping().clone()));
+        let (followed, known) = (registry.clone(), HashMap::new());
+        let served = Served { store: store.clone(), deployer, registry: followed, known };
+        tasks.spawn(Kind::Pool, served.follow(tasks.stopping().clone()));
         let housekeeping = Housekeeping {
             logs: data_dir.path().join("logs"),
             log_retention: days(config.log_retention_days),
@@ -325,7 +334,7 @@ impl Parts<'_> {
             signing_keys: Arc::new(SigningKeys::default()),
             clock: self.clock.clone(),
         };
-        let gateway = Gateway::new(self.gateway_config(signatures.clone()));
+        let gateway = Arc::new(Gateway::new(self.gateway_config(signatures.clone())));
         let authenticator = Arc::new(Authenticator {
             signatures,
             operator_token: self.operator_token.clone(),
@@ -334,6 +343,7 @@ impl Parts<'_> {
         let operator = Operator {
             store: self.store.clone(),
             control: control.clone(),
+            gateway: gateway.clone(),
             artifacts: self.artifacts,
             registry: self.registry.clone(),
             keys: self.keys,

@@ -5,14 +5,15 @@ use std::fmt::{self, Write};
 
 use http::{HeaderValue, Response, header};
 use innkeep_protocol::operator::SESSION_STATES;
-use innkeep_sandbox::{Counts, Registry, START_BUCKETS, SessionInfo, StartResult};
+use innkeep_sandbox::{Counts, PoolCounts, PoolInfo, Registry, START_BUCKETS, SessionInfo, StartResult};
 use innkeep_types::{StopReason, Tier};
 
 use crate::respond::{self, Body};
 
 /// Returns the answer to a scrape.
 pub(crate) fn answer(registry: &Registry) -> Response<Body> {
-    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts());
+    let pools = Waiting { pools: registry.pools(), counts: registry.pool_counts() };
+    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts(), &pools);
     let mut response = Response::new(respond::full(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -20,10 +21,10 @@ pub(crate) fn answer(registry: &Registry) -> Response<Body> {
 }
 
 /// Every series is there from the start, at zero: what appears only when it happens cannot be seen to rise.
-fn render(tier: Tier, sessions: &[SessionInfo], counts: &Counts) -> String {
+fn render(tier: Tier, sessions: &[SessionInfo], counts: &Counts, pools: &Waiting) -> String {
     let mut text = String::with_capacity(4096);
     // Writing to a string cannot fail.
-    let _ = write_all(&mut text, tier.as_str(), sessions, counts);
+    let _ = write_all(&mut text, tier.as_str(), sessions, counts).and_then(|()| pools.write(&mut text));
     text
 }
 
@@ -70,6 +71,36 @@ fn write_all(text: &mut String, tier: &str, sessions: &[SessionInfo], counts: &C
     writeln!(text, "innkeep_session_start_seconds_count{{tier=\"{tier}\"}} {sum}")
 }
 
+/// What waits for sessions.
+#[derive(Debug, Default)]
+struct Waiting {
+    pools: Vec<PoolInfo>,
+    counts: PoolCounts,
+}
+
+impl Waiting {
+    fn write(&self, text: &mut String) -> fmt::Result {
+        head(text, "innkeep_pool_members", "gauge", "Sandboxes that wait for a session.")?;
+        let ready: usize = self.pools.iter().map(|pool| pool.ready.len()).sum();
+        let starting: usize = self.pools.iter().map(|pool| pool.starting).sum();
+        writeln!(text, "innkeep_pool_members{{state=\"ready\"}} {ready}")?;
+        writeln!(text, "innkeep_pool_members{{state=\"starting\"}} {starting}")?;
+        let PoolCounts { hits, misses, wasted, refills, refill_time } = self.counts;
+        for (name, help, n) in [
+            ("innkeep_pool_hits_total", "New sessions that took a sandbox that waited.", hits),
+            ("innkeep_pool_misses_total", "New sessions of a version with a pool that found none.", misses),
+            ("innkeep_pool_wasted_total", "Sandboxes that waited and ended without a session.", wasted),
+        ] {
+            head(text, name, "counter", help)?;
+            writeln!(text, "{name} {n}")?;
+        }
+        let help = "From the decision to start a sandbox that waits to the moment when it does.";
+        head(text, "innkeep_pool_refill_seconds", "summary", help)?;
+        writeln!(text, "innkeep_pool_refill_seconds_sum {}", refill_time.as_secs_f64())?;
+        writeln!(text, "innkeep_pool_refill_seconds_count {refills}")
+    }
+}
+
 fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
@@ -89,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_from_the_start_and_its_family_is_described() {
-        let text = render(Tier::Container, &[], &Counts::default());
+        let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default());
         let mut series = BTreeSet::new();
         let mut family = String::new();
         for line in text.lines() {
@@ -110,7 +141,9 @@ mod tests {
     fn classes_of_the_histogram_add_up() {
         let mut counts = Counts { start_time: Duration::from_millis(30_260), ..Counts::default() };
         (counts.start_classes[0], counts.start_classes[5], counts.start_classes[12]) = (1, 2, 1);
-        let text = render(Tier::Process, &[], &counts);
+        let pools =
+            PoolCounts { hits: 3, refills: 2, refill_time: Duration::from_millis(500), ..PoolCounts::default() };
+        let text = render(Tier::Process, &[], &counts, &Waiting { pools: Vec::new(), counts: pools });
         for line in [
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.005\"} 1",
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.25\"} 3",
@@ -118,6 +151,9 @@ mod tests {
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"+Inf\"} 4",
             "innkeep_session_start_seconds_sum{tier=\"process\"} 30.26",
             "innkeep_session_start_seconds_count{tier=\"process\"} 4",
+            "innkeep_pool_hits_total 3",
+            "innkeep_pool_refill_seconds_sum 0.5",
+            "innkeep_pool_refill_seconds_count 2",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
         }

@@ -6,6 +6,7 @@ mod body;
 mod endpoints;
 mod keys;
 mod logs;
+mod pools;
 mod query;
 mod routes;
 mod runtimes;
@@ -18,7 +19,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use innkeep_artifacts::Artifacts;
 use innkeep_control::Control;
-use innkeep_gateway::Inbound;
+use innkeep_gateway::{Gateway, Inbound};
 use innkeep_sandbox::Registry;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::Store;
@@ -38,6 +39,7 @@ use crate::respond::{self, Body, Refused};
 pub(crate) struct Operator {
     pub(crate) store: Store,
     pub(crate) control: Control,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) artifacts: Artifacts,
     pub(crate) registry: Registry,
     pub(crate) keys: Keys,
@@ -100,6 +102,8 @@ impl Operator {
             Operation::RotateKey => self.rotate_key(value, &body).await,
             Operation::RemoveKey => self.remove_key(value).await,
             Operation::MakeTemporaryKey => self.make_temporary_key(&body),
+            Operation::Prewarm => self.prewarm(value, &body).await,
+            Operation::ListPools => Ok(self.list_pools()),
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
             Operation::ReadLogs => self.logs(&query).await,

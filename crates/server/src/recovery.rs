@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sandbox lives, session on record      ► goes on, same agent process, same memory
+//! sandbox lives, waited for a session   ► waits again, if its version is still served
 //! sandbox lives, not on record          ► ended: nobody was told of it (a first boot, a start that was cut off)
 //! sandbox lives, of another tier        ► ended: this server gives another isolation than the one before it
 //! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
@@ -18,11 +19,12 @@ use std::time::Duration;
 use innkeep_artifacts::Artifacts;
 use innkeep_sandbox::driver::{Adopted, Sandbox};
 use innkeep_sandbox::{Origin, Registry};
-use innkeep_store::{SessionRecord, Store, VersionRecord};
+use innkeep_store::{PoolMemberRecord, SessionRecord, Store, VersionRecord};
 use innkeep_types::{Artifact, Clock, SandboxId, StopReason};
 use tracing::{info, warn};
 
 use crate::deployer::Deployer;
+use crate::pools;
 
 /// Puts sessions and what is `left` of sandboxes together again.
 pub(crate) async fn recover(
@@ -34,11 +36,20 @@ pub(crate) async fn recover(
 ) -> Result<(), innkeep_store::Error> {
     let records = store.list_sessions(None, true, u32::MAX).await?;
     let mut records: HashMap<SandboxId, SessionRecord> = records.into_iter().map(|r| (r.sandbox.clone(), r)).collect();
-    let mut recovered = 0;
+    let waiting = store.list_pool_members().await?;
+    let mut waiting: HashMap<_, _> = waiting.into_iter().map(|member| (member.sandbox.clone(), member)).collect();
+    let (mut recovered, mut pooled) = (0, 0);
     for sandbox in left.living {
         let id = sandbox.id().clone();
         let Some(record) = records.get(&id) else {
-            info!(sandbox.id = %id, "ending sandbox {id}, which belongs to no session");
+            if let Some(member) = waiting.get(&id)
+                && take_back(member, sandbox.clone(), registry, store, deployer).await?
+            {
+                waiting.remove(&id);
+                pooled += 1;
+                continue;
+            }
+            info!(sandbox.id = %id, "ending sandbox {id}, which belongs to no session and waits for none");
             sandbox.kill(Duration::ZERO).await;
             continue;
         };
@@ -62,6 +73,12 @@ pub(crate) async fn recover(
     for (id, record) in records {
         let reason = StopReason::HostLost { exit: exits.get(&id).copied().flatten() };
         store.put_session(SessionRecord { stopped: Some((clock.now(), reason)), ..record }).await?;
+    }
+    for id in waiting.into_keys() {
+        store.remove_pool_member(&id).await?;
+    }
+    if pooled > 0 {
+        info!(pool.recovered = pooled, "{pooled} sandboxes go on waiting for sessions");
     }
     if recovered + lost > 0 {
         info!(sessions.recovered = recovered, sessions.lost = lost, "{recovered} sessions go on, {lost} were lost");
@@ -130,4 +147,24 @@ async fn take_over(
     let Ok(deployment) = deployer.deploy(&version, record.key.endpoint.clone()) else { return Ok(false) };
     let origin = Origin { at: record.started_at, request: record.started_by.clone() };
     Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, origin))
+}
+
+/// Lets the sandbox wait again. False if nobody could want it: its version is not served any more, or this server gives another
+/// isolation.
+async fn take_back(
+    member: &PoolMemberRecord,
+    sandbox: Arc<dyn Sandbox>,
+    registry: &Registry,
+    store: &Store,
+    deployer: &Deployer,
+) -> Result<bool, innkeep_store::Error> {
+    if member.tier != registry.capabilities().tier {
+        return Ok(false);
+    }
+    let shares = store.resolve(&member.runtime, &member.endpoint).await?;
+    let Some(share) = shares.into_iter().find(|share| share.version.version == member.version) else {
+        return Ok(false);
+    };
+    let deployment = pools::deploy(deployer, share.version, member.endpoint.clone()).await;
+    Ok(deployment.is_some_and(|deployment| registry.adopt_pooled(deployment, sandbox, member.started_at)))
 }

@@ -17,7 +17,7 @@ use crate::respond::{self, Body, Refused};
 /// All parts of the server behind one listener. The path sets of the two AWS planes do not collide.
 #[derive(Debug)]
 pub(crate) struct Router {
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) control: Control,
     pub(crate) operator: Operator,
     pub(crate) authenticator: Arc<Authenticator>,

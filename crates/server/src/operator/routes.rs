@@ -25,6 +25,8 @@ pub(super) enum Operation {
     RotateKey,
     RemoveKey,
     MakeTemporaryKey,
+    Prewarm,
+    ListPools,
     ListSessions,
     StopSessions,
     ReadLogs,
@@ -32,7 +34,7 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 24] = [
+const ROUTES: [(Method, &str, Operation); 26] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -53,6 +55,8 @@ const ROUTES: [(Method, &str, Operation); 24] = [
     (Method::PATCH, "keys/{accessKeyId}", Operation::ChangeKey),
     (Method::DELETE, "keys/{accessKeyId}", Operation::RemoveKey),
     (Method::POST, "keys/{accessKeyId}/rotate", Operation::RotateKey),
+    (Method::POST, "runtimes/{runtimeId}/prewarm", Operation::Prewarm),
+    (Method::GET, "pools", Operation::ListPools),
     (Method::GET, "sessions", Operation::ListSessions),
     (Method::POST, "sessions/stop", Operation::StopSessions),
     (Method::GET, "logs", Operation::ReadLogs),
