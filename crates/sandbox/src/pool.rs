@@ -80,6 +80,8 @@ struct State {
     totals: PoolCounts,
     /// Sessions that are being started without a member.
     cold_starts: usize,
+    /// Whether it is known what is served: before, those that a server before this one started may still come back.
+    open: bool,
     closed: bool,
 }
 
@@ -182,6 +184,7 @@ impl Pools {
         if state.closed {
             return;
         }
+        state.open = true;
         state.remove(|key| !served.contains(key), Leave::End(limits::STOP_GRACE));
         for deployment in pooled {
             state.pools.entry(deployment.pool_key()).or_insert_with(|| Pool::new(deployment));
@@ -205,7 +208,7 @@ impl Pools {
         let since = now.checked_sub(self.shared.clock.now().since(started_at)).unwrap_or(now);
         let (leave, told) = oneshot::channel();
         let post = Post { pools: self.clone(), key, over: pool.over.clone(), sandbox: sandbox.clone(), told };
-        pool.ready.push_back(Member { sandbox, since, started_at, bytes: None, leave });
+        pool.insert(Member { sandbox, since, started_at, bytes: None, leave });
         let members = pool.members.clone();
         drop(state);
         self.shared.tasks.spawn(Kind::Pool, members.track_future(post.stand()));
@@ -311,6 +314,12 @@ impl Pool {
     /// Returns how many are being started.
     fn starting(&self) -> usize {
         self.starting.iter().filter(|(_, still)| still.strong_count() > 0).count()
+    }
+
+    /// Lets the member wait in its place.
+    fn insert(&mut self, member: Member) {
+        let at = self.ready.partition_point(|other| other.started_at <= member.started_at);
+        self.ready.insert(at, member);
     }
 
     /// Takes the member out, if it still waits.

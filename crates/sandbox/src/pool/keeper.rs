@@ -156,7 +156,7 @@ impl State {
     }
 
     fn next_step(&mut self, look: &Look) -> Step {
-        if self.closed {
+        if self.closed || !self.open {
             return Step::Rest(None);
         }
         if let Some(member) = self.one_too_many(look) {

@@ -136,7 +136,7 @@ impl Pools {
                 pool.last_refill = Some(took);
                 totals.refills += 1;
                 totals.refill_time += took;
-                pool.ready.push_back(member);
+                pool.insert(member);
                 true
             }
             _ => false,

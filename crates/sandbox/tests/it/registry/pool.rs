@@ -410,22 +410,25 @@ async fn a_session_that_is_asked_for_is_there_before_its_first_request_and_idles
 #[tokio::test(start_paused = true)]
 async fn a_server_that_detaches_leaves_members_on_record_and_the_next_one_takes_them_back() {
     let world = world(FakeDriver::ready());
-    let version = pooled(1, AUTO);
+    let version = pooled(1, FIXED(2));
     serve(&world, &[&version]);
-    world.registry.prewarm(&version, 2).unwrap();
-    world.wait_for_ready(2).await;
+    world.registry.prewarm(&version, 3).unwrap();
+    world.wait_for_ready(3).await;
     world.registry.detach().await;
-    assert_eq!((world.driver.alive(), world.journal.waiting().len()), (2, 2));
+    assert_eq!((world.driver.alive(), world.journal.waiting().len()), (3, 3));
     assert!(matches!(world.acquire("alice", &version).await, Err(Error::ShuttingDown)));
 
     let next = super::world::world(FakeDriver::ready());
     let (living, waiting) = (world.driver.sandboxes(), world.journal.waiting());
     living[1].exit(AgentExit::Code(0), &[]);
-    let adopt = |n: usize| next.registry.adopt_pooled(version.clone(), living[n].clone(), waiting[n].started_at);
-    assert_eq!((adopt(0), adopt(1)), (true, false), "one has ended meanwhile");
+    let started_at = |n: usize| waiting[n].started_at.plus(SOON * u32::try_from(n).unwrap());
+    let adopt = |n: usize| next.registry.adopt_pooled(version.clone(), living[n].clone(), started_at(n));
+    assert_eq!((adopt(2), adopt(1), adopt(0)), (true, false, true), "one has ended meanwhile");
+    next.settle().await;
     serve(&next, &[&version]);
     next.settle().await;
-    assert_eq!(next.ready(), [waiting[0].sandbox.clone()]);
+    assert_eq!(next.ready(), [0, 2].map(|n: usize| waiting[n].sandbox.clone()), "the oldest first");
+    assert_eq!(next.driver.launches(), 0, "nothing is started before all have come back");
     next.acquire("alice", &version).await.unwrap();
     assert_eq!(next.registry.list()[0].sandbox, waiting[0].sandbox);
 }
