@@ -153,22 +153,20 @@ impl Pools {
         let pool = pools.get_mut(&deployment.pool_key())?;
         pool.demand.arrived(Instant::now());
         self.shared.changed.notify_one();
-        while let Some(member) = pool.ready.pop_front() {
-            if member::is_fit(&member.sandbox) {
-                pool.hits += 1;
-                totals.hits += 1;
-                pool.trouble.over();
-                // Its task ends with that; if it has ended already, that is as well.
-                let _ = member.leave.send(Leave::Taken);
-                return Some(member.sandbox);
-            }
-            pool.wasted += 1;
-            totals.wasted += 1;
-            let _ = member.leave.send(Leave::End(Duration::ZERO));
-        }
-        pool.misses += 1;
-        totals.misses += 1;
-        None
+        // One that has ended, or missed a check, is its task's to judge.
+        let healthy = pool.ready.iter().position(|member| member::is_healthy(&member.sandbox));
+        let Some(member) = healthy.and_then(|at| pool.ready.remove(at)) else {
+            pool.misses += 1;
+            totals.misses += 1;
+            return None;
+        };
+        pool.hits += 1;
+        totals.hits += 1;
+        pool.demand.taken();
+        pool.trouble.over();
+        // Its task ends with that; if it has ended already, that is as well.
+        let _ = member.leave.send(Leave::Taken);
+        Some(member.sandbox)
     }
 
     /// Notes that a session is started without a member.

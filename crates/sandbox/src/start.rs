@@ -108,6 +108,10 @@ pub(crate) async fn first_ping(state: &mut watch::Receiver<AgentState>) -> Resul
         // The guard must not live across the await below.
         let level = state.borrow_and_update().clone();
         match level {
+            // Only one that was ready before says so: it waited, or another server started it.
+            AgentState::Missed { misses, detail } if misses >= limits::PING_MISSES => {
+                return Err(Failure::of_message(format!("The agent is not healthy any more: {detail}")));
+            }
             AgentState::Starting | AgentState::Missed { .. } => {}
             AgentState::Healthy(ping) => return Ok(ping),
             AgentState::NotReady { detail } => return Err(not_ready(detail, state).await),

@@ -127,6 +127,7 @@ impl Driver for FakeDriver {
             dialled: Mutex::default(),
             bound: Mutex::default(),
             unbindable: AtomicBool::new(false),
+            when_bound: Mutex::default(),
         });
         self.sandboxes.lock().push(sandbox.clone());
         Ok(sandbox)
@@ -161,6 +162,7 @@ pub struct FakeSandbox {
     dialled: Mutex<Vec<Option<u16>>>,
     bound: Mutex<Vec<Binding>>,
     unbindable: AtomicBool,
+    when_bound: Mutex<Option<AgentState>>,
 }
 
 impl FakeSandbox {
@@ -199,6 +201,11 @@ impl FakeSandbox {
     /// Lets it fail when it is bound, as one does that ended in that moment.
     pub fn refuse_to_be_bound(&self) {
         self.unbindable.store(true, Ordering::SeqCst);
+    }
+
+    /// Publishes what the agent's sidecar sees at the moment when it is bound.
+    pub fn say_when_bound(&self, state: AgentState) {
+        *self.when_bound.lock() = Some(state);
     }
 
     /// Returns what it was bound to, in order.
@@ -249,6 +256,10 @@ impl Sandbox for FakeSandbox {
 
     async fn bind(&self, binding: &Binding) -> Result<(), Error> {
         self.bound.lock().push(*binding);
+        let state = self.when_bound.lock().take();
+        if let Some(state) = state {
+            self.say(state);
+        }
         match self.unbindable.load(Ordering::SeqCst) {
             true => Err(Error::Link { sandbox: self.id.clone(), message: "it is gone".to_owned() }),
             false => Ok(()),

@@ -38,7 +38,10 @@ impl Demand {
         while self.arrivals.front().is_some_and(|(first, _)| second - first >= limits::POOL_WINDOW.as_secs()) {
             self.arrivals.pop_front();
         }
-        // One that was asked for and was taken is not made again.
+    }
+
+    /// Notes that a member was taken: one that was asked for is not made again.
+    pub(super) fn taken(&mut self) {
         self.asked = self.asked.and_then(|(n, at)| Some((n.checked_sub(1).filter(|n| *n > 0)?, at)));
     }
 
@@ -200,9 +203,11 @@ mod tests {
         demand.asked(2, start);
         assert_eq!((demand.wanted(start), demand.is_over(start)), (2, false));
         demand.arrived(start);
+        assert_eq!(demand.wanted(start), 2, "nobody took one");
+        demand.taken();
         assert_eq!(demand.wanted(start), 1);
         assert_eq!(demand.wanted(start + limits::POOL_QUIET), 0);
-        demand.arrived(start);
+        demand.taken();
         assert!(demand.is_over(start));
         let mut demand = Demand::new(Some(PoolSize::Fixed(3)), start);
         demand.asked(u32::MAX, start);

@@ -137,8 +137,9 @@ impl State {
                 if let Some(member) = pool.ready.iter_mut().find(|member| *member.sandbox.id() == id) {
                     // One that could not be measured is not measured again at once.
                     member.bytes = Some(bytes.unwrap_or(pool.member_bytes));
-                    pool.member_bytes = bytes.unwrap_or(pool.member_bytes);
                 }
+                let most = pool.ready.iter().filter_map(|member| member.bytes).max();
+                pool.member_bytes = most.unwrap_or(pool.member_bytes);
             }
         }
     }

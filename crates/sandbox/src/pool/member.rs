@@ -49,10 +49,16 @@ pub(super) struct Post {
     pub(super) told: oneshot::Receiver<Leave>,
 }
 
-/// Tells whether a session could use it.
-pub(super) fn is_fit(sandbox: &Arc<dyn Sandbox>) -> bool {
+/// Tells whether it answers its health checks.
+pub(super) fn is_healthy(sandbox: &Arc<dyn Sandbox>) -> bool {
     let state = sandbox.state();
     // Closed: sidecar and agent are gone.
+    state.has_changed().is_ok() && matches!(*state.borrow(), AgentState::Healthy(_))
+}
+
+/// Tells whether it may wait.
+pub(super) fn is_fit(sandbox: &Arc<dyn Sandbox>) -> bool {
+    let state = sandbox.state();
     state.has_changed().is_ok() && why_unfit(&state.borrow()).is_none()
 }
 

@@ -38,9 +38,13 @@ impl Registry {
     /// Makes sure that `n` sandboxes will wait for sessions; returns before they do.
     ///
     /// # Errors
-    /// [`Error::TierTooWeak`], [`Error::NoPool`].
+    /// [`Error::TierTooWeak`], [`Error::Deleted`], [`Error::NoPool`].
     pub fn prewarm(&self, deployment: &Arc<Deployment>, n: u32) -> Result<(), Error> {
         self.check_tier(deployment)?;
+        let runtime = &deployment.arn.runtime;
+        if self.shared.sessions.lock().deleted.contains(runtime) {
+            return Err(Error::Deleted(runtime.clone()));
+        }
         self.shared.pools.prewarm(deployment.clone(), n).map_err(Error::NoPool)
     }
 

@@ -232,6 +232,24 @@ async fn nobody_sees_that_a_member_was_dead_when_it_was_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_is_slow_is_not_taken_and_one_that_falls_silent_when_it_is_taken_fails_nobody() {
+    let world = world(FakeDriver::ready());
+    let version = pooled(1, FIXED(2));
+    serve(&world, &[&version]);
+    world.wait_for_ready(2).await;
+    let missed = |misses| AgentState::Missed { misses, detail: "it does not answer".to_owned() };
+    let members = world.driver.sandboxes();
+    members[0].say(missed(1));
+    world.acquire("alice", &version).await.unwrap();
+    assert_eq!(world.registry.list()[0].sandbox, members[1].spec.sandbox);
+    members[0].ping(PingStatus::Healthy, None);
+    members[0].say_when_bound(missed(limits::PING_MISSES));
+    world.acquire("bob", &version).await.unwrap();
+    assert!(members[0].is_dead() && members[0].bound().len() == 1);
+    assert_eq!(world.states(), ["Idle", "Idle"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_adaptive_pool_begins_with_traffic_follows_it_and_ends_after_it() {
     let world = world(FakeDriver::ready());
     let version = pooled(1, AUTO);
