@@ -7,8 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes, serve,
-    sessions,
-    status, versions,
+    sessions, status, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use innkeep_protocol::server_timing::StartTiming;
 use innkeep_sdk::{Answer, Client, Error, Invocation};
 use innkeep_types::{EndpointName, RuntimeId, SessionId, limits};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, Style, human_duration};
 use crate::sse::{Decoder, Event};
-use crate::{args, resolve, snippets};
+use crate::{args, phases, resolve, snippets};
 
 /// Invoke an agent and print its answer as it comes
 ///
@@ -127,6 +128,7 @@ pub(crate) async fn invoke(client: &Client, out: Output, invocation: Invocation,
 struct Summary {
     session: SessionId,
     start: &'static str,
+    phases: Option<StartTiming>,
     head: Duration,
     version: Option<u32>,
 }
@@ -135,19 +137,28 @@ impl Summary {
     fn new(answer: &Answer, session: SessionId, head: Duration) -> Self {
         let start = if answer.is_cold() == Some(true) { "cold" } else { "warm" };
         let session = answer.session().unwrap_or(session);
-        Self { session, start, head, version: answer.version().map(innkeep_types::RuntimeVersion::get) }
+        Self {
+            session,
+            start,
+            phases: answer.start(),
+            head,
+            version: answer.version().map(innkeep_types::RuntimeVersion::get),
+        }
     }
 
     fn footer(&self, total: Duration) -> String {
-        let Self { session, start, head, version } = self;
+        let Self { session, start, phases, head, version } = self;
         let version = version.map(|version| format!(" v{version}")).unwrap_or_default();
-        format!("session {session} {start} {} total {}{version}", human_duration(*head), human_duration(total))
+        let phases = phases.as_ref().map(|start| format!(" ({})", phases::words(start))).unwrap_or_default();
+        format!("session {session} {start} {}{phases} total {}{version}", human_duration(*head), human_duration(total))
     }
 
     fn to_json(&self, answer: &Answer, total: Duration, body: Value) -> Value {
         json!({
             "sessionId": self.session.as_str(),
             "start": self.start,
+            "startWay": self.phases.as_ref().map(|start| &start.way),
+            "startMs": self.phases.as_ref().map(phases::json),
             "version": self.version,
             "status": answer.status.as_u16(),
             "contentType": answer.media_type(),

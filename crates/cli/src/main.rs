@@ -19,6 +19,7 @@ mod keys;
 mod logs;
 mod output;
 mod pack;
+mod phases;
 mod prewarm;
 mod publish;
 mod resolve;

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, Style, human_bytes, human_duration};
-use crate::{args, resolve};
+use crate::{args, phases, resolve};
 
 /// List, inspect and end sessions
 #[derive(Debug, Args)]
@@ -172,6 +172,7 @@ fn inspect(out: Output, session: &SessionView) -> Result<(), Failure> {
         ("started by", session.started_by.as_ref().map(|request| format!("request {request}"))),
         ("age", age(session, now).map(human_duration)),
         ("ready after", session.ready_ms.map(ms)),
+        ("start", session.start.as_ref().map(|start| format!("{} ms", phases::words(&phases::of_view(start))))),
         ("open requests", Some(session.open_requests.to_string())),
         ("idle time left", session.idle_left_ms.map(ms)),
         ("lifetime left", session.lifetime_left_ms.map(ms)),

@@ -4,8 +4,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::Body;
 use innkeep_protocol::headers;
-use innkeep_sandbox::Lease;
+use innkeep_protocol::server_timing::StartTiming;
 use innkeep_sandbox::upstream::UpstreamBody;
+use innkeep_sandbox::{Lease, StartPhases};
 
 use crate::call::{Caller, header_value};
 use crate::error::Error;
@@ -37,7 +38,7 @@ pub(crate) fn accept(answer: Response<UpstreamBody>, max_bytes: u64) -> Result<R
 }
 
 /// Returns the caller's headers for an answer of the agent; hyper adds the length where the body knows it.
-pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease) -> HeaderMap {
+pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease, start: Option<StartPhases>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);
     for name in &PASSED {
         for value in agent.get_all(name) {
@@ -48,8 +49,16 @@ pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease) -> Head
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/octet-stream"));
     headers.insert(headers::START, HeaderValue::from_static(if lease.is_cold() { "cold" } else { "warm" }));
     headers.insert(headers::VERSION, header_value(&lease.deployment().version.to_string()));
+    if let Some(start) = start {
+        headers.insert(headers::SERVER_TIMING, header_value(&timing(&start).to_header()));
+    }
     caller.identify(&mut headers);
     headers
+}
+
+fn timing(start: &StartPhases) -> StartTiming {
+    let phases = start.times.iter().map(|(phase, time)| (phase.as_str().to_owned(), *time));
+    StartTiming { way: start.way.as_str().to_owned(), phases: phases.collect() }
 }
 
 /// Returns what will tell that the agent's answer is complete.

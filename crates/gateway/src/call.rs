@@ -66,9 +66,9 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Returns an id as a header's value.
-pub(crate) fn header_value(id: &str) -> HeaderValue {
-    HeaderValue::from_str(id).expect("ids are visible ASCII")
+/// Returns an id, or words of ours, as a header's value.
+pub(crate) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("ids and our words are visible ASCII")
 }
 
 /// Header, its member in the API, least and most bytes. Source: service model, `InvokeAgentRuntime`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpstreamBody};
-use innkeep_sandbox::{Deployment, Lease};
+use innkeep_sandbox::{Deployment, Lease, StartPhases};
 use innkeep_types::{RequestId, SessionId};
 use tokio::time::{Instant, timeout};
 
@@ -46,6 +46,8 @@ pub(crate) struct Delivered {
     pub(crate) answer: Response<UpstreamBody>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) watch: Watch,
+    /// Where the time went for which the request waited for the session's start, if it did.
+    pub(crate) start: Option<StartPhases>,
 }
 
 /// Why there is none.
@@ -71,7 +73,10 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payl
         forward::check_allowed(lease.deployment(), errand.headers)?;
         let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
         match exchange(&lease, request, &mut watch, &gateway.limits).await {
-            Ok(answer) => return Ok(Delivered { answer, lease, watch }),
+            Ok(answer) => {
+                let start = lease.answered();
+                return Ok(Delivered { answer, lease, watch, start });
+            }
             Err(Undelivered { unsent: Some(unsent), .. }) if !is_second => (body, is_second) = (unsent, true),
             // What its caller did to the body is not the agent's fault.
             Err(Undelivered { error, .. }) => return Err(trouble.take().unwrap_or(error)),

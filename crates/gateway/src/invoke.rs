@@ -48,11 +48,11 @@ pub(crate) async fn invoke(
         headers: &head.headers,
         deadline,
     };
-    let Delivered { answer, lease, watch } = deliver::deliver(gateway, errand, payload).await?;
+    let Delivered { answer, lease, watch, start } = deliver::deliver(gateway, errand, payload).await?;
 
     let (agent, body) = answer.into_parts();
     let end = answer::end(agent.status, &agent.headers);
-    let headers = answer::headers(&agent.headers, caller, &lease);
+    let headers = answer::headers(&agent.headers, caller, &lease, start);
     let stream = AgentStream::new(body, lease, watch, gateway.limits.max_body_bytes, end);
     let mut response = Response::new(GatewayBody::agent(stream));
     *response.status_mut() = agent.status;

@@ -45,6 +45,8 @@ pub const OAUTH2_CALLBACK_URL: HeaderName = HeaderName::from_static("oauth2callb
 pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-innkeep-error-source");
 /// Ours, on a data-plane response: `cold` when this request waited for the session's start, else `warm`.
 pub const START: HeaderName = HeaderName::from_static("x-innkeep-start");
+/// On a data-plane response to a request that waited for the session's start: where that time went, see [`crate::server_timing`].
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Ours, on a data-plane response: the runtime version that answered.
 pub const VERSION: HeaderName = HeaderName::from_static("x-innkeep-version");
 /// Ours, on Create and Update: the version's settings as one JSON object.

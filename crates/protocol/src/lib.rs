@@ -12,5 +12,6 @@ pub mod headers;
 pub mod link;
 pub mod operator;
 pub mod ping;
+pub mod server_timing;
 pub mod strict;
 pub mod walls;

@@ -4,7 +4,7 @@
 //! host                                   sidecar (listens on <sandbox dir>/ctl.sock)
 //!  │ ── Hello{protocol}                 ─►│
 //!  │ ◄─ Hello{protocol, build, sandbox …} │   then, unasked, one State for where things stand
-//!  │ ◄─ State(Starting|Ready|Health|Exited)
+//!  │ ◄─ State(Starting|Listening|Healthy|…|Exited)
 //!  │ ── Dial{id}                        ─►│
 //!  │ ◄─ Dialled{id} + descriptor          │   or DialFailed{id}
 //!  │ ── Bind{ends_at}                   ─►│   from protocol 2 on
@@ -226,6 +226,8 @@ pub enum ToHost {
 pub enum AgentState {
     /// Started, no good health answer yet.
     Starting,
+    /// It has bound its port; no good health answer yet. Left out where its binds are not seen, and when the answer is as quick.
+    Listening,
     /// The first good answer, and every later one that differs from the one before. Requests may be sent.
     Healthy(Ping),
     /// So many checks in a row went unanswered or were answered badly; repeated at every further miss.

@@ -137,6 +137,33 @@ pub struct ArtifactUse {
 /// What [`SessionView::state`] can be.
 pub const SESSION_STATES: [&str; 5] = ["Provisioning", "Active", "Idle", "Stopping", "Stopped"];
 
+/// Where the time of a session's start went. A phase that was not seen, or is not part of how the sandbox came about, is absent, and
+/// its time in the next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartView {
+    /// How the sandbox came about: `cold`, `pool` or `zygote`.
+    pub way: String,
+    /// From the request's asking to the beginning of the start, milliseconds, as all that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<f64>,
+    /// Until a sandbox that was ready was bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_ms: Option<f64>,
+    /// Until the sandbox was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_ms: Option<f64>,
+    /// Until the agent had bound its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_ms: Option<f64>,
+    /// Until its first good health answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping_ms: Option<f64>,
+    /// Until the first byte of the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<f64>,
+}
+
 /// One session, as `GET /innkeep/v1/sessions` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -164,6 +191,9 @@ pub struct SessionView {
     /// When it became ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<u64>,
+    /// Where that time went. Only while it runs, on the server that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartView>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<String>,

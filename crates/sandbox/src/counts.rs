@@ -6,6 +6,8 @@ use std::time::Duration;
 use innkeep_types::StopReason;
 use parking_lot::Mutex;
 
+use crate::phases::{Phase, StartWay};
+
 /// Upper ends of the classes of start times, milliseconds. Source: our choice: from a static program without isolation to an agent
 /// that imports for half a minute.
 pub const START_BUCKETS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
@@ -35,15 +37,34 @@ impl StartResult {
     }
 }
 
+/// How long things took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many, by the first of [`START_BUCKETS`] that they fit in; the last is for those that fit in none.
+    pub classes: [u64; START_BUCKETS.len() + 1],
+    /// The time that they took together.
+    pub total: Duration,
+}
+
+impl Histogram {
+    fn add(&mut self, time: Duration) {
+        self.total += time;
+        let class = START_BUCKETS.iter().take_while(|ms| Duration::from_millis(**ms) < time).count();
+        if let Some(class) = self.classes.get_mut(class) {
+            *class += 1;
+        }
+    }
+}
+
 /// How often things happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Starts of sessions that have ended, one way or another; takeovers are none.
     pub starts: BTreeMap<StartResult, u64>,
-    /// Starts that ended well, by the first of [`START_BUCKETS`] that they fit in; the last is for those that fit in none.
-    pub start_classes: [u64; START_BUCKETS.len() + 1],
-    /// The time that they took together.
-    pub start_time: Duration,
+    /// Starts that ended well.
+    pub start: Histogram,
+    /// The phases of those.
+    pub phases: BTreeMap<(StartWay, Phase), Histogram>,
     /// Ends of sessions, by [`StopReason::as_str`].
     pub stops: BTreeMap<&'static str, u64>,
 }
@@ -57,11 +78,12 @@ impl Counters {
     pub(crate) fn ready(&self, after: Duration) {
         let mut counts = self.0.lock();
         *counts.starts.entry(StartResult::Ready).or_default() += 1;
-        counts.start_time += after;
-        let class = START_BUCKETS.iter().take_while(|ms| u128::from(**ms) < after.as_millis()).count();
-        if let Some(class) = counts.start_classes.get_mut(class) {
-            *class += 1;
-        }
+        counts.start.add(after);
+    }
+
+    /// Counts a phase of a start that ended well.
+    pub(crate) fn phase(&self, way: StartWay, phase: Phase, time: Duration) {
+        self.0.lock().phases.entry((way, phase)).or_default().add(time);
     }
 
     /// Counts a start that did not, and why the session ended instead.
@@ -93,9 +115,8 @@ mod tests {
         for ms in [0, 5, 6, 30_000, 30_001] {
             counters.ready(Duration::from_millis(ms));
         }
-        let counts = counters.get();
-        assert_eq!((counts.start_classes[0], counts.start_classes[1]), (2, 1));
-        assert_eq!((counts.start_classes[11], counts.start_classes[12]), (1, 1));
-        assert_eq!((counts.starts[&StartResult::Ready], counts.start_time), (5, Duration::from_millis(60_012)));
+        let Counts { start: Histogram { classes, total }, starts, .. } = counters.get();
+        assert_eq!((classes[0], classes[1], classes[11], classes[12]), (2, 1, 1, 1));
+        assert_eq!((starts[&StartResult::Ready], total), (5, Duration::from_millis(60_012)));
     }
 }

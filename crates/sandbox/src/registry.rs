@@ -24,6 +24,7 @@ use crate::deployment::Deployment;
 use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
+use crate::phases::Stopwatch;
 use crate::pool::{PoolKey, Pools};
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
@@ -227,7 +228,7 @@ impl Registry {
             Some(member) => Given::Pooled(member),
             None => Given::Nothing(self.shared.pools.cold_start(deployment)),
         };
-        let session = self.spawn(key.clone(), deployment.clone(), origin, given);
+        let session = self.spawn(key.clone(), deployment.clone(), origin, given, asked_at);
         sessions.by_key.insert(key.clone(), session.clone());
         Ok(session)
     }
@@ -246,12 +247,19 @@ impl Registry {
         if sessions.closed || sessions.by_key.contains_key(&key) {
             return false;
         }
-        let session = self.spawn(key.clone(), deployment, origin, Given::Adopted(sandbox));
+        let session = self.spawn(key.clone(), deployment, origin, Given::Adopted(sandbox), Instant::now());
         sessions.by_key.insert(key, session);
         true
     }
 
-    fn spawn(&self, key: SessionKey, deployment: Arc<Deployment>, origin: Origin, given: Given) -> Arc<Session> {
+    fn spawn(
+        &self,
+        key: SessionKey,
+        deployment: Arc<Deployment>,
+        origin: Origin,
+        given: Given,
+        asked_at: Instant,
+    ) -> Arc<Session> {
         let shared = &self.shared;
         let (status_tx, status) = watch::channel(Status { state: State::Provisioning, ended: None });
         let (commands, commands_rx) = mpsc::channel(4);
@@ -282,6 +290,7 @@ impl Registry {
             status: status_tx,
             commands: commands_rx,
             given,
+            stopwatch: Stopwatch::asked_at(asked_at),
         };
         let entry = Entry { registry: self.clone(), session: session.clone() };
         shared.tasks.spawn(Kind::Session, async move {

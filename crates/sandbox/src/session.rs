@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::deployment::Deployment;
 use crate::driver::{self, Sandbox, Usage};
 use crate::gate::Gate;
+use crate::phases::{Start, StartPhases};
 use crate::upstream::Upstream;
 
 /// Why a sandbox ended, for the requests that were using it.
@@ -58,6 +59,8 @@ pub(crate) struct Running {
     pub(crate) upstream: Arc<Upstream>,
     /// How long the start took; none for a sandbox that another server started.
     pub(crate) after: Option<Duration>,
+    /// Where that time went.
+    pub(crate) start: Option<Start>,
 }
 
 /// When and why a sandbox was started.
@@ -106,6 +109,7 @@ impl Session {
             tier: self.tier,
             origin: self.origin.clone(),
             ready: self.running.get().and_then(|r| r.after),
+            phases: self.running.get().and_then(|r| r.start.as_ref()).map(Start::phases),
             open_requests: now.leases,
             idle_left: state.idles_out_at(&rules, now).map(|at| at.saturating_sub(now.age)),
             lifetime_left: Some(rules.max_lifetime.saturating_sub(now.age)),
@@ -132,6 +136,8 @@ pub struct SessionInfo {
     pub origin: Origin,
     /// How long the start took, once ready.
     pub ready: Option<Duration>,
+    /// Where that time went; none also for one that another server started.
+    pub phases: Option<StartPhases>,
     /// Requests open now.
     pub open_requests: u32,
     /// Until it idles out, while idle.
@@ -176,6 +182,12 @@ impl Lease {
     /// Tells whether this request waited for the session's start.
     pub fn is_cold(&self) -> bool {
         self.cold
+    }
+
+    /// Says that the agent is answering this request. Returns where the time of the start went, if the request waited for it.
+    pub fn answered(&self) -> Option<StartPhases> {
+        let running = self.session.running.get().filter(|_| self.cold)?;
+        running.start.as_ref().map(Start::answered)
     }
 
     /// Waits until the session is told to end, or its agent has ended, and returns why.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::deployment::Deployment;
 use crate::driver::{self, Sandbox};
+use crate::phases::{Phase, Stopwatch};
 use crate::session::Ended;
 use crate::warmup::warm_up;
 
@@ -99,6 +100,23 @@ pub(crate) async fn boot(sandbox: &Arc<dyn Sandbox>, deployment: &Deployment) ->
     }
 }
 
+/// Like [`first_ping`], and measures what it waits for.
+///
+/// # Cancel safety
+/// Safe: what was measured stays so.
+pub(crate) async fn timed_ping(
+    state: &mut watch::Receiver<AgentState>,
+    stopwatch: &mut Stopwatch,
+) -> Result<Ping, Failure> {
+    let past = state.wait_for(|state| !matches!(state, AgentState::Starting | AgentState::Missed { .. })).await;
+    if past.is_ok_and(|state| matches!(*state, AgentState::Listening)) {
+        stopwatch.end(Phase::Agent);
+    }
+    let ping = first_ping(state).await?;
+    stopwatch.end(Phase::Ping);
+    Ok(ping)
+}
+
 /// Waits for the first good health answer.
 ///
 /// # Cancel safety
@@ -112,7 +130,7 @@ pub(crate) async fn first_ping(state: &mut watch::Receiver<AgentState>) -> Resul
             AgentState::Missed { misses, detail } if misses >= limits::PING_MISSES => {
                 return Err(Failure::of_message(format!("The agent is not healthy any more: {detail}")));
             }
-            AgentState::Starting | AgentState::Missed { .. } => {}
+            AgentState::Starting | AgentState::Listening | AgentState::Missed { .. } => {}
             AgentState::Healthy(ping) => return Ok(ping),
             AgentState::NotReady { detail } => return Err(not_ready(detail, state).await),
             AgentState::Exited(facts) => return Err(Failure::exited(&facts)),

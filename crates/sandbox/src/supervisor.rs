@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::counts::Counters;
 use crate::driver::{Binding, Driver, Sandbox};
 use crate::journal::Journal;
+use crate::phases::{Phase, Start, StartWay, Stopwatch};
 use crate::pool::ColdStart;
 use crate::session::{Command, Ended, Running, Session, Status};
 use crate::start::{self, Failure};
@@ -37,6 +38,8 @@ pub(crate) struct Supervisor {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// What is there of its sandbox.
     pub(crate) given: Given,
+    /// Measures a start that is made here.
+    pub(crate) stopwatch: Stopwatch,
 }
 
 /// What is there of a session's sandbox when its actor begins.
@@ -124,6 +127,8 @@ impl Supervisor {
     async fn bind(&mut self, sandbox: Arc<dyn Sandbox>) -> Option<Arc<dyn Sandbox>> {
         let session = self.session.clone();
         let binding = Binding { ends_at: self.clock.now().plus(session.deployment.rules().max_lifetime) };
+        self.stopwatch.way = StartWay::Pool;
+        self.stopwatch.end(Phase::Queue);
         let Err(error) = sandbox.bind(&binding).await else { return Some(sandbox) };
         warn!(session.key = %session.key, sandbox.id = %session.sandbox, error = &error as &dyn std::error::Error,
             "session {} does not get sandbox {}, which had waited for one: {error}", session.key, session.sandbox);
@@ -138,8 +143,12 @@ impl Supervisor {
     async fn start(&mut self) -> Option<Arc<dyn Sandbox>> {
         let session = &self.session;
         let spec = session.deployment.launch_spec(session.sandbox.clone(), self.clock.now());
+        self.stopwatch.end(Phase::Queue);
         match self.driver.launch(spec).await {
-            Ok(sandbox) => Some(sandbox),
+            Ok(sandbox) => {
+                self.stopwatch.end(Phase::Launch);
+                Some(sandbox)
+            }
             Err(error) => {
                 warn!(session.key = %session.key, error = &error as &dyn std::error::Error,
                     "session {} could not be launched", session.key);
@@ -203,7 +212,7 @@ impl Supervisor {
     ) -> Option<Result<Ping, Failure>> {
         loop {
             tokio::select! {
-                ping = start::first_ping(agent) => return Some(ping),
+                ping = start::timed_ping(agent, &mut self.stopwatch) => return Some(ping),
                 Some(command) = self.commands.recv() => {
                     self.obey(command, wake);
                     if wake.kill.is_some() || wake.detached {
@@ -225,8 +234,10 @@ impl Supervisor {
             cold.ready(age);
         }
         let upstream = Arc::new(Upstream::new(sandbox.clone()));
+        self.stopwatch.end(Phase::Pool);
+        let start = (!session.adopted).then(|| Start::new(&self.stopwatch, self.counters.clone()));
         // The actor sets it once, and the gate opens after it.
-        let _ = session.running.set(Running { sandbox: sandbox.clone(), upstream, after });
+        let _ = session.running.set(Running { sandbox: sandbox.clone(), upstream, after, start });
         self.feed(Event::Ready, None, wake);
         self.health(ping, wake);
         info!(session.key = %session.key, sandbox.id = %session.sandbox, session.tier = session.tier.as_str(),
@@ -248,7 +259,7 @@ impl Supervisor {
                 let ended = after_exit(facts);
                 self.feed(Event::AgentExited(ended.reason.clone()), Some(ended), wake);
             }
-            AgentState::Starting | AgentState::NotReady { .. } => {}
+            AgentState::Starting | AgentState::Listening | AgentState::NotReady { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use innkeep_protocol::headers;
+use innkeep_protocol::server_timing::StartTiming;
 use innkeep_types::{EndpointName, RuntimeArn, RuntimeId, RuntimeVersion, SessionId};
 
 use crate::body::Payload;
@@ -101,6 +102,13 @@ impl Answer {
     /// Tells whether the request waited for the session's start; `None` if the server does not say.
     pub fn is_cold(&self) -> Option<bool> {
         self.text(&headers::START).map(|start| start == "cold")
+    }
+
+    /// Returns where the time of the session's start went; `None` if the request did not wait for one.
+    pub fn start(&self) -> Option<StartTiming> {
+        // A proxy may have added its own before ours.
+        let mut values = self.headers.get_all(headers::SERVER_TIMING).iter().filter_map(|value| value.to_str().ok());
+        values.find_map(StartTiming::parse)
     }
 
     /// Returns the media type of the body, without parameters.

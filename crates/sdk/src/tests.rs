@@ -125,6 +125,8 @@ async fn an_invocation_carries_a_signature_that_verifies() {
             .header("x-amzn-bedrock-agentcore-runtime-session-id", "alice-innkeep-session-000000000000000000")
             .header("x-innkeep-start", "cold")
             .header("x-innkeep-version", "7")
+            .header("server-timing", "cdn-cache;desc=MISS")
+            .header("server-timing", "start;desc=cold, queue;dur=0.1, launch;dur=4.2")
             .body(Full::from("{}"))
             .unwrap()
     };
@@ -135,6 +137,8 @@ async fn an_invocation_carries_a_signature_that_verifies() {
         (answer.version().unwrap().get(), answer.is_cold(), answer.media_type()),
         (7, Some(true), "application/json")
     );
+    let start = answer.start().unwrap();
+    assert_eq!((start.way.as_str(), start.phases[1].0.as_str(), start.phases.len()), ("cold", "launch", 2));
     assert_eq!(answer.body.collect(100).await.unwrap(), b"{}");
 
     let Asked { method, target, headers, body } = &asked[0];

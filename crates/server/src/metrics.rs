@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 
 use http::{HeaderValue, Response, header};
 use innkeep_protocol::operator::SESSION_STATES;
-use innkeep_sandbox::{Counts, PoolCounts, PoolInfo, Registry, START_BUCKETS, SessionInfo, StartResult};
+use innkeep_sandbox::{
+    Counts, Histogram, PoolCounts, PoolInfo, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
+};
 use innkeep_types::{StopReason, Tier};
 
 use crate::respond::{self, Body};
@@ -60,15 +62,30 @@ fn write_all(text: &mut String, tier: &str, sessions: &[SessionInfo], counts: &C
 
     let help = "From the first request of a session to its agent's first good health answer.";
     head(text, "innkeep_session_start_seconds", "histogram", help)?;
+    histogram(text, "innkeep_session_start_seconds", &format!("tier=\"{tier}\""), &counts.start)?;
+
+    let help = "The phases of those, and the time to the first byte of the first answer.";
+    head(text, "innkeep_session_start_phase_seconds", "histogram", help)?;
+    let none = Histogram::default();
+    for way in StartWay::ALL {
+        for phase in way.phases() {
+            let labels = format!("tier=\"{tier}\",way=\"{}\",phase=\"{}\"", way.as_str(), phase.as_str());
+            let times = counts.phases.get(&(way, *phase)).unwrap_or(&none);
+            histogram(text, "innkeep_session_start_phase_seconds", &labels, times)?;
+        }
+    }
+    Ok(())
+}
+
+fn histogram(text: &mut String, name: &str, labels: &str, times: &Histogram) -> fmt::Result {
     let mut sum = 0;
-    for (class, n) in counts.start_classes.iter().enumerate() {
+    for (class, n) in times.classes.iter().enumerate() {
         sum += n;
         let end = START_BUCKETS.get(class).map_or_else(|| "+Inf".to_owned(), |ms| seconds(*ms));
-        writeln!(text, "innkeep_session_start_seconds_bucket{{tier=\"{tier}\",le=\"{end}\"}} {sum}")?;
+        writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {sum}")?;
     }
-    let took = counts.start_time.as_secs_f64();
-    writeln!(text, "innkeep_session_start_seconds_sum{{tier=\"{tier}\"}} {took}")?;
-    writeln!(text, "innkeep_session_start_seconds_count{{tier=\"{tier}\"}} {sum}")
+    writeln!(text, "{name}_sum{{{labels}}} {}", times.total.as_secs_f64())?;
+    writeln!(text, "{name}_count{{{labels}}} {sum}")
 }
 
 /// What waits for sessions.
@@ -116,6 +133,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use innkeep_sandbox::Phase;
+
     use super::*;
 
     #[test]
@@ -139,8 +158,10 @@ mod tests {
 
     #[test]
     fn classes_of_the_histogram_add_up() {
-        let mut counts = Counts { start_time: Duration::from_millis(30_260), ..Counts::default() };
-        (counts.start_classes[0], counts.start_classes[5], counts.start_classes[12]) = (1, 2, 1);
+        let mut start = Histogram { total: Duration::from_millis(30_260), ..Histogram::default() };
+        (start.classes[0], start.classes[5], start.classes[12]) = (1, 2, 1);
+        let phases = [((StartWay::Pool, Phase::FirstByte), start.clone())].into();
+        let counts = Counts { start, phases, ..Counts::default() };
         let pools =
             PoolCounts { hits: 3, refills: 2, refill_time: Duration::from_millis(500), ..PoolCounts::default() };
         let text = render(Tier::Process, &[], &counts, &Waiting { pools: Vec::new(), counts: pools });
@@ -151,6 +172,8 @@ mod tests {
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"+Inf\"} 4",
             "innkeep_session_start_seconds_sum{tier=\"process\"} 30.26",
             "innkeep_session_start_seconds_count{tier=\"process\"} 4",
+            "innkeep_session_start_phase_seconds_count{tier=\"process\",way=\"pool\",phase=\"first-byte\"} 4",
+            "innkeep_session_start_phase_seconds_count{tier=\"process\",way=\"cold\",phase=\"first-byte\"} 0",
             "innkeep_pool_hits_total 3",
             "innkeep_pool_refill_seconds_sum 0.5",
             "innkeep_pool_refill_seconds_count 2",

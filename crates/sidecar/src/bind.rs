@@ -32,6 +32,8 @@ const MAX_OTHERS: usize = 4;
 pub(crate) struct Bound {
     /// Where its own port went.
     pub(crate) address: Option<SocketAddr>,
+    /// Whether we saw it go there.
+    pub(crate) is_seen: bool,
     /// Which other ports it asked for.
     pub(crate) others: Vec<u16>,
 }
@@ -101,7 +103,7 @@ fn bind(call: &BindCall, listener: BorrowedFd<'_>, ports: Ports, bound: &watch::
     let port = bound.borrow().address.map_or(ports.given, |address| address.port());
     match bind_loopback(&socket, port) {
         Ok(address) => {
-            bound.send_modify(|bound| bound.address = Some(address));
+            bound.send_modify(|bound| (bound.address, bound.is_seen) = (Some(address), true));
             BindAnswer::Done
         }
         Err(errno) => BindAnswer::Fail(errno),

@@ -1,8 +1,8 @@
 //! Asks the agent how it is: until the first good answer as often as it takes, then at the plan's pace.
 //!
 //! ```text
-//! nothing bound ──► asked, 2 ms apart and slowing ──► good answer ──► asked every ping_interval, changes and misses told
-//!      └───────────────────┴── start_timeout, or no /ping there at all ──► never ready
+//! nothing bound ──► told ─► asked, 2 ms apart and slowing ──► good answer ──► asked every ping_interval, changes and misses told
+//!      └───────────────────────────┴── start_timeout, or no /ping there at all ──► never ready
 //! ```
 
 use std::fmt::Write;
@@ -33,7 +33,7 @@ pub(crate) async fn watch(
 ) -> String {
     let deadline = Instant::now() + Duration::from_millis(plan.start_timeout_ms);
     let mut last_miss = None;
-    let ready = timeout_at(deadline, until_ready(plan.health, &mut bound, &mut last_miss)).await;
+    let ready = timeout_at(deadline, until_ready(plan.health, &mut bound, state, &mut last_miss)).await;
     let mut known = match ready {
         Ok(Ok(ping)) => ping,
         Ok(Err(no_route)) => return no_route,
@@ -62,10 +62,14 @@ pub(crate) async fn watch(
 async fn until_ready(
     health: HealthCheck,
     bound: &mut watch::Receiver<Bound>,
+    state: &watch::Sender<AgentState>,
     last_miss: &mut Option<Miss>,
 ) -> Result<Ping, String> {
     // Closed only with the sidecar itself; then the deadline decides.
     let _ = bound.wait_for(|bound| bound.address.is_some()).await;
+    if bound.borrow().is_seen {
+        state.send_replace(AgentState::Listening);
+    }
     let since = Instant::now();
     let mut no_route_since = None;
     loop {

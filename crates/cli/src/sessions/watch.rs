@@ -96,6 +96,7 @@ mod tests {
             started_at: started_at.to_owned(),
             started_by: None,
             ready_ms: None,
+            start: None,
             stopped_at: None,
             open_requests: 0,
             idle_left_ms: None,

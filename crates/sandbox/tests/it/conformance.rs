@@ -42,6 +42,7 @@ macro_rules! every_kind {
                 an_agent_that_ends_at_import_is_told_at_once_with_its_last_words,
                 an_agent_that_binds_another_port_is_not_ready_and_told_which,
                 an_agent_without_ping_is_named_and_accepted_by_tcp,
+                an_agent_that_has_its_port_is_told_before_it_is_healthy,
                 changes_of_health_and_misses_are_told,
                 an_agent_inherits_its_environment_three_descriptors_and_nothing_else,
                 what_cannot_be_started_is_refused_in_words_and_leaves_nothing,

@@ -1,6 +1,7 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
 mod ends;
+mod phases;
 mod pool;
 mod stops;
 mod warmup;
@@ -170,8 +171,8 @@ async fn starts_and_ends_are_counted_once_and_warm_requests_are_not() {
     let counts = world.registry.counts();
     let starts = [StartResult::Ready, StartResult::Failed, StartResult::Aborted].map(|result| counts.starts[&result]);
     assert_eq!(starts, [1, 1, 1], "{counts:?}");
-    assert!(counts.start_time >= Duration::from_millis(70), "{counts:?}");
-    assert_eq!((counts.start_classes.iter().sum::<u64>(), counts.start_classes[4]), (1, 1), "{counts:?}");
+    assert!(counts.start.total >= Duration::from_millis(70), "{counts:?}");
+    assert_eq!((counts.start.classes.iter().sum::<u64>(), counts.start.classes[4]), (1, 1), "{counts:?}");
     let stops: Vec<_> = counts.stops.into_iter().collect();
     assert_eq!(stops, [("ServerShutdown", 2), ("StartFailed", 1)]);
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::Response;
-use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StopSessions, StoppedSessions};
-use innkeep_sandbox::SessionInfo;
+use innkeep_protocol::operator::{SESSION_STATES, SessionList, SessionView, StartView, StopSessions, StoppedSessions};
+use innkeep_sandbox::{Phase, SessionInfo, StartPhases};
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
 
@@ -122,6 +122,7 @@ fn running(info: SessionInfo, used: Option<Usage>, caveats: &[String]) -> Sessio
         started_at: info.origin.at.to_string(),
         started_by: info.origin.request,
         ready_ms: info.ready.map(ms),
+        start: info.phases.as_ref().map(start),
         stopped_at: None,
         open_requests: info.open_requests,
         idle_left_ms: info.idle_left.map(ms),
@@ -131,6 +132,20 @@ fn running(info: SessionInfo, used: Option<Usage>, caveats: &[String]) -> Sessio
         cpu_ms,
         stop: None,
         exit: None,
+    }
+}
+
+fn start(measured: &StartPhases) -> StartView {
+    // To a tenth: a sandbox from a pool takes a few milliseconds in all.
+    let ms = |phase| measured.times.get(&phase).map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0);
+    StartView {
+        way: measured.way.as_str().to_owned(),
+        queue_ms: ms(Phase::Queue),
+        pool_ms: ms(Phase::Pool),
+        launch_ms: ms(Phase::Launch),
+        agent_ms: ms(Phase::Agent),
+        ping_ms: ms(Phase::Ping),
+        first_byte_ms: ms(Phase::FirstByte),
     }
 }
 
@@ -148,6 +163,7 @@ fn stopped(record: SessionRecord) -> SessionView {
         started_at: record.started_at.to_string(),
         started_by: record.started_by,
         ready_ms: None,
+        start: None,
         stopped_at: at,
         open_requests: 0,
         idle_left_ms: None,

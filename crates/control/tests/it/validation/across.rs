@@ -126,7 +126,12 @@ fn issuers() -> Vec<Case> {
     let [some, none] = [json!({"workloadIdentities": ["workload"]}), json!({})];
     vec![
         sentence(&url, of("ftp://idp.example"), url_at, "the issuer is asked over HTTP: use an https URL"),
-        sentence(&url, of("idp.example"), url_at, "not a URL: it begins with https://, and other characters than ASCII are encoded"),
+        sentence(
+            &url,
+            of("idp.example"),
+            url_at,
+            "not a URL: it begins with https://, and other characters than ASCII are encoded",
+        ),
         sentence(
             &url,
             of("https://me:secret@idp.example"),

@@ -9,6 +9,7 @@ use innkeep_protocol::link::{AgentState, ExitCause, LogLine};
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{Error, Sandbox};
 use innkeep_types::{AgentExit, HealthCheck};
+use tokio::time::timeout;
 
 use super::agent::{PING, get, get_from, obedient_script, run, run_words};
 use super::world::{Kind, SOON, World};
@@ -113,6 +114,19 @@ pub(crate) async fn an_agent_without_ping_is_named_and_accepted_by_tcp(world: Wo
     let mut spec = world.spec(script);
     spec.health = HealthCheck::Tcp;
     world.launch_ready(spec).await.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn an_agent_that_has_its_port_is_told_before_it_is_healthy(world: World) {
+    let script = "path = ''\nserve(lambda: 'x', ping=lambda: (200 if path == '/go' else 503, '{}'))";
+    let sandbox = world.launch(world.spec(&[PING, script].concat())).await.unwrap();
+    let mut state = sandbox.state();
+    // It cannot be healthy yet, so that this is the state for as long as it takes.
+    timeout(SOON, state.wait_for(|state| matches!(state, AgentState::Listening))).await.unwrap().unwrap();
+    // Bound, it is about to listen.
+    timeout(SOON, async { while sandbox.dial(None).await.is_err() {} }).await.unwrap();
+    get(&sandbox, "/go").await;
+    state.wait_for(|state| matches!(state, AgentState::Healthy(_))).await.unwrap();
+    sandbox.kill(Duration::ZERO).await;
 }
 
 pub(crate) async fn changes_of_health_and_misses_are_told(world: World) {

@@ -168,7 +168,11 @@ impl World {
     pub(crate) async fn launch_ready(&self, spec: LaunchSpec) -> Arc<dyn Sandbox> {
         let sandbox = self.launch(spec).await.unwrap();
         let mut state = sandbox.state();
-        let state = state.wait_for(|state| !matches!(state, AgentState::Starting)).await.unwrap().clone();
+        let state = state
+            .wait_for(|state| !matches!(state, AgentState::Starting | AgentState::Listening))
+            .await
+            .unwrap()
+            .clone();
         let log = fs::read_to_string(sandbox.log_file()).unwrap();
         assert!(matches!(state, AgentState::Healthy(_)), "{state:?}\n{log}");
         sandbox
