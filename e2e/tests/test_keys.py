@@ -179,6 +179,8 @@ def test_the_command_signs_with_a_profile_that_it_wrote(mine, cli):
     assert "aws_secret" not in ran.stdout and "--profile hans" in ran.stderr
     assert profile(path.read_text(), "hans")["aws_session_token"]
     cli("keys", "ls", "--profile", "hans")
+    assert "whose rights" in cli.json("keys", "temporary", "--profile", "hans", status=2)["error"]["message"]
+    assert cli.json("keys", "temporary")["name"] == "root", "that of the key that signs"
     cli("keys", "rm", first, "--yes")
     refused = cli.json("keys", "ls", "--profile", "hans", status=4)
     assert refused["error"]["code"] == "not_authorised"

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
 use innkeep_auth::policy::{Caller, Context, Decision, Guarded, Kind, Policy, Request, decide};
-use innkeep_auth::sigv4::{Signed, SigningKeys};
+use innkeep_auth::sigv4::{Presigned, Signed, SigningKeys};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_types::{EndpointName, RuntimeArn, RuntimeId, SessionId, UnixMillis};
@@ -21,7 +21,7 @@ use serde_json::json;
 /// When the corpus was signed: 2026-11-20T10:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_795_168_800_000);
 
-/// A request's head, signed: `METHOD target`, then a header per line. Nothing is good for a key that did not sign it.
+/// A request's head, signed, there or in its query: `METHOD target`, then a header per line. Nothing is good for a key that did not sign it.
 pub fn sigv4(data: &[u8]) -> bool {
     let mut lines = data.split(|byte| *byte == b'\n');
     let first = lines.next().map(String::from_utf8_lossy).unwrap_or_default();
@@ -36,10 +36,16 @@ pub fn sigv4(data: &[u8]) -> bool {
             headers.append(name, value);
         }
     }
-    let Ok(signed) = Signed::parse(&method, target, &headers, NOW) else { return false };
-    let verified = signed.verify(&SigningKeys::default(), "another secret", &innkeep_auth::digest(b""));
-    assert!(verified.is_err(), "{method} {target} {headers:?}");
-    true
+    let (keys, secret) = (SigningKeys::default(), "another secret");
+    let in_head = Signed::parse(&method, target, &headers, NOW);
+    let in_query = Presigned::parse(&method, target, &headers, NOW);
+    assert!(in_query.is_err() || Presigned::is_claimed(target), "{target}");
+    assert!(in_head.is_err() || in_query.is_err(), "signed twice: {method} {target} {headers:?}");
+    let verified =
+        in_head.as_ref().is_ok_and(|signed| signed.verify(&keys, secret, &innkeep_auth::digest(b"")).is_ok())
+            || in_query.as_ref().is_ok_and(|signed| signed.verify(&keys, secret).is_ok());
+    assert!(!verified, "{method} {target} {headers:?}");
+    in_head.is_ok() || in_query.is_ok()
 }
 
 /// A request's path, or what it names: what is accepted is spelled in one way only.

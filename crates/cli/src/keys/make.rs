@@ -108,10 +108,11 @@ impl Rotate {
 
 impl Temporary {
     pub(super) async fn run(self, client: &Client, context: &Context) -> Result<(), Failure> {
-        let own = || client.credentials().map(|key| key.access_key_id.clone());
-        let given = self.key.or_else(own);
-        let given =
-            given.ok_or_else(|| Failure::usage("say whose rights it is to have: an access key id or a name"))?;
+        // A temporary key makes none: the one that it was made by does.
+        let lasting_one = client.credentials().filter(|key| key.session_token.is_none());
+        let given = self.key.or_else(|| lasting_one.map(|key| key.access_key_id.clone())).ok_or_else(|| {
+            Failure::usage("say whose rights it is to have: an access key id or a name").with_fix("innkeep keys ls")
+        })?;
         let is_id = client.keys().await?.keys.iter().any(|key| key.access_key_id == given);
         let (access_key_id, name) = if is_id { (Some(given), None) } else { (None, Some(given)) };
         let ask = MakeTemporaryKey {
