@@ -254,7 +254,7 @@ def test_prewarm_starts_a_session_or_lets_sandboxes_wait(process_server):
     done = run("prewarm", runtime, "-s", "alice", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["versions"] == [1], done
     (alice,) = [view for view in process_server.sessions() if view["sessionId"].startswith("alice-")]
-    agent.wait_for_state(alice["sessionId"], "Idle")
+    alice = agent.wait_for_state(alice["sessionId"], "Idle")
     assert "startedBy" not in alice and alice["agentPid"] == members[1] and waiting(agent) == []
     # Again: it has a sandbox.
     assert run("prewarm", runtime, "-s", "alice").returncode == 0

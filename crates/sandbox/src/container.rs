@@ -30,7 +30,7 @@ use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
 use innkeep_protocol::walls::{Base, Network, Walls};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Unusable, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 use crate::process::orphans;
 use cgroup::{Cgroups, Controller};
@@ -87,8 +87,8 @@ impl Driver for ContainerDriver {
         self.0.name()
     }
 
-    fn host_memory(&self) -> Option<HostMemory> {
-        self.0.host_memory()
+    fn available_memory(&self) -> Option<u64> {
+        self.0.available_memory()
     }
 }
 

@@ -181,15 +181,6 @@ pub struct Usage {
     pub processes: Option<u64>,
 }
 
-/// The memory of the host that sandboxes run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostMemory {
-    /// All of it, bytes.
-    pub total_bytes: u64,
-    /// What can be had without swapping, bytes.
-    pub available_bytes: u64,
-}
-
 /// Makes sandboxes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
@@ -202,8 +193,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         SandboxId::generate()
     }
 
-    /// Returns what memory is left for sandboxes; none: not known. Blocks shortly.
-    fn host_memory(&self) -> Option<HostMemory> {
+    /// Returns the memory that further sandboxes can take, bytes; none: not known. Blocks shortly.
+    fn available_memory(&self) -> Option<u64> {
         None
     }
 

@@ -32,7 +32,7 @@ use innkeep_types::{SandboxId, limits};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::embedded::Executable;
 use crate::link::Link;
 use crate::tasks::{Kind, Tasks};
@@ -252,8 +252,8 @@ impl<G: Ground> Driver for Local<G> {
         self.spares.name()
     }
 
-    fn host_memory(&self) -> Option<HostMemory> {
-        host_memory()
+    fn available_memory(&self) -> Option<u64> {
+        memory::available_memory()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {

@@ -52,6 +52,15 @@ pub struct PoolKey {
     pub version: RuntimeVersion,
 }
 
+/// How much memory members may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// All of them together, bytes.
+    pub(crate) most_bytes: u64,
+    /// What they leave free, bytes.
+    pub(crate) floor_bytes: u64,
+}
+
 /// Handle to all pools; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Pools {
@@ -65,8 +74,7 @@ struct Shared {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-    /// What all members together may use, bytes.
-    memory_bytes: u64,
+    memory: Memory,
     state: Mutex<State>,
     /// Something happened that the keeper decides on.
     changed: Notify,
@@ -137,10 +145,10 @@ impl Pools {
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
         tasks: Tasks,
-        memory_bytes: u64,
+        memory: Memory,
     ) -> Self {
         let (tier, state, changed) = (driver.capabilities().tier, Mutex::default(), Notify::new());
-        let shared = Shared { driver, tier, journal, clock, tasks, memory_bytes, state, changed };
+        let shared = Shared { driver, tier, journal, clock, tasks, memory, state, changed };
         let pools = Self { shared: Arc::new(shared) };
         pools.shared.tasks.spawn(Kind::Pool, keeper::keep(pools.clone()));
         pools

@@ -19,7 +19,7 @@ use innkeep_types::{SandboxId, Tier};
 use parking_lot::Mutex;
 
 use crate::container::Leftovers;
-use crate::driver::{Adopted, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Unusable, Usage};
+use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 
 /// Starts agents as processes of the server's user. Dropping it lets go of its sandboxes; they live on.
@@ -45,8 +45,8 @@ impl Driver for ProcessDriver {
         self.0.launch(spec).await
     }
 
-    fn host_memory(&self) -> Option<HostMemory> {
-        self.0.host_memory()
+    fn available_memory(&self) -> Option<u64> {
+        self.0.available_memory()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {

@@ -25,7 +25,7 @@ use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::phases::Stopwatch;
-use crate::pool::{PoolKey, Pools};
+use crate::pool::{Memory, PoolKey, Pools};
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::session::{Command, Ended, Lease, Origin, Session, Status};
@@ -42,6 +42,8 @@ pub struct Limits {
     pub starts_per_second: u32,
     /// What all sandboxes that wait for sessions may use together, bytes; default no limit.
     pub pool_memory_bytes: u64,
+    /// Memory that they leave free, bytes; default none.
+    pub pool_memory_floor: u64,
 }
 
 impl Default for Limits {
@@ -50,6 +52,7 @@ impl Default for Limits {
             active_sessions: limits::MAX_ACTIVE_SESSIONS,
             starts_per_second: limits::MAX_STARTS_PER_SECOND,
             pool_memory_bytes: u64::MAX,
+            pool_memory_floor: 0,
         }
     }
 }
@@ -103,7 +106,8 @@ impl Registry {
         let (deleted, closings) = (HashSet::new(), Closings::default());
         let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted, closings, closed: false });
         let (capabilities, counters) = (driver.capabilities(), Arc::default());
-        let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), limits.pool_memory_bytes);
+        let memory = Memory { most_bytes: limits.pool_memory_bytes, floor_bytes: limits.pool_memory_floor };
+        let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), memory);
         let shared = Shared { driver, capabilities, journal, clock, tasks, limits, counters, pools, sessions };
         Self { shared: Arc::new(shared) }
     }

@@ -344,7 +344,7 @@ impl Config {
 
 /// Where the host does not say what it has, pools are bounded by their sizes alone.
 fn pool_memory_mib() -> u64 {
-    host_memory().map_or(u64::MAX, |host| host.total_bytes / limits::POOL_MEMORY_SHARE) >> 20
+    host_memory().map_or(u64::MAX, |bytes| bytes / limits::POOL_MEMORY_SHARE) >> 20
 }
 
 fn read(path: &Path) -> Result<toml::Table, Error> {

@@ -34,9 +34,9 @@ use innkeep_gateway::{Gateway, GatewayConfig, Issuers};
 use innkeep_protocol::operator::ServerFile;
 use innkeep_sandbox::driver::Unusable;
 use innkeep_sandbox::tasks::{Kind, Tasks};
-use innkeep_sandbox::{Limits, Registry};
+use innkeep_sandbox::{Limits, Registry, host_memory};
 use innkeep_store::{Quotas, Store};
-use innkeep_types::{Clock, Egress, SystemClock};
+use innkeep_types::{Clock, Egress, SystemClock, limits as bounds};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +174,7 @@ impl Server {
             active_sessions: config.max_active_sessions,
             starts_per_second: config.max_starts_per_second,
             pool_memory_bytes: config.pool_memory_mib.saturating_mul(1 << 20),
+            pool_memory_floor: host_memory().map_or(0, |bytes| bytes / bounds::POOL_HOST_FLOOR),
         };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 

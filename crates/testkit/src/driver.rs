@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_sandbox::dial::DialStream;
-use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, HostMemory, LaunchSpec, Sandbox, Usage};
+use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,8 +30,8 @@ pub struct FakeDriver {
     launches: AtomicU32,
     /// How many of the first sandboxes take no connections.
     deaf: Arc<AtomicU32>,
-    /// What the host has left, as the test says.
-    host_memory: Mutex<Option<HostMemory>>,
+    /// What it says that further sandboxes can take.
+    memory: Mutex<Option<u64>>,
     /// What each sandbox uses.
     used_bytes: Arc<AtomicU64>,
 }
@@ -67,9 +67,9 @@ impl FakeDriver {
         self.deaf.store(n, Ordering::SeqCst);
     }
 
-    /// Says what memory the host has.
-    pub fn set_host_memory(&self, memory: HostMemory) {
-        *self.host_memory.lock() = Some(memory);
+    /// Says from now on that further sandboxes can take so many bytes.
+    pub fn leave_memory(&self, available: u64) {
+        *self.memory.lock() = Some(available);
     }
 
     /// Says what each sandbox uses, bytes.
@@ -133,8 +133,8 @@ impl Driver for FakeDriver {
         Ok(sandbox)
     }
 
-    fn host_memory(&self) -> Option<HostMemory> {
-        *self.host_memory.lock()
+    fn available_memory(&self) -> Option<u64> {
+        *self.memory.lock()
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {

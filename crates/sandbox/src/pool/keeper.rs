@@ -12,8 +12,8 @@ use innkeep_types::{SandboxId, limits};
 use tokio::time::{Instant, sleep_until};
 
 use super::member::{Fill, Leave};
-use super::{Member, Pool, PoolKey, Pools, State};
-use crate::driver::{HostMemory, Sandbox};
+use super::{Member, Memory, Pool, PoolKey, Pools, State};
+use crate::driver::Sandbox;
 use crate::tasks::Kind;
 
 /// A start that goes on for longer leaves room for the next. Source: our choice; most agents have imported by then.
@@ -23,9 +23,9 @@ const LONG_START: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 struct Look {
     now: Instant,
-    host: Option<HostMemory>,
-    /// What all members may use, bytes.
-    memory_bytes: u64,
+    /// What is left for sandboxes, bytes, where the driver knows.
+    available: Option<u64>,
+    memory: Memory,
     /// How many may start at one time.
     starts: usize,
 }
@@ -75,16 +75,16 @@ impl Pools {
         let driver = self.shared.driver.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let used: Vec<_> = members.iter().map(|member| (member.id().clone(), memory_of(member))).collect();
-            (driver.host_memory(), used)
+            (driver.available_memory(), used)
         });
         // A driver that panics is seen to have nothing to say.
-        let (host, used) = looked.await.unwrap_or_default();
+        let (available, used) = looked.await.unwrap_or_default();
         if is_due {
             *measured = Some(now);
         }
         self.shared.state.lock().note_use(used);
         let starts = std::thread::available_parallelism().map_or(1, usize::from) / 2;
-        Look { now: Instant::now(), host, memory_bytes: self.shared.memory_bytes, starts: starts.max(1) }
+        Look { now: Instant::now(), available, memory: self.shared.memory, starts: starts.max(1) }
     }
 
     /// Starts and ends what is to be; returns when to look again.
@@ -98,9 +98,9 @@ impl Pools {
                     let Some(pool) = state.pools.get_mut(&key) else { continue };
                     if let Some(member) = pool.remove(&sandbox) {
                         pool.wasted += 1;
-                        if let Some(host) = &mut look.host {
+                        if let Some(available) = &mut look.available {
                             // Its memory is as good as free; else all the others would have to go too.
-                            host.available_bytes += member.bytes.unwrap_or(pool.member_bytes);
+                            *available += member.bytes.unwrap_or(pool.member_bytes);
                         }
                         state.totals.wasted += 1;
                         // A task that has ended has ended its member.
@@ -199,7 +199,8 @@ impl State {
     /// Returns a member that is to end, if one is.
     fn one_too_many(&self, look: &Look) -> Option<Step> {
         let used = self.used_bytes();
-        let is_short = used > look.memory_bytes || look.host.is_some_and(|host| host.available_bytes < floor(host));
+        let is_short =
+            used > look.memory.most_bytes || look.available.is_some_and(|bytes| bytes < look.memory.floor_bytes);
         let end = |key: &PoolKey, member: &Member| Step::End(key.clone(), member.sandbox.id().clone());
         if is_short {
             let oldest_of_each = self.pools.iter().filter_map(|(key, pool)| Some((key, pool.ready.front()?)));
@@ -248,23 +249,21 @@ impl Pool {
     }
 }
 
-/// Returns what the host has to have left.
-fn floor(host: HostMemory) -> u64 {
-    host.total_bytes / limits::POOL_HOST_FLOOR
-}
-
 /// Returns why there is no memory for one more member that uses so much, if there is none.
 fn why_no_memory(member: u64, used: u64, starting: u64, look: &Look) -> Option<String> {
     let needed = starting.saturating_add(member);
-    if used.saturating_add(needed) > look.memory_bytes {
-        let (all, most) = (mib(used.saturating_add(needed)), mib(look.memory_bytes));
+    let Memory { most_bytes, floor_bytes } = look.memory;
+    if used.saturating_add(needed) > most_bytes {
+        let (all, most) = (mib(used.saturating_add(needed)), mib(most_bytes));
         return Some(format!(
             "with one more, all pools would use {all} MiB, and the server's setting pool_memory_mib is {most}"
         ));
     }
-    let host = look.host.filter(|host| host.available_bytes.saturating_sub(needed) < floor(*host))?;
-    let (left, least) = (mib(host.available_bytes), mib(floor(host)));
-    Some(format!("the host has {left} MiB of memory left, and pools leave it {least} MiB"))
+    let available = look.available.filter(|available| available.saturating_sub(needed) < floor_bytes)?;
+    let (left, least) = (mib(available), mib(floor_bytes));
+    Some(format!(
+        "{left} MiB of memory are left for sandboxes, and those that wait for sessions leave {least} MiB of it"
+    ))
 }
 
 fn mib(bytes: u64) -> u64 {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::PingStatus;
-use innkeep_sandbox::driver::HostMemory;
 use innkeep_sandbox::{Deployment, Error, Limits, PoolInfo};
 use innkeep_testkit::{FakeDriver, wait_for};
 use innkeep_types::{AgentExit, PoolSize, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
@@ -348,21 +347,20 @@ async fn pools_stay_within_their_memory() {
 async fn pools_give_way_where_the_host_is_short_of_memory() {
     let driver = FakeDriver::ready();
     driver.set_used_bytes(100 * MIB);
-    let host = |available: u64| HostMemory { total_bytes: 10_000 * MIB, available_bytes: available * MIB };
-    driver.set_host_memory(host(9000));
-    let world = limited(driver, Limits::default());
+    driver.leave_memory(9000 * MIB);
+    let world = limited(driver, Limits { pool_memory_floor: 1000 * MIB, ..Limits::default() });
     serve(&world, &[&pooled(1, FIXED(5))]);
     world.wait_for_ready(5).await;
     tokio::time::sleep(limits::POOL_LOOK_INTERVAL * 2).await;
-    // A tenth has to be left: 150 MiB are missing.
-    world.driver.set_host_memory(host(850));
+    // 150 MiB are missing.
+    world.driver.leave_memory(850 * MIB);
     wait_for("two to go", limits::POOL_LOOK_INTERVAL * 2, || world.ready().len() == 3).await;
-    world.driver.set_host_memory(host(1050));
+    world.driver.leave_memory(1050 * MIB);
     tokio::time::sleep(limits::POOL_LOOK_INTERVAL * 3).await;
     assert_eq!(world.ready().len(), 3);
-    let held = "the host has 1050 MiB of memory left, and pools leave it 1000 MiB";
+    let held = "1050 MiB of memory are left for sandboxes, and those that wait for sessions leave 1000 MiB of it";
     assert_eq!(world.pool().held.as_deref(), Some(held));
-    world.driver.set_host_memory(host(9000));
+    world.driver.leave_memory(9000 * MIB);
     wait_for("them to come back", limits::POOL_LOOK_INTERVAL * 2, || world.ready().len() == 5).await;
 }
 
