@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use innkeep_auth::jwt;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
@@ -143,6 +143,9 @@ impl Error {
         {
             headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if !connection_usable {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -185,6 +188,14 @@ impl Error {
                 format!("{self}: its version {version} is {}{reason}", status.as_str())
             }
             _ => self.to_string(),
+        }
+    }
+
+    /// Returns in how many seconds the caller may come again, if that is known.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Session(source) => source.retry_after(),
+            _ => None,
         }
     }
 

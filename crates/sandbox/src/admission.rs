@@ -1,49 +1,160 @@
-//! How fast new sandboxes may be started: a token bucket.
+//! How fast new sandboxes may be started, and by whom: a token bucket that is shared out among the runtimes that ask.
+//!
+//! A runtime that asks alone has all of it. While others ask too, every one has an equal share of what comes in; what one does not
+//! use is for anybody. So a burst of one runtime's takes what is there, but of what comes afterwards no more than its share.
+//!
+//! ```text
+//! rate ──┬─► share of a runtime that asked lately ──┐ more than its part of the burst
+//!        ├─► share of another                     ──┼─► free: whoever asks first
+//!        └─► what newcomers had in advance          │
+//!            (at most half)      not asked for long ┘
+//! ```
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use innkeep_types::RuntimeId;
 use tokio::time::Instant;
 
 /// A burst of this many seconds' worth of starts is let through at once.
 const BURST_SECONDS: u32 = 4;
 
+/// How many seconds' worth of starts newcomers may have in advance, together: who has not asked lately shall not find that a burst of
+/// another's took everything. Source: our choice.
+const ADVANCE_SECONDS: u32 = 1;
+
+/// A runtime has a share for as long after it asked last. Source: our choice: longer than any wait that [`StartRate::try_take`] tells,
+/// so that who comes back finds its share grown.
+const ASKED_LATELY: Duration = Duration::from_secs(10);
+
+/// How many runtimes have a share of their own, if the burst is that large; the others have one together. Source: our choice; all
+/// shares are gone through at each start.
+const MAX_SHARES: usize = 256;
+
+/// The longest wait that is told. Source: our choice; with the rate 0 there is no other.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// Lets through so many starts per second.
 #[derive(Debug)]
 pub(crate) struct StartRate {
     per_second: f64,
-    capacity: f64,
-    tokens: f64,
+    burst: f64,
+    /// As many as the burst has starts, so that each can hold one.
+    max_shares: usize,
     filled: Instant,
+    /// Starts that anybody may have.
+    free: f64,
+    /// Starts that newcomers had, and that are still to come in.
+    advanced: f64,
+    /// None: of all those who have none of their own.
+    shares: HashMap<Option<RuntimeId>, Share>,
+}
+
+#[derive(Debug)]
+struct Share {
+    starts: f64,
+    asked: Instant,
 }
 
 impl StartRate {
-    pub(crate) fn new(per_second: u32) -> Self {
-        let capacity = f64::from(per_second) * f64::from(BURST_SECONDS);
-        Self { per_second: f64::from(per_second), capacity, tokens: capacity, filled: Instant::now() }
+    pub(crate) fn new(per_second: u32, now: Instant) -> Self {
+        let burst = per_second.saturating_mul(BURST_SECONDS);
+        Self {
+            per_second: f64::from(per_second),
+            burst: f64::from(burst),
+            max_shares: usize::try_from(burst).unwrap_or(usize::MAX).clamp(1, MAX_SHARES),
+            filled: now,
+            free: f64::from(burst),
+            advanced: 0.0,
+            shares: HashMap::new(),
+        }
     }
 
-    /// Takes one start, if one is left.
-    pub(crate) fn try_take(&mut self) -> bool {
-        let passed: Duration = self.filled.elapsed();
-        self.filled = Instant::now();
-        self.tokens = (self.tokens + passed.as_secs_f64() * self.per_second).min(self.capacity);
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
+    /// Takes one start for the runtime. If there is none for it: when there will be, unless more runtimes begin to ask.
+    pub(crate) fn try_take(&mut self, runtime: &RuntimeId, now: Instant) -> Result<(), Duration> {
+        self.fill(now);
+        let (key, is_new) = self.join(runtime, now);
+        let n_shares = self.shares.len();
+        let Some(share) = self.shares.get_mut(&key) else { return Err(LONGEST_WAIT) };
+        let lacking = 1.0 - share.starts - self.free;
+        if lacking > 0.0 {
+            let may_advance = is_new && self.advanced + lacking <= self.per_second * f64::from(ADVANCE_SECONDS);
+            if !may_advance {
+                return Err(wait(lacking * as_f64(n_shares), self.advanced, self.per_second));
+            }
+            self.advanced += lacking;
         }
-        granted
+        let own = share.starts.min(1.0);
+        share.starts -= own;
+        self.free = (self.free - (1.0 - own)).max(0.0);
+        Ok(())
     }
+
+    /// Shares out what came in since the last time.
+    fn fill(&mut self, now: Instant) {
+        let mut gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.filled = now;
+        let (free, shares) = (&mut self.free, &mut self.shares);
+        shares.retain(|_, share| {
+            let is_kept = now.saturating_duration_since(share.asked) <= ASKED_LATELY;
+            if !is_kept {
+                *free += share.starts;
+            }
+            is_kept
+        });
+        // Never all: those who are there would wait for newcomers alone.
+        let paid = self.advanced.min(gained / 2.0);
+        self.advanced -= paid;
+        gained -= paid;
+        match self.shares.len() {
+            0 => self.free += gained,
+            n_shares => {
+                let each = gained / as_f64(n_shares);
+                self.shares.values_mut().for_each(|share| share.starts += each);
+            }
+        }
+        self.trim(self.shares.len());
+    }
+
+    /// Leaves to everybody what is more than one share's part of the burst if there are so many, and to nobody what is more than the
+    /// burst.
+    fn trim(&mut self, n_shares: usize) {
+        let most = (self.burst / as_f64(n_shares.max(1))).max(1.0);
+        let mut held = 0.0;
+        for share in self.shares.values_mut() {
+            self.free += (share.starts - most).max(0.0);
+            share.starts = share.starts.min(most);
+            held += share.starts;
+        }
+        self.free = self.free.min((self.burst - held).max(0.0));
+    }
+
+    /// Takes note that the runtime asks. Returns the key of its share, and whether the share is new.
+    fn join(&mut self, runtime: &RuntimeId, now: Instant) -> (Option<RuntimeId>, bool) {
+        let own = Some(runtime.clone());
+        let key = own.clone().filter(|_| self.shares.contains_key(&own) || self.shares.len() < self.max_shares);
+        if let Some(share) = self.shares.get_mut(&key) {
+            share.asked = now;
+            return (key, false);
+        }
+        let n_shares = self.shares.len() + 1;
+        self.trim(n_shares);
+        let starts = self.free.min(self.burst / as_f64(n_shares));
+        self.free -= starts;
+        self.shares.insert(key.clone(), Share { starts, asked: now });
+        (key, true)
+    }
+}
+
+/// Returns how long it takes until so many starts have come in, while those that were had in advance are paid back with half.
+fn wait(starts: f64, advanced: f64, per_second: f64) -> Duration {
+    let seconds = (starts + advanced.min(starts)) / per_second;
+    Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
+}
+
+fn as_f64(n: usize) -> f64 {
+    u32::try_from(n).map_or(f64::INFINITY, f64::from)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_passes_and_then_the_rate_holds() {
-        let mut rate = StartRate::new(5);
-        assert_eq!((0..50).filter(|_| rate.try_take()).count(), 20);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!((0..50).filter(|_| rate.try_take()).count(), 5);
-    }
-}
+mod tests;

@@ -33,6 +33,7 @@ use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 use crate::process::orphans;
+pub(crate) use cgroup::MemoryGroup;
 use cgroup::{Cgroups, Controller};
 use egress::Networks;
 pub use examine::{Finding, FindingState, examine};
@@ -166,6 +167,10 @@ impl Ground for Walled {
 
     fn spares(&self) -> usize {
         2
+    }
+
+    fn memory_group(&self) -> MemoryGroup {
+        self.cgroups.memory_group()
     }
 
     fn enter(&self, sandbox: &SandboxId) -> io::Result<Vec<PathBuf>> {

@@ -37,6 +37,31 @@ impl StartResult {
     }
 }
 
+/// Why a new session was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// There are as many sessions as there may be.
+    Sessions,
+    /// Too many were started just now.
+    StartRate,
+    /// Memory is short.
+    Memory,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sessions, Self::StartRate, Self::Memory];
+
+    /// Returns the word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::StartRate => "start-rate",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// How long things took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
@@ -65,6 +90,8 @@ pub struct Counts {
     pub start: Histogram,
     /// The phases of those.
     pub phases: BTreeMap<(StartWay, Phase), Histogram>,
+    /// New sessions that were refused.
+    pub refusals: BTreeMap<Refusal, u64>,
     /// Ends of sessions, by [`StopReason::as_str`].
     pub stops: BTreeMap<&'static str, u64>,
 }
@@ -84,6 +111,11 @@ impl Counters {
     /// Counts a phase of a start that ended well.
     pub(crate) fn phase(&self, way: StartWay, phase: Phase, time: Duration) {
         self.0.lock().phases.entry((way, phase)).or_default().add(time);
+    }
+
+    /// Counts a new session that was refused.
+    pub(crate) fn refused(&self, why: Refusal) {
+        *self.0.lock().refusals.entry(why).or_default() += 1;
     }
 
     /// Counts a start that did not, and why the session ended instead.

@@ -193,17 +193,17 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         SandboxId::generate()
     }
 
-    /// Returns the memory that further sandboxes can take, bytes; none: not known. Blocks shortly.
-    fn available_memory(&self) -> Option<u64> {
-        None
-    }
-
     /// Starts a sandbox and returns once its sidecar answers; the agent is then still starting. On an error nothing of it
     /// remains. Dropping the future may leave a sandbox behind: callers run it to its end.
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error>;
 
     /// Returns the sandboxes of a server before this one, and removes what is left of dead ones.
     async fn adopt(&self) -> Result<Adopted, Error>;
+
+    /// Returns the memory that further sandboxes can take, bytes; none: not known. Blocks shortly.
+    fn available_memory(&self) -> Option<u64> {
+        None
+    }
 
     /// Takes down what sandboxes share on this host, as far as none is left that needs it. Last of all.
     async fn close(&self) {}

@@ -12,7 +12,6 @@
 mod facts;
 mod handle;
 mod launch;
-mod memory;
 mod remove;
 mod sandbox;
 mod spares;
@@ -32,9 +31,11 @@ use innkeep_types::{SandboxId, limits};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::container::MemoryGroup;
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
 use crate::embedded::Executable;
 use crate::link::Link;
+use crate::memory;
 use crate::tasks::{Kind, Tasks};
 use handle::Process;
 use remove::remove;
@@ -42,7 +43,6 @@ use spares::Spares;
 
 pub use facts::open_own;
 pub(crate) use handle::{reap, status};
-pub use memory::host_memory;
 pub use remove::remove_tree;
 
 /// Where programs are looked for by an agent whose environment does not say.
@@ -79,6 +79,9 @@ pub(crate) trait Ground: fmt::Debug + Send + Sync + 'static {
 
     /// Returns what a sandbox uses, if that is counted here. Blocks shortly.
     fn usage(&self, sandbox: &SandboxId) -> Option<Usage>;
+
+    /// Returns the control group whose limit further sandboxes would be under.
+    fn memory_group(&self) -> MemoryGroup;
 
     /// Completes what the sidecar said of the agent's end, if it said anything, with what only the host can know.
     fn judge(&self, sandbox: &SandboxId, facts: Option<ExitFacts>) -> Option<ExitFacts>;
@@ -252,10 +255,6 @@ impl<G: Ground> Driver for Local<G> {
         self.spares.name()
     }
 
-    fn available_memory(&self) -> Option<u64> {
-        memory::available_memory()
-    }
-
     async fn adopt(&self) -> Result<Adopted, Error> {
         let mut adopted = Adopted::default();
         for (id, directory) in found(&self.sandboxes) {
@@ -282,6 +281,10 @@ impl<G: Ground> Driver for Local<G> {
         self.spares.open();
         self.refill();
         Ok(adopted)
+    }
+
+    fn available_memory(&self) -> Option<u64> {
+        memory::available(&self.ground.memory_group())
     }
 
     async fn close(&self) {

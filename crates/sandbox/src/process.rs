@@ -18,7 +18,7 @@ use innkeep_protocol::link::{ExitFacts, LaunchPlan};
 use innkeep_types::{SandboxId, Tier};
 use parking_lot::Mutex;
 
-use crate::container::Leftovers;
+use crate::container::{Leftovers, MemoryGroup};
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
 
@@ -30,7 +30,8 @@ impl ProcessDriver {
     /// Prepares `data_dir` and the sidecar's executable. Blocks shortly.
     pub fn new(data_dir: &Path) -> io::Result<Self> {
         let data_dir = std::path::absolute(data_dir)?;
-        let host = Host { containers: Leftovers::find(&data_dir), older: Mutex::default() };
+        let host =
+            Host { memory: MemoryGroup::of_server(), containers: Leftovers::find(&data_dir), older: Mutex::default() };
         Local::new(&data_dir, host).map(Self)
     }
 }
@@ -45,12 +46,12 @@ impl Driver for ProcessDriver {
         self.0.launch(spec).await
     }
 
-    fn available_memory(&self) -> Option<u64> {
-        self.0.available_memory()
-    }
-
     async fn adopt(&self) -> Result<Adopted, Error> {
         self.0.adopt().await
+    }
+
+    fn available_memory(&self) -> Option<u64> {
+        self.0.available_memory()
     }
 
     async fn close(&self) {
@@ -61,6 +62,8 @@ impl Driver for ProcessDriver {
 /// The host as it is, nothing around anything.
 #[derive(Debug)]
 struct Host {
+    /// The server's, which its agents are in.
+    memory: MemoryGroup,
     /// Of a server before this one that had another isolation.
     containers: Leftovers,
     /// Sandboxes of such a server, maybe, that live.
@@ -80,6 +83,10 @@ impl Ground for Host {
                     .to_owned(),
             ],
         }
+    }
+
+    fn memory_group(&self) -> MemoryGroup {
+        self.memory.clone()
     }
 
     fn enter(&self, _: &SandboxId) -> io::Result<Vec<PathBuf>> {

@@ -1,5 +1,6 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
+pub(crate) mod admit;
 mod closing;
 mod ending;
 pub(crate) mod error;
@@ -23,39 +24,17 @@ use crate::counts::{Counters, Counts};
 use crate::deployment::Deployment;
 use crate::driver::{Capabilities, Driver, Sandbox};
 use crate::gate::Gate;
+use crate::headroom::Headroom;
 use crate::journal::Journal;
 use crate::phases::Stopwatch;
 use crate::pool::{Memory, PoolKey, Pools};
+use crate::registry::admit::Limits;
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::session::{Command, Ended, Lease, Origin, Session, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Given, Supervisor};
 use crate::tasks::{Kind, Tasks};
-
-/// How many sessions this server takes. Existing ones are never touched by a limit.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Sandboxes at one time; default [`limits::MAX_ACTIVE_SESSIONS`].
-    pub active_sessions: usize,
-    /// New sandboxes per second, four seconds' worth in a burst; default [`limits::MAX_STARTS_PER_SECOND`].
-    pub starts_per_second: u32,
-    /// What all sandboxes that wait for sessions may use together, bytes; default no limit.
-    pub pool_memory_bytes: u64,
-    /// Memory that they leave free, bytes; default none.
-    pub pool_memory_floor: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            active_sessions: limits::MAX_ACTIVE_SESSIONS,
-            starts_per_second: limits::MAX_STARTS_PER_SECOND,
-            pool_memory_bytes: u64::MAX,
-            pool_memory_floor: 0,
-        }
-    }
-}
 
 /// Handle to all sessions; clones share it.
 #[derive(Debug, Clone)]
@@ -72,6 +51,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     limits: Limits,
+    headroom: Headroom,
     counters: Arc<Counters>,
     pools: Pools,
     /// Held for look-ups and insertions only, never across an await.
@@ -102,13 +82,15 @@ impl Registry {
         tasks: Tasks,
         limits: Limits,
     ) -> Self {
-        let start_rate = StartRate::new(limits.starts_per_second);
+        let start_rate = StartRate::new(limits.starts_per_second, Instant::now());
         let (deleted, closings) = (HashSet::new(), Closings::default());
         let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted, closings, closed: false });
-        let (capabilities, counters) = (driver.capabilities(), Arc::default());
+        let (capabilities, headroom, counters) =
+            (driver.capabilities(), Headroom::new(limits.memory_floor), Arc::default());
         let memory = Memory { most_bytes: limits.pool_memory_bytes, floor_bytes: limits.pool_memory_floor };
         let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), memory);
-        let shared = Shared { driver, capabilities, journal, clock, tasks, limits, counters, pools, sessions };
+        let shared =
+            Shared { driver, capabilities, journal, clock, tasks, limits, headroom, counters, pools, sessions };
         Self { shared: Arc::new(shared) }
     }
 
@@ -210,6 +192,7 @@ impl Registry {
         asked_at: Instant,
         is_admitted: bool,
     ) -> Result<Arc<Session>, Error> {
+        let is_memory_short = self.is_memory_short();
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
             return Ok(session.clone());
@@ -221,11 +204,8 @@ impl Registry {
             return Err(Error::Deleted(key.runtime.clone()));
         }
         self.check_tier(deployment)?;
-        if sessions.by_key.len() >= self.shared.limits.active_sessions {
-            return Err(Error::TooManySessions(sessions.by_key.len()));
-        }
-        if !is_admitted && !sessions.start_rate.try_take() {
-            return Err(Error::TooManyStarts);
+        if !is_admitted {
+            self.admit(&mut sessions, &key.runtime, is_memory_short)?;
         }
         let origin = Origin { at: self.shared.clock.now(), request: request.cloned() };
         let given = match self.shared.pools.take(deployment) {

@@ -66,6 +66,9 @@ pub struct Config {
     pub max_starts_per_second: u32,
     /// MiB that all sandboxes that wait for sessions may use together, as measured; default a quarter of the host's memory.
     pub pool_memory_mib: u64,
+    /// MiB of memory that new sandboxes leave free, of this host's or of what the control groups that they are in allow; 0: none;
+    /// default 256.
+    pub memory_floor_mib: u64,
     /// Versions that are made ready and booted once at one time; more wait, first come first served. 0: none is, until the server is
     /// started with another number. Default: the number of processors, at least 2.
     pub max_concurrent_checks: usize,
@@ -188,6 +191,7 @@ impl Default for Config {
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             pool_memory_mib: pool_memory_mib(),
+            memory_floor_mib: limits::MEMORY_FLOOR >> 20,
             max_concurrent_checks: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             max_runtimes: limits::MAX_RUNTIMES,
             max_versions: limits::MAX_VERSIONS,

@@ -175,6 +175,7 @@ impl Server {
             starts_per_second: config.max_starts_per_second,
             pool_memory_bytes: config.pool_memory_mib.saturating_mul(1 << 20),
             pool_memory_floor: host_memory().map_or(0, |bytes| bytes / bounds::POOL_HOST_FLOOR),
+            memory_floor: config.memory_floor_mib.saturating_mul(1 << 20),
         };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use http::{HeaderValue, Response, header};
 use innkeep_protocol::operator::SESSION_STATES;
 use innkeep_sandbox::{
-    Counts, Histogram, PoolCounts, PoolInfo, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
+    Counts, Histogram, PoolCounts, PoolInfo, Refusal, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
 };
 use innkeep_types::{StopReason, Tier};
 
@@ -73,6 +73,12 @@ fn write_all(text: &mut String, tier: &str, sessions: &[SessionInfo], counts: &C
             let times = counts.phases.get(&(way, *phase)).unwrap_or(&none);
             histogram(text, "innkeep_session_start_phase_seconds", &labels, times)?;
         }
+    }
+
+    head(text, "innkeep_sessions_refused_total", "counter", "New sessions that were refused because of a limit.")?;
+    for why in Refusal::ALL {
+        let (word, n) = (why.as_str(), counts.refusals.get(&why).copied().unwrap_or_default());
+        writeln!(text, "innkeep_sessions_refused_total{{reason=\"{word}\"}} {n}")?;
     }
     Ok(())
 }

@@ -133,12 +133,12 @@ impl Driver for FakeDriver {
         Ok(sandbox)
     }
 
-    fn available_memory(&self) -> Option<u64> {
-        *self.memory.lock()
-    }
-
     async fn adopt(&self) -> Result<Adopted, Error> {
         Ok(Adopted::default())
+    }
+
+    fn available_memory(&self) -> Option<u64> {
+        *self.memory.lock()
     }
 }
 

@@ -160,6 +160,10 @@ pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 /// New sandboxes per second. Source: AgentCore quotas, "25 new sessions/s/account".
 pub const MAX_STARTS_PER_SECOND: u32 = 25;
 
+/// Memory that new sandboxes leave free, bytes. Source: our choice: what four agents of a framework take beyond what they share, so that
+/// those who were let in last do not end those who were there.
+pub const MEMORY_FLOOR: u64 = 256 << 20;
+
 /// Days for which it is known of a session that it was there, after its last sandbox ended. Source: our choice.
 pub const SESSION_RETENTION_DAYS: u32 = 30;
 

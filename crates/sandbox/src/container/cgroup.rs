@@ -10,6 +10,7 @@ mod files;
 mod host;
 mod layout;
 mod remove;
+mod room;
 #[cfg(test)]
 mod tests;
 mod v1;
@@ -27,6 +28,8 @@ use parking_lot::Mutex;
 use crate::driver::Usage;
 use files::{make_directory, read_field, subdirectories, write};
 use host::Host;
+pub(crate) use room::MemoryGroup;
+
 use layout::{Found, Group, Layout, Limit, Tree, Version, parent_name};
 
 /// The control groups that this server may use. Cheap to clone.
@@ -112,6 +115,14 @@ impl Cgroups {
     /// Returns what cannot be limited here.
     pub(crate) fn missing(&self) -> &[Missing] {
         &self.0.missing
+    }
+
+    /// Returns the group whose limit all sandboxes are under.
+    pub(crate) fn memory_group(&self) -> MemoryGroup {
+        let mut trees = self.0.trees.iter();
+        let tree = trees.find(|tree| tree.controllers.contains(&"memory"));
+        // Where no group can be made they are in the server's.
+        tree.map_or_else(MemoryGroup::of_server, |tree| MemoryGroup::at(tree.parent.clone()))
     }
 
     /// Makes ready what all groups share. With a delegated v2 subtree this moves the server into a group of its own below it, since

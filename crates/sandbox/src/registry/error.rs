@@ -1,6 +1,7 @@
 //! Why a session cannot be used, and whose fault that is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use innkeep_types::{AgentExit, ErrorKind, RuntimeId, SessionKey, Tier};
 
@@ -33,8 +34,17 @@ pub enum Error {
     #[error("maxVms limit exceeded: {0} sessions are active")]
     TooManySessions(usize),
     /// [`super::Limits::starts_per_second`].
-    #[error("too many new sessions per second")]
-    TooManyStarts,
+    #[error("too many new sessions per second; try again in {} s", whole_seconds(*.retry_after))]
+    TooManyStarts {
+        /// When this runtime may start the next one.
+        retry_after: Duration,
+    },
+    /// [`super::Limits::memory_floor`].
+    #[error("the server has no memory for new sessions at present; try again in {} s", whole_seconds(*.retry_after))]
+    NoMemory {
+        /// When it is worth to ask again.
+        retry_after: Duration,
+    },
     /// The runtime demands stronger isolation than this server gives.
     #[error(
         "the agent runtime demands isolation {}, and this server gives {}; start the server with --isolation {} (`innkeep doctor` says \
@@ -73,10 +83,18 @@ impl Error {
             Self::NoPool(_) => ErrorKind::Validation,
             Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
             Self::TooManySessions(_) => ErrorKind::Quota,
-            Self::TooManyStarts => ErrorKind::Throttled,
+            Self::TooManyStarts { .. } | Self::NoMemory { .. } => ErrorKind::Throttled,
             // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
             Self::ShuttingDown | Self::TierTooWeak { .. } | Self::HostLacks { .. } => ErrorKind::Unavailable,
             Self::Driver(source) => source.kind(),
+        }
+    }
+
+    /// Returns in how many seconds the same request may be let in, at least one, if that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyStarts { retry_after } | Self::NoMemory { retry_after } => Some(whole_seconds(*retry_after)),
+            _ => None,
         }
     }
 
@@ -87,6 +105,11 @@ impl Error {
             _ => Self::StartFailed { message: failure.message, exit: failure.exit, log_tail: failure.log_tail },
         }
     }
+}
+
+/// Rounded up: who comes a moment too early comes in vain.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
 }
 
 fn is_lack(error: &driver::Error) -> bool {

@@ -1,5 +1,6 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
+mod admission;
 mod ends;
 mod phases;
 mod pool;
@@ -88,17 +89,6 @@ async fn a_running_session_keeps_its_version_and_the_next_start_takes_the_new_on
     let fresh = world.acquire("alice", &deployment(2)).await.unwrap();
     assert_eq!(fresh.deployment().version.get(), 2);
     assert!(!world.registry.stop_if_unused(&key(&deployment(2), "alice"), StopReason::Reloaded).await.unwrap());
-}
-
-#[tokio::test(start_paused = true)]
-async fn limits_refuse_new_sessions_and_leave_existing_ones_alone() {
-    let world = limited(FakeDriver::ready(), Limits { active_sessions: 1, starts_per_second: 1, ..Limits::default() });
-    let deployment = deployment(1);
-    drop(world.acquire("alice", &deployment).await.unwrap());
-    let refused = world.acquire("bob", &deployment).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Quota);
-    assert!(refused.to_string().contains("maxVms limit exceeded"));
-    assert!(!world.acquire("alice", &deployment).await.unwrap().is_cold());
 }
 
 #[tokio::test(start_paused = true)]
