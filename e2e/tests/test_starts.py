@@ -52,7 +52,6 @@ def timing(answer) -> list[str]:
     return value.split(", ") if value else []
 
 
-@pytest.mark.host
 def test_the_request_that_waited_is_told_where_the_time_went_and_operators_see_the_same(server, slow):
     session = new_session()
     way, *phases = timing(slow.invoke({}, session))
@@ -76,7 +75,6 @@ def test_the_request_that_waited_is_told_where_the_time_went_and_operators_see_t
     assert slow.view(session)["start"] == shown | {"way": "cold"}
 
 
-@pytest.mark.host
 def test_the_command_line_shows_it(server, slow):
     def run(*arguments):
         ran = innkeep(*arguments, data_dir=server.data_dir)
@@ -96,7 +94,6 @@ def test_the_command_line_shows_it(server, slow):
     assert answer["startWay"] is None and answer["startMs"] is None
 
 
-@pytest.mark.host
 def test_metrics_count_every_phase_by_the_way_that_the_sandbox_came_about(server, slow):
     def count():
         token = (server.data_dir / "operator-token").read_text().strip()
