@@ -154,6 +154,13 @@ impl Pools {
         pools
     }
 
+    /// Tells whether a new session of the deployment would find a sandbox that waits for one.
+    pub(crate) fn has_one_for(&self, deployment: &Deployment) -> bool {
+        let state = self.shared.state.lock();
+        let pool = state.pools.get(&deployment.pool_key());
+        pool.is_some_and(|pool| pool.ready.iter().any(|member| member::is_healthy(&member.sandbox)))
+    }
+
     /// Notes a new session, and returns a member for it if one waits. Who takes one binds it, or ends it.
     pub(crate) fn take(&self, deployment: &Deployment) -> Option<Arc<dyn Sandbox>> {
         let mut state = self.shared.state.lock();

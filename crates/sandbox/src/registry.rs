@@ -205,6 +205,8 @@ impl Registry {
         }
         self.check_tier(deployment)?;
         if !is_admitted {
+            // One that waits has its memory already.
+            let is_memory_short = is_memory_short && !self.shared.pools.has_one_for(deployment);
             self.admit(&mut sessions, &key.runtime, is_memory_short)?;
         }
         let origin = Origin { at: self.shared.clock.now(), request: request.cloned() };

@@ -108,7 +108,7 @@ pub(crate) async fn timed_ping(
     state: &mut watch::Receiver<AgentState>,
     stopwatch: &mut Stopwatch,
 ) -> Result<Ping, Failure> {
-    let past = state.wait_for(|state| !matches!(state, AgentState::Starting | AgentState::Missed { .. })).await;
+    let past = state.wait_for(|state| !matches!(state, AgentState::Starting)).await;
     if past.is_ok_and(|state| matches!(*state, AgentState::Listening)) {
         stopwatch.end(Phase::Agent);
     }

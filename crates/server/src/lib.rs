@@ -170,12 +170,13 @@ impl Server {
         .await?;
         let own = keys.own();
         let left = driver.adopt().await.map_err(|e| Error::Driver(e.to_string()))?;
+        let memory_floor = config.memory_floor_mib.saturating_mul(1 << 20);
         let limits = Limits {
             active_sessions: config.max_active_sessions,
             starts_per_second: config.max_starts_per_second,
             pool_memory_bytes: config.pool_memory_mib.saturating_mul(1 << 20),
-            pool_memory_floor: host_memory().map_or(0, |bytes| bytes / bounds::POOL_HOST_FLOOR),
-            memory_floor: config.memory_floor_mib.saturating_mul(1 << 20),
+            pool_memory_floor: host_memory().map_or(0, |bytes| bytes / bounds::POOL_HOST_FLOOR).max(memory_floor),
+            memory_floor,
         };
         let registry = Registry::new(driver, Arc::new(store.clone()), clock.clone(), tasks.clone(), limits);
 

@@ -227,7 +227,7 @@ async fn nobody_sees_that_a_member_was_dead_when_it_was_taken() {
     assert!(world.driver.launches() > members && lease.is_cold());
     assert!(world.registry.counts().stops.is_empty(), "{:?}", world.registry.counts());
     let bob = world.acquire("bob", &version).await.unwrap_err();
-    assert!(matches!(bob, Error::TooManyStarts), "{bob}");
+    assert!(matches!(bob, Error::TooManyStarts { .. }), "{bob}");
 }
 
 #[tokio::test(start_paused = true)]
