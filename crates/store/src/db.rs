@@ -26,7 +26,7 @@ pub(crate) struct Db {
     pub(crate) sealer: Arc<Sealer>,
     /// Of no use to readers.
     pub(crate) quotas: Quotas,
-    /// Whether something was written that `Store::resolve` reads.
+    /// Whether something was written that `Store::resolve` or `Store::get_attached` reads.
     resolve_changed: Cell<bool>,
 }
 
@@ -90,7 +90,7 @@ impl Db {
         Ok(self.conn.query_row(sql, params, |row| row.get(0))?)
     }
 
-    /// Notes that what `Store::resolve` answers may be another thing after the commit.
+    /// Notes that what `Store::resolve` or `Store::get_attached` answers may be another thing after the commit.
     pub(crate) fn mark_resolve_changed(&self) {
         self.resolve_changed.set(true);
     }

@@ -47,6 +47,7 @@ use writer::Writer;
 
 pub use capacity_providers::{CapacityProviderRecord, NewCapacityProvider};
 pub use error::Error;
+pub use policies::Attached;
 pub use quotas::Quotas;
 pub use records::endpoint::{Begins, EndpointAccepted, EndpointChange, EndpointRecord, Moved, NewEndpoint, Share};
 pub use records::{
@@ -103,7 +104,7 @@ impl Store {
         spawn_blocking(move || backup::copy(&data_dir, &to)).await.map_err(|_| Error::Closed)?
     }
 
-    /// Rises whenever a commit may change what [`Store::resolve`] answers; caches compare it. No IO. A cache reads it
+    /// Rises whenever a commit may change what [`Store::resolve`] or [`Store::get_attached`] answers; caches compare it. No IO. A cache reads it
     /// *before* it resolves and keeps the two together: read afterwards, it could make an old answer look new.
     pub fn generation(&self) -> u64 {
         self.writer.generation()

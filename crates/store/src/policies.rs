@@ -1,13 +1,31 @@
 //! Resource policies of runtimes and endpoints, verbatim. A policy goes with its resource: the schema sees to it.
 
+use std::collections::BTreeMap;
+
 use innkeep_types::{EndpointName, RuntimeId, UnixMillis};
 use rusqlite::params;
 
 use crate::db::Db;
 use crate::error::{Error, Fault};
+use crate::tags::{self, Tagged};
 use crate::{Store, endpoints, runtimes};
 
+/// What is attached to a resource that says who may do what on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attached {
+    /// Its policy, verbatim.
+    pub policy: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
 impl Store {
+    /// Returns what is attached to each of the resources; nothing to one that does not exist. Remembered as long as
+    /// [`Store::generation`] stays, as what is resolved is.
+    pub async fn get_attached(&self, to: Vec<Tagged>) -> Result<Vec<Attached>, Error> {
+        self.readers.read(move |db| to.iter().map(|resource| attached(db, resource)).collect()).await
+    }
+
     /// Attaches a policy to a runtime, or to an endpoint of it, in place of the one before.
     ///
     /// # Errors
@@ -59,11 +77,25 @@ fn put(
          ON CONFLICT (runtime, coalesce(endpoint, '')) DO UPDATE SET policy = ?3, updated_at = ?4",
         params![runtime.as_str(), endpoint.map(EndpointName::as_str), policy, at.0],
     )?;
+    db.mark_resolve_changed();
     Ok(())
 }
 
 fn get(db: &Db, runtime: &RuntimeId, endpoint: Option<&EndpointName>) -> Result<Option<String>, Fault> {
     check_exists(db, runtime, endpoint)?;
+    policy(db, runtime, endpoint)
+}
+
+fn attached(db: &Db, to: &Tagged) -> Result<Attached, Fault> {
+    let policy = match to {
+        Tagged::Runtime(runtime) => policy(db, runtime, None)?,
+        Tagged::Endpoint(runtime, endpoint) => policy(db, runtime, Some(endpoint))?,
+        Tagged::CapacityProvider(_) => None,
+    };
+    Ok(Attached { policy, tags: tags::get(db, to)?.unwrap_or_default() })
+}
+
+fn policy(db: &Db, runtime: &RuntimeId, endpoint: Option<&EndpointName>) -> Result<Option<String>, Fault> {
     db.first(
         "SELECT policy FROM resource_policy WHERE runtime = ?1 AND coalesce(endpoint, '') = coalesce(?2, '')",
         params![runtime.as_str(), endpoint.map(EndpointName::as_str)],
@@ -77,6 +109,7 @@ fn delete(db: &Db, runtime: &RuntimeId, endpoint: Option<&EndpointName>) -> Resu
         "DELETE FROM resource_policy WHERE runtime = ?1 AND coalesce(endpoint, '') = coalesce(?2, '')",
         params![runtime.as_str(), endpoint.map(EndpointName::as_str)],
     )?;
+    db.mark_resolve_changed();
     Ok(n_deleted > 0)
 }
 

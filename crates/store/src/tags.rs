@@ -40,7 +40,8 @@ impl Store {
     }
 }
 
-fn get(db: &Db, of: &Tagged) -> Result<Option<BTreeMap<String, String>>, Fault> {
+/// Returns the resource's tags; none if there is no such resource.
+pub(crate) fn get(db: &Db, of: &Tagged) -> Result<Option<BTreeMap<String, String>>, Fault> {
     let (table, row, key) = place(of);
     db.first(&format!("SELECT tags FROM {table} WHERE {row}"), key, |row| Ok(row.get::<_, Json<_>>("tags")?.0))
 }
@@ -54,6 +55,7 @@ fn change(db: &Db, of: Tagged, remove: &[String], add: BTreeMap<String, String>)
     }
     let (table, row, [id, name]) = place(&of);
     db.execute(&format!("UPDATE {table} SET tags = ?3 WHERE {row}"), params![id, name, Json(&tags)])?;
+    db.mark_resolve_changed();
     Ok(())
 }
 

@@ -82,6 +82,13 @@ async fn a_policy_is_kept_verbatim_and_goes_with_its_resource() {
         put(endpoint, "{\n}").await.unwrap();
         assert_eq!(f.store.get_policy(&runtime, endpoint).await.unwrap().as_deref(), Some("{\n}"));
     }
+    let tagged = |name: &str| Tagged::Endpoint(runtime.clone(), endpoint(name));
+    let all = vec![Tagged::Runtime(runtime.clone()), tagged("prod"), tagged("none")];
+    let attached = f.store.get_attached(all).await.unwrap();
+    let policies: Vec<_> = attached.iter().map(|attached| attached.policy.as_deref()).collect();
+    assert_eq!(policies, [Some("{\n}"), Some("{\n}"), None]);
+    assert_eq!(attached[0].tags, f.store.get_tags(Tagged::Runtime(runtime.clone())).await.unwrap().unwrap());
+
     assert!(f.store.delete_policy(&runtime, None).await.unwrap());
     assert!(!f.store.delete_policy(&runtime, None).await.unwrap());
     assert!(f.store.get_policy(&runtime, Some(&prod)).await.unwrap().is_some());
