@@ -30,6 +30,7 @@ impl Control {
         body: &[u8],
         who: &Principal,
     ) -> Result<Response<Full<Bytes>>, Error> {
+        self.authorize(route, parts, body, who).await?;
         match route {
             Route::CreateAgentRuntime => answer::accepted(self.create_agent_runtime(parts, body, who).await?),
             Route::GetAgentRuntime { runtime } => answer::ok(self.get_agent_runtime(runtime, parts).await?),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
+use innkeep_auth::policy::Denial;
 use innkeep_protocol::error_shape::{ErrorBody, Shape, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_types::ErrorKind;
@@ -16,6 +17,9 @@ pub(crate) enum Error {
     Invalid(Violations),
     #[error("request body is not valid JSON: {0}")]
     CannotParse(serde_json::Error),
+    /// Boxed: it is rare, and large.
+    #[error("{0}")]
+    Denied(Box<Denial>),
     #[error(transparent)]
     Store(#[from] innkeep_store::Error),
     #[error("resource {0} does not exist")]
@@ -38,6 +42,7 @@ impl Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) | Self::CannotParse(_) => ErrorKind::Validation,
+            Self::Denied(_) => ErrorKind::AccessDenied,
             Self::Store(source) => source.kind(),
             Self::NoResource(_) | Self::NoPolicy(_) | Self::NotYet { .. } => ErrorKind::NotFound,
             Self::NoRandomness(_) | Self::Lost(_) | Self::Misread(_) | Self::Unwritable(_) => ErrorKind::Internal,

@@ -6,6 +6,7 @@
 //! starts a sandbox or knows what one is: that is the [`Maker`]'s.
 
 mod answer;
+mod authorize;
 mod client_token;
 mod create_agent_runtime;
 mod create_agent_runtime_endpoint;
@@ -86,12 +87,12 @@ pub struct ControlConfig {
 }
 
 /// Who is calling, as authenticated before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     /// The access key's id.
     pub key_id: String,
-    /// Whether the key has operator rights.
-    pub operator: bool,
+    /// Whose the key is, and what that one may do.
+    pub who: Arc<innkeep_auth::Principal>,
 }
 
 /// Handle to the control plane; clones share it.

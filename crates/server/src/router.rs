@@ -69,7 +69,7 @@ impl Router {
         body: &mut Inbound,
     ) -> Result<Response<Body>, Refused> {
         let (signer, body) = self.authenticator.small(parts, body).await?;
-        let principal = Principal { key_id: signer.key_id.clone(), operator: signer.principal.operator };
+        let principal = Principal { key_id: signer.key_id.clone(), who: signer.principal.clone() };
         let answer = self.control.handle(route, parts, body, &principal).await;
         Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }

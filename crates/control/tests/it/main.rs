@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attached;
+mod authorize;
 mod capacity_providers;
 mod create;
 mod delete;

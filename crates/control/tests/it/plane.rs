@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use innkeep_auth::policy;
 use innkeep_control::{Control, ControlConfig, MakeFailed, Maker, Principal, route};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_store::{Store, VersionRecord};
@@ -132,6 +133,15 @@ pub(crate) async fn plane() -> (Plane, TempDir) {
     (Plane::open(dir.path()).await, dir)
 }
 
+/// Returns a user with these policies.
+pub(crate) fn user(name: &str, documents: &[&str], operator: bool) -> Principal {
+    let (policies, unreadable) = innkeep_auth::Principal::stored_policies(documents.iter().copied());
+    assert_eq!(unreadable, []);
+    let account = AccountId::parse("000000000000").unwrap();
+    let who = Arc::new(innkeep_auth::Principal::user(name, &account, policies, operator));
+    Principal { key_id: "AKIATEST".to_owned(), who }
+}
+
 impl Plane {
     pub(crate) async fn open(dir: &Path) -> Self {
         Self::open_with(dir, 64).await
@@ -158,10 +168,13 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
+        self.send_as(&user("admin", &[policy::ready("admin").unwrap()], false), request).await
+    }
+
+    pub(crate) async fn send_as(&self, principal: &Principal, request: Request<Bytes>) -> Answer {
         let (parts, body) = request.into_parts();
         let route = route(&parts.method, parts.uri.path()).expect("a control-plane path");
-        let principal = Principal { key_id: "AKIATEST".to_owned(), operator: false };
-        let response = self.control.handle(&route, &parts, body, &principal).await;
+        let response = self.control.handle(&route, &parts, body, principal).await;
         if response.status() == 204 {
             assert!(
                 response.headers().is_empty() && response.into_body().collect().await.unwrap().to_bytes().is_empty()
