@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use innkeep_auth::jwt;
+use innkeep_auth::policy::Denial;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, upstream};
@@ -58,6 +59,9 @@ pub(crate) enum Error {
         "OAuth authorization failed: the agent's authorizer cannot be acted on, so that nobody is let in. Its owner must update it"
     )]
     ClosedAuthorizer(#[source] jwt::Error),
+    /// Boxed: it is rare, and large.
+    #[error("{0}")]
+    Denied(Box<Denial>),
     /// A header that the version's allow-list names.
     #[error("Value at '{0}' failed to satisfy constraint: {rule}", rule = header_length())]
     HeaderTooLong(HeaderName),
@@ -114,7 +118,9 @@ impl Error {
             Self::Signature(source) => source.kind(),
             Self::NoToken => ErrorKind::Unauthorized,
             Self::Token(source) => source.kind(),
-            Self::WrongAuthorizer | Self::Issuer(_) | Self::ClosedAuthorizer(_) => ErrorKind::AccessDenied,
+            Self::WrongAuthorizer | Self::Denied(_) | Self::Issuer(_) | Self::ClosedAuthorizer(_) => {
+                ErrorKind::AccessDenied
+            }
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),

@@ -15,6 +15,7 @@ use crate::authenticate::Authenticator;
 use crate::authorizer::Gatekeeper;
 use crate::call::Caller;
 use crate::error::{BoxError, Error};
+use crate::guards::Guards;
 use crate::inbound::Inbound;
 use crate::issuers::Issuers;
 use crate::payload::Payload;
@@ -89,6 +90,7 @@ pub struct Gateway {
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) public_url: Option<String>,
     pub(crate) resolver: Resolver,
+    pub(crate) guards: Guards,
     pub(crate) registry: Registry,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,
@@ -97,8 +99,10 @@ pub struct Gateway {
 impl Gateway {
     /// Returns the data plane of a server.
     pub fn new(config: GatewayConfig) -> Self {
+        let home = Home { region: config.region, account: config.account };
         Self {
-            home: Home { region: config.region, account: config.account },
+            guards: Guards::new(config.store.clone(), home.clone()),
+            home,
             gatekeeper: Gatekeeper { issuers: config.issuers, clock: config.authenticator.clock.clone() },
             authenticator: config.authenticator,
             public_url: config.public_url,

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::payload::Payload;
+use crate::route::Operation;
 use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
 use crate::target::Named;
 use crate::visitor::Visitor;
@@ -29,7 +30,8 @@ pub(crate) async fn invoke(
     let named = Named::parse(raw_target, head.uri.query())?;
     call::check_headers(head)?;
 
-    let (visitor, read) = Visitor::meet(gateway, head, &named, body, deadline, caller).await?;
+    let (visitor, read) =
+        Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await?;
     let resolved = visitor.find(&session).await?;
     visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
     let Some(resolved) = resolved else { return Err(visitor.missing(caller).await) };

@@ -6,12 +6,14 @@
 mod address;
 mod answer;
 mod authenticate;
+mod authorize;
 mod authorizer;
 mod call;
 mod deliver;
 mod error;
 mod forward;
 mod gateway;
+mod guards;
 mod inbound;
 mod invoke;
 mod issuers;

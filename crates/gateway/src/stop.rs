@@ -11,6 +11,7 @@ use crate::call::{self, Caller};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
+use crate::route::Operation;
 use crate::stream::GatewayBody;
 use crate::target::{Named, Target};
 use crate::visitor::Visitor;
@@ -27,7 +28,8 @@ pub(crate) async fn stop(
     caller.session = Some(session.clone());
     let named = Named::parse(raw_target, head.uri.query())?;
 
-    let (visitor, read) = Visitor::meet(gateway, head, &named, body, deadline, caller).await?;
+    let (visitor, read) =
+        Visitor::meet(gateway, Operation::StopRuntimeSession, head, &named, body, deadline, caller).await?;
     let resolved = visitor.find(&session).await?;
     let key = visitor.target()?.map(|Target { runtime, endpoint }| SessionKey {
         runtime: runtime.clone(),

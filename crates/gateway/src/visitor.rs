@@ -4,18 +4,20 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, request};
-use innkeep_auth::sigv4;
+use innkeep_auth::{policy, sigv4};
 use innkeep_protocol::headers;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
 use crate::address;
+use crate::authorize::authorize;
 use crate::authorizer::{Gate, Shown};
 use crate::call::{Caller, Principal};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::resolve::Resolved;
+use crate::route::Operation;
 use crate::spool::Spooled;
 use crate::target::{Named, Target};
 
@@ -23,33 +25,45 @@ use crate::target::{Named, Target};
 #[derive(Debug)]
 pub(crate) struct Visitor<'a> {
     gateway: &'a Gateway,
+    operation: Operation,
     head: &'a request::Parts,
     named: &'a Named,
     shown: Shown,
 }
 
 impl<'a> Visitor<'a> {
-    /// Returns the caller, if his signature is good, or he shows none; and the body that it had to be read for.
+    /// Returns the caller, if his signature is good and policies let him do `operation`, or he shows none; and the body that it had to be
+    /// read for.
     pub(crate) async fn meet(
         gateway: &'a Gateway,
+        operation: Operation,
         head: &'a request::Parts,
         named: &'a Named,
         body: &mut Inbound,
         deadline: Instant,
         caller: &mut Caller,
     ) -> Result<(Self, Option<Spooled>), Error> {
-        let shown = Shown::of(head);
-        let body = match shown {
+        let visitor = Self { gateway, operation, head, named, shown: Shown::of(head) };
+        let body = match visitor.shown {
             Shown::Signature => {
                 let claim = gateway.authenticator.claim(head)?;
                 let body = gateway.read(body, deadline).await?;
                 let key = gateway.authenticator.verify(&claim, &body.digest)?;
-                caller.principal = Some(Principal::Key(key));
+                caller.principal = Some(Principal::Key(key.clone()));
+                visitor.authorize(policy::Caller::Signed(&key.principal)).await?;
                 Some(body)
             }
             Shown::Nothing | Shown::Bearer(_) => None,
         };
-        Ok((Self { gateway, head, named, shown }, body))
+        Ok((visitor, body))
+    }
+
+    /// Refuses him if policies do not let him do what he asks for.
+    async fn authorize(&self, caller: policy::Caller<'_>) -> Result<(), Error> {
+        match self.target()? {
+            Some(target) => authorize(self.gateway, caller, self.operation, target, self.head).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns what he asks for, if it lies in this server's region and account.
@@ -83,6 +97,7 @@ impl<'a> Visitor<'a> {
             (gate, shown) => {
                 if let Some(identity) = self.gateway.gatekeeper.admit(gate, shown).await? {
                     caller.principal = Some(Principal::Token(identity));
+                    self.authorize(policy::Caller::Token).await?;
                 }
             }
         }

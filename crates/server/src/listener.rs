@@ -6,9 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use innkeep_auth::policy::Via;
 use innkeep_gateway::AnswerDeadline;
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,12 +59,13 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience:
             () = tasks.stopping().cancelled() => return,
             accepted = async {
                 let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-                listener.accept().await.map(|(stream, _)| (stream, slot))
+                listener.accept().await.map(|(stream, peer)| (stream, peer, slot))
             } => accepted,
         };
         match accepted {
-            Ok((stream, slot)) => {
-                let serve = serve(stream, router.clone(), patience, tasks.clone());
+            Ok((stream, peer, slot)) => {
+                let via = Via { peer: peer.ip(), secure: false };
+                let serve = serve(stream, via, router.clone(), patience, tasks.clone());
                 tasks.spawn(Kind::Connection, async move {
                     serve.await;
                     drop(slot);
@@ -75,12 +79,13 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience:
     }
 }
 
-async fn serve(stream: TcpStream, router: Arc<Router>, patience: Patience, tasks: Tasks) {
+async fn serve(stream: TcpStream, via: Via, router: Arc<Router>, patience: Patience, tasks: Tasks) {
     // Answers are streamed in small pieces; Nagle would hold them back.
     let _ = stream.set_nodelay(true);
     let answer_end = AnswerEnd::default();
     let stream = Paced::new(stream, patience.write_stall_timeout, answer_end.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(via);
         let (router, answer_end) = (router.clone(), answer_end.clone());
         async move {
             let answer = router.handle(request).await;

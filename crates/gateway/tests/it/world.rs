@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeep_artifacts::{Bundle, Content};
 use innkeep_auth::Principal;
+use innkeep_auth::policy::ready;
 use innkeep_auth::sigv4::{self, SigningKeys};
 use innkeep_fetch::IpRange;
 use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError};
@@ -25,6 +26,7 @@ use innkeep_types::{
     AccountId, Artifact, ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId, RuntimeArn,
     RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
 };
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
@@ -47,6 +49,7 @@ pub(crate) struct World {
     pub(crate) driver: Arc<FakeDriver>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
+    principals: Principals,
     broken: Arc<AtomicU32>,
     address: std::net::SocketAddr,
     _directory: TempDir,
@@ -83,6 +86,11 @@ impl World {
         let driver = driver(agent.address);
         let store = Store::open(directory.path()).await.unwrap();
         deploy(&store).await;
+        let admin = ready("admin").unwrap();
+        let keys = [(OPERATOR_KEY, user("operator", &[admin])), (PLAIN_KEY, user("plain", &[admin]))];
+        let keys = keys.map(|(id, principal)| (id.to_owned(), principal));
+        let principals: Principals = Arc::new(Mutex::new(keys.into()));
+        let known = principals.clone();
         let broken = Arc::new(AtomicU32::new(0));
         let breaks = broken.clone();
         let registry = Registry::new(
@@ -99,7 +107,7 @@ impl World {
             public_url: None,
             account: account(),
             authenticator: Authenticator {
-                keys: Arc::new(key),
+                keys: Arc::new(move |id, token, _| signer(&known, id, token)),
                 signing_keys: Arc::new(SigningKeys::default()),
                 clock: SystemClock::shared(),
             },
@@ -117,7 +125,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         listen(listener, Arc::new(gateway));
-        Self { agent, driver, registry, store, broken, address, _directory: directory }
+        Self { agent, driver, registry, store, principals, broken, address, _directory: directory }
     }
 
     /// Returns a fresh client connection.
@@ -143,6 +151,12 @@ impl World {
         }
         let configuration = serde_json::json!({"customJWTAuthorizer": authorizer});
         self.update(|config| drop(config.kept.insert("authorizerConfiguration".to_owned(), configuration))).await;
+    }
+
+    /// From now on the key's principal, `plain`, has these policies and no others.
+    pub(crate) fn principal_of(&self, key: &str, documents: &[String]) {
+        let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+        self.principals.lock().insert(key.to_owned(), user("plain", &documents));
     }
 
     /// Gives the runtime a next version, which DEFAULT serves.
@@ -194,17 +208,22 @@ fn account() -> AccountId {
     AccountId::parse("000000000000").unwrap()
 }
 
-fn key(id: &str, token: Option<&str>, _now: UnixMillis) -> Result<Arc<Signer>, sigv4::Error> {
-    let operator = match (id, token) {
-        (OPERATOR_KEY, None) => true,
-        (PLAIN_KEY, None) => false,
-        _ => return Err(sigv4::Error::UnknownKey),
-    };
+/// Whose keys there are.
+type Principals = Arc<Mutex<BTreeMap<String, Arc<Principal>>>>;
+
+fn user(name: &str, documents: &[&str]) -> Arc<Principal> {
+    let (policies, unreadable) = Principal::stored_policies(documents.iter().copied());
+    assert_eq!(unreadable, []);
+    Arc::new(Principal::user(name, &account(), policies, name == "operator"))
+}
+
+fn signer(principals: &Principals, id: &str, token: Option<&str>) -> Result<Arc<Signer>, sigv4::Error> {
+    let principal = principals.lock().get(id).filter(|_| token.is_none()).cloned();
     Ok(Arc::new(Signer {
         key_id: id.to_owned(),
         secret: SECRET.to_owned(),
         session: None,
-        principal: Arc::new(Principal::user("someone", &account(), Vec::new(), operator)),
+        principal: principal.ok_or(sigv4::Error::UnknownKey)?,
         used_at: Arc::default(),
     }))
 }
