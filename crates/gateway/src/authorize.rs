@@ -41,5 +41,6 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
         Operation::InvokeAgentRuntime if names_user => &["InvokeAgentRuntime", "InvokeAgentRuntimeForUser"],
         Operation::InvokeAgentRuntime => &["InvokeAgentRuntime"],
         Operation::StopRuntimeSession => &["StopRuntimeSession"],
+        Operation::GetRuntimeProtectedResourceMetadata => &["GetRuntimeProtectedResourceMetadata"],
     }
 }
