@@ -209,6 +209,19 @@ async fn starts_that_fail_are_tried_again_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_has_its_memory_already() {
+    let world = world(FakeDriver::ready());
+    let version = pooled(1, FIXED(1));
+    serve(&world, &[&version]);
+    world.wait_for_ready(1).await;
+    world.driver.leave_memory(limits::MEMORY_FLOOR - 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.acquire("alice", &version).await.unwrap();
+    let bob = world.acquire("bob", &version).await.unwrap_err();
+    assert!(matches!(bob, Error::NoMemory { .. }), "{bob}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_sees_that_a_member_was_dead_when_it_was_taken() {
     let limits = Limits { starts_per_second: 1, ..Limits::default() };
     let world = limited(FakeDriver::ready(), limits);
