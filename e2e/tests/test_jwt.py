@@ -13,13 +13,14 @@ from contextlib import contextmanager
 
 import pytest
 import requests
+from bedrock_agentcore_starter_toolkit.services.runtime import HttpBedrockAgentCoreClient
 from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from harness import ACCOUNT, EXAMPLES, ROOT, SESSION_HEADER, Answer, environment, innkeep, new_session, running_server
+from harness import ACCOUNT, EXAMPLES, REGION, ROOT, SESSION_HEADER, Answer, environment, innkeep, new_session, running_server
 from test_code_zips import KEY as S3_KEY
 from test_code_zips import running_store
 
@@ -237,6 +238,15 @@ def test_the_command_line_takes_a_token(agent, issuer, tmp_path):
     assert ran.returncode == 0 and "$TOKEN" in ran.stdout and "secret" not in ran.stdout, ran.stdout
 
 
+def test_the_starter_toolkit_invokes_with_a_token(agent, issuer):
+    client = HttpBedrockAgentCoreClient(REGION)
+    client.dp_endpoint = agent.server.url  # a variable gives it, which is read when the module is
+    answer = client.invoke_endpoint(agent.arn, {"prompt": "2+2"}, new_session(), issuer.token(), user_id="alice")
+    assert "4" in json.dumps(answer)
+    with pytest.raises(ValueError, match="401 Unauthorized"):
+        client.invoke_endpoint(agent.arn, {"prompt": "2+2"}, new_session(), None)
+
+
 def test_keys_are_renewed_and_an_outage_does_not_open_anything(jwt_server):
     with running_issuer() as issuer:
         agent, late = deploy(jwt_server, issuer), deploy(jwt_server, issuer)
@@ -251,7 +261,7 @@ def test_keys_are_renewed_and_an_outage_does_not_open_anything(jwt_server):
         assert call(late, good).status == 200, "of the issuer, and not of the runtime"
     unknown = Issuer(port=port)
     try:
-        # Others live at its address now. Asked once in this minute already, the server does not ask for their keys, and lets nobody in.
+        # Others live at its address now. Asked once in this minute already, the server does not ask for their keys.
         refused(call(agent, unknown.token()), 401, "")
     finally:
         unknown.stop()
