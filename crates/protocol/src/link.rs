@@ -122,6 +122,33 @@ pub struct SandboxFacts {
     /// What this host does worse than it should, for people.
     #[serde(default)]
     pub caveat: Option<String>,
+    /// Whether the agent was forked.
+    #[serde(default)]
+    pub fork: Fork,
+}
+
+/// The one line that the maker of a nest prints, as JSON: a network and a user namespace for one sandbox inside of another one's
+/// user namespace, which are there until its standard input ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NestAnswer {
+    /// This process is in both of them.
+    Made(i32),
+    /// Why there are none.
+    Failed(String),
+}
+
+/// Whether an agent was forked from an interpreter that had imported already.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fork {
+    /// Nobody asked for it.
+    #[default]
+    NotAsked,
+    /// It was.
+    Done,
+    /// It could not be, and was started as a program; why, for people.
+    Failed(String),
 }
 
 /// How the agent ended.

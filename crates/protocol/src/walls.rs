@@ -45,6 +45,16 @@ pub struct Walls {
     /// The seccomp filter, installed right before the agent's program: a sequence of `sock_filter`, packed as
     /// `code << 48 | jt << 40 | jf << 32 | k`.
     pub seccomp: Vec<u64>,
+    /// What it has to do with an interpreter that forks agents; nothing, mostly.
+    #[serde(default)]
+    pub zygote: Option<Zygote>,
+}
+
+impl Walls {
+    /// Tells whether the agent is a zygote.
+    pub fn keeps_zygote(&self) -> bool {
+        matches!(self.zygote, Some(Zygote::Keeps { .. }))
+    }
 }
 
 /// A user of a sandbox, with the groups it is in; all below [`SIDECAR_ID`] where the sandbox has users of its own.
@@ -116,3 +126,28 @@ pub enum Network {
         unreachable: Vec<String>,
     },
 }
+
+/// What a sandbox has to do with a zygote: an interpreter that has imported already and forks, once for each session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Zygote {
+    /// Its agent is one. The agent's arguments end in the two sockets that it gets: where forks are asked for, and where it reports.
+    Keeps {
+        /// Host ids that the sandboxes of its forks may have, from the first to before the last; none where there is one id only.
+        ids: Option<(u32, u32)>,
+    },
+    /// Its agent is forked from that of another sandbox, and it lives in that one's namespaces of users and processes. If that
+    /// fails, the agent is its program.
+    ForkedFrom {
+        /// The user namespace that it enters: where the sandbox has users of its own, the one made for it alone, with its ids mapped;
+        /// else the keeper's, in which it makes one.
+        users: PathBuf,
+        /// The keeper's process namespace.
+        processes: PathBuf,
+        /// The keeper's directory, which has [`FORK_SOCKET`].
+        directory: PathBuf,
+    },
+}
+
+/// Where an interpreter takes requests to fork, in the directory of its sandbox.
+pub const FORK_SOCKET: &str = "fork.sock";

@@ -18,7 +18,9 @@ mod leftovers;
 mod network;
 mod options;
 mod seccomp;
+mod zygotes;
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -26,8 +28,8 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use innkeep_artifacts::Content;
-use innkeep_protocol::link::{ExitCause, ExitFacts, LaunchPlan};
-use innkeep_protocol::walls::{Base, Network, Walls};
+use innkeep_protocol::link::{ExitCause, ExitFacts, Fork, LaunchPlan};
+use innkeep_protocol::walls::{Base, Network, Walls, Zygote};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
 
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
@@ -41,6 +43,7 @@ use guest::Guest;
 use ids::Ids;
 pub(crate) use leftovers::Leftovers;
 pub use options::ContainerOptions;
+use zygotes::{Workshop, Zygotes};
 
 /// Makes sandboxes of kernel namespaces. Dropping it lets go of its sandboxes; they live on.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl ContainerDriver {
     pub async fn new(data_dir: &Path, options: ContainerOptions) -> Result<Self, Unusable> {
         let ground = Walled::new(data_dir, options)?;
         let local = Local::new(data_dir, ground).map_err(|error| Unusable::data_dir(data_dir, &error))?;
+        local.ground().zygotes.equip(local.executable());
         let driver = Self(local);
         host::try_out(&driver).await?;
         let has_ids = driver.0.ground().ids.is_some();
@@ -66,6 +70,18 @@ impl ContainerDriver {
     }
 }
 
+impl ContainerDriver {
+    fn workshop(&self) -> Workshop {
+        Workshop { ground: Arc::clone(self.0.ground()), spares: Arc::clone(self.0.spares()) }
+    }
+}
+
+impl Drop for ContainerDriver {
+    fn drop(&mut self) {
+        self.0.ground().zygotes.abandon();
+    }
+}
+
 #[async_trait]
 impl Driver for ContainerDriver {
     fn capabilities(&self) -> Capabilities {
@@ -73,14 +89,19 @@ impl Driver for ContainerDriver {
     }
 
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        self.workshop().want(&spec, |spec| self.0.plan(spec));
         self.0.launch(spec).await
     }
 
     async fn adopt(&self) -> Result<Adopted, Error> {
+        let ground = self.0.ground();
+        // First: what sessions of theirs have, they keep alive.
+        zygotes::retire_older(&self.workshop(), &ground.zygotes, &ground.data_dir).await;
         self.0.adopt().await
     }
 
     async fn close(&self) {
+        self.0.ground().zygotes.close().await;
         self.0.close().await;
     }
 
@@ -106,6 +127,7 @@ struct Walled {
     filter: Vec<u64>,
     /// Why images cannot be run, once that was tried.
     no_images: OnceLock<Unusable>,
+    zygotes: Zygotes,
 }
 
 impl Walled {
@@ -119,8 +141,8 @@ impl Walled {
         let is_root = rustix::process::geteuid().is_root();
         let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
         let ids = is_root.then(Ids::default);
-        let (filter, no_images) = (seccomp::filter(), OnceLock::new());
-        Ok(Self { data_dir, options, ids, cgroups, networks, filter, no_images })
+        let (filter, no_images, zygotes) = (seccomp::filter(), OnceLock::new(), Zygotes::new(&data_dir));
+        Ok(Self { data_dir, options, ids, cgroups, networks, filter, no_images, zygotes })
     }
 
     /// Gives the directories of a sandbox to its root, if it has users of its own. Returns the first of them.
@@ -131,6 +153,20 @@ impl Walled {
             Ids::own(directory, first).inspect_err(|_| ids.put_back(first))?;
         }
         Ok(Some(first))
+    }
+
+    /// Makes a place inside of the zygote that the agent of this launch can be forked from, if there is one; also returns the network
+    /// there. One that cannot be made is no reason not to start.
+    async fn nest(&self, spec: &LaunchSpec, first_id: Option<u32>) -> (Option<Zygote>, Option<(File, PathBuf)>) {
+        let Some(wanted) = &spec.zygote else { return (None, None) };
+        let Some(zygote) = self.zygotes.ready(wanted) else { return (None, None) };
+        match self.zygotes.make_nest(&zygote, &spec.sandbox, first_id).await {
+            Ok((plan, network)) => (Some(plan), network),
+            Err(error) => {
+                self.zygotes.fork_failed(wanted, &spec.sandbox, &error.to_string());
+                (None, None)
+            }
+        }
     }
 
     /// Tells whether no control group limits this. For processes the kernel's limit per user then does, inside of a namespace.
@@ -192,9 +228,14 @@ impl Ground for Walled {
             .open(id)
             .limit(&spec.resources)
             .map_err(|error| failed("limit what it uses")(io::Error::other(error)))?;
-        let (network, resolv_conf) = match spec.egress {
-            Egress::None => (Network::Loopback, String::new()),
-            Egress::Public => self.networks.open(id, &plan.directory).await.map_err(|error| no_network(id, error))?,
+        let (zygote, namespace) = self.nest(spec, first_id).await;
+        let (network, resolv_conf) = match (spec.egress, namespace) {
+            (Egress::None, None) => (Network::Loopback, String::new()),
+            (Egress::None, Some((_, path))) => (Network::Join(path), String::new()),
+            (Egress::Public, namespace) => {
+                let opened = self.networks.open(id, &plan.directory, namespace.map(|(network, _)| network)).await;
+                opened.map_err(|error| no_network(id, error))?
+            }
         };
         let guest = Guest::new(&spec.bundle, plan.environment, &self.options.base, &self.data_dir, first_id.is_some())
             .map_err(|refused| Error::Agent { message: refused.to_string() })?;
@@ -211,6 +252,7 @@ impl Ground for Walled {
             processes: self.lacks(Controller::Processes).then_some(spec.resources.processes.into()),
             network,
             seccomp: self.filter.clone(),
+            zygote,
         };
         Ok(LaunchPlan {
             argv: guest.argv,
@@ -219,6 +261,17 @@ impl Ground for Walled {
             walls: Some(walls),
             ..plan
         })
+    }
+
+    fn launched(&self, sandbox: &SandboxId, spec: &LaunchSpec, fork: &Fork) {
+        self.zygotes.release(sandbox);
+        if let Some(zygote) = &spec.zygote {
+            match fork {
+                Fork::NotAsked => {}
+                Fork::Done => self.zygotes.forked(zygote),
+                Fork::Failed(why) => self.zygotes.fork_failed(zygote, sandbox, why),
+            }
+        }
     }
 
     fn adopted(&self, sandbox: &SandboxId, directory: &Path) {
@@ -257,6 +310,7 @@ impl Ground for Walled {
         if !told {
             orphans::kill(sandbox, None).await;
         }
+        self.zygotes.release(sandbox);
         self.cgroups.open(sandbox).remove().await;
         self.networks.close(sandbox, directory).await;
         if let Some(ids) = &self.ids {
@@ -265,7 +319,8 @@ impl Ground for Walled {
     }
 
     fn found(&self) -> Vec<SandboxId> {
-        self.cgroups.found()
+        let zygotes = zygotes::found(&self.data_dir);
+        self.cgroups.found().into_iter().filter(|id| !zygotes.contains(id)).collect()
     }
 
     async fn close(&self) {

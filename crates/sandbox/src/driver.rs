@@ -221,6 +221,11 @@ pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
     /// Returns the agent's process on the host, if it has one there.
     fn agent_pid(&self) -> Option<i32>;
 
+    /// Tells whether the agent was forked from an interpreter that had imported already.
+    fn was_forked(&self) -> bool {
+        false
+    }
+
     /// Returns what sidecar, agent and all that it started use together; none where the driver does not count. Blocks shortly: it
     /// reads five files at most.
     fn usage(&self) -> Option<Usage> {

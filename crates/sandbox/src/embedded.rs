@@ -5,17 +5,18 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
 const SIDECAR: &[u8] = include_bytes!(env!("INNKEEP_SIDECAR_BIN"));
 
 /// The sidecar as something that can be executed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Executable {
     path: PathBuf,
     /// What `path` names, if it is not in a file system.
-    _memory: Option<OwnedFd>,
+    _memory: Option<Arc<OwnedFd>>,
 }
 
 impl Executable {
@@ -25,7 +26,7 @@ impl Executable {
         match sealed_memory() {
             Ok(memory) => {
                 let path = PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()));
-                Ok(Self { path, _memory: Some(memory) })
+                Ok(Self { path, _memory: Some(Arc::new(memory)) })
             }
             Err(_) => Ok(Self { path: file(bin)?, _memory: None }),
         }

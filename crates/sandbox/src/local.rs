@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use innkeep_protocol::link::{ExitFacts, LOG_FILE, LaunchPlan, PROTOCOL, STATE_FILE, SandboxFacts};
+use innkeep_protocol::link::{ExitFacts, Fork, LOG_FILE, LaunchPlan, PROTOCOL, STATE_FILE, SandboxFacts};
 use innkeep_types::{SandboxId, limits};
 use tokio::time::timeout;
 use tracing::warn;
@@ -37,13 +37,13 @@ use crate::embedded::Executable;
 use crate::link::Link;
 use crate::memory;
 use crate::tasks::{Kind, Tasks};
-use handle::Process;
 use remove::remove;
-use spares::Spares;
 
 pub use facts::open_own;
-pub(crate) use handle::{reap, status};
+pub(crate) use facts::read as read_facts;
+pub(crate) use handle::{Process, reap, status};
 pub use remove::remove_tree;
+pub(crate) use spares::Spares;
 
 /// Where programs are looked for by an agent whose environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -70,6 +70,9 @@ pub(crate) trait Ground: fmt::Debug + Send + Sync + 'static {
 
     /// Completes a plan whose directories exist; takes what the sandbox needs besides. On an error, [`Ground::clear`] follows.
     async fn prepare(&self, spec: &LaunchSpec, plan: LaunchPlan) -> Result<LaunchPlan, Error>;
+
+    /// Takes note of how a launch went: whether the agent was forked, if that was asked for.
+    fn launched(&self, _sandbox: &SandboxId, _spec: &LaunchSpec, _fork: &Fork) {}
 
     /// Takes note of a sandbox of a server before this one, which lives.
     fn adopted(&self, sandbox: &SandboxId, directory: &Path);
@@ -122,11 +125,22 @@ impl<G: Ground> Local<G> {
     }
 
     /// Returns what this driver does in its own way.
-    pub(crate) fn ground(&self) -> &G {
+    pub(crate) fn ground(&self) -> &Arc<G> {
         &self.ground
     }
 
-    fn plan(&self, spec: &LaunchSpec) -> LaunchPlan {
+    /// Returns what launchers are taken from.
+    pub(crate) fn spares(&self) -> &Arc<Spares<G>> {
+        &self.spares
+    }
+
+    /// Returns the program that launches.
+    pub(crate) fn executable(&self) -> Executable {
+        self.spares.executable()
+    }
+
+    /// Returns the plan of a launch, as far as all drivers of this machine have it in common.
+    pub(crate) fn plan(&self, spec: &LaunchSpec) -> LaunchPlan {
         let mut environment = spec.environment.clone();
         environment.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
         LaunchPlan {
@@ -162,6 +176,7 @@ impl<G: Ground> Local<G> {
         made.map_err(failed("make the directory of its output"))?;
         let plan = self.ground.prepare(spec, plan).await?;
         let facts = launcher.launch(&plan).await?;
+        self.ground.launched(id, spec, &facts.fork);
         if let Some(caveat) = &facts.caveat {
             warn!(sandbox.id = %id, "sandbox {id} has its agent's own port: {caveat}");
         }
@@ -169,7 +184,22 @@ impl<G: Ground> Local<G> {
         let sidecar = Process::find_sidecar(&facts, &directory)
             .and_then(|found| found.ok_or_else(gone))
             .map_err(failed("find the sidecar"))?;
-        self.attach(id, &directory, sidecar).await.map_err(failed("reach the sidecar"))
+        self.attach(id, &directory, sidecar, &facts.fork).await.map_err(failed("reach the sidecar"))
+    }
+
+    /// Launches; on an error nothing is left.
+    async fn launch_once(&self, spec: &LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        let plan = self.plan(spec);
+        let (id, directory) = (plan.sandbox.clone(), plan.directory.clone());
+        let started = timeout(START_TIMEOUT, self.start(spec, plan)).await;
+        let launched = started.unwrap_or_else(|elapsed| {
+            Err(Error::Host { sandbox: id.clone(), what: "start it in time", source: elapsed.into() })
+        });
+        if launched.is_err() {
+            // A sidecar that was too late to be known ends itself when its directory is gone.
+            self.clear(&id, &directory).await;
+        }
+        launched
     }
 
     fn refill(&self) {
@@ -183,7 +213,13 @@ impl<G: Ground> Local<G> {
     }
 
     /// Connects to a sidecar that is there, and follows it from now on.
-    async fn attach(&self, id: &SandboxId, directory: &Path, sidecar: Process) -> io::Result<Arc<dyn Sandbox>> {
+    async fn attach(
+        &self,
+        id: &SandboxId,
+        directory: &Path,
+        sidecar: Process,
+        fork: &Fork,
+    ) -> io::Result<Arc<dyn Sandbox>> {
         let (link, inside, state) = match Link::connect(directory, id).await {
             Ok(connected) => connected,
             Err(error) => {
@@ -195,7 +231,7 @@ impl<G: Ground> Local<G> {
         let agent_pid = self.ground.agent_pid(sidecar.pid(), inside);
         let places = sandbox::Places { directory: directory.to_owned(), log_file: self.log_file(id) };
         let (sandbox, follower) =
-            sandbox::new(id.clone(), places, sidecar, (link, agent_pid, state), Arc::clone(&self.ground));
+            sandbox::new(id.clone(), places, (sidecar, fork), (link, agent_pid, state), Arc::clone(&self.ground));
         let stopping = self.tasks.stopping().clone();
         self.tasks.spawn(Kind::Sandbox, async move {
             // Ours first: a server that takes over closes this link too.
@@ -212,7 +248,7 @@ impl<G: Ground> Local<G> {
     async fn revive(&self, id: &SandboxId, directory: &Path) -> io::Result<Option<Arc<dyn Sandbox>>> {
         let Some(facts) = facts::read::<SandboxFacts>(directory, STATE_FILE)? else { return Ok(None) };
         match Process::find_sidecar(&facts, directory)? {
-            Some(sidecar) => self.attach(id, directory, sidecar).await.map(Some),
+            Some(sidecar) => self.attach(id, directory, sidecar, &facts.fork).await.map(Some),
             None => Ok(None),
         }
     }
@@ -236,16 +272,13 @@ impl<G: Ground> Driver for Local<G> {
         self.ground.capabilities()
     }
 
-    async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
-        let plan = self.plan(&spec);
-        let (id, directory) = (plan.sandbox.clone(), plan.directory.clone());
-        let started = timeout(START_TIMEOUT, self.start(&spec, plan)).await;
-        let launched = started.unwrap_or_else(|elapsed| {
-            Err(Error::Host { sandbox: id.clone(), what: "start it in time", source: elapsed.into() })
-        });
-        if launched.is_err() {
-            // A sidecar that was too late to be known ends itself when its directory is gone.
-            self.clear(&id, &directory).await;
+    async fn launch(&self, mut spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
+        let mut launched = self.launch_once(&spec).await;
+        if let (Err(error @ (Error::Host { .. } | Error::Launcher { .. })), Some(_)) = (&launched, &spec.zygote) {
+            // Its zygote may have ended under it, with all that was inside.
+            warn!(sandbox.id = %spec.sandbox, "sandbox {} starts once more, without a zygote: {error}", spec.sandbox);
+            spec.zygote = None;
+            launched = self.launch_once(&spec).await;
         }
         self.refill();
         launched

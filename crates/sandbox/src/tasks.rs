@@ -22,6 +22,8 @@ pub enum Kind {
     Spare,
     /// Keeps the pools, or stays with one sandbox that waits for a session: `pool`.
     Pool,
+    /// Owns one interpreter that agents are forked from.
+    Zygote,
     /// Boots a version once, or unmakes a deleted one.
     Make,
     /// Serves one client connection.

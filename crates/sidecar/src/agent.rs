@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use innkeep_protocol::link::LaunchPlan;
@@ -16,6 +16,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal};
 
+use crate::keeper::Sockets;
 use crate::launch::{self, to};
 use crate::program::Program;
 use crate::sys;
@@ -25,8 +26,8 @@ use crate::walls::Confinement;
 pub(crate) struct Agent {
     /// Also the id of its session and process group.
     pub(crate) pid: Pid,
-    pub(crate) stdout: ChildStdout,
-    pub(crate) stderr: ChildStderr,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
     /// Where its bind(2) calls arrive; none if it binds its port itself.
     pub(crate) binds: Option<OwnedFd>,
     /// Why there is no `binds`.
@@ -53,7 +54,12 @@ pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, 
         return Err(Error::NoDirectory(plan.working_directory.clone()).into());
     }
     let failed = |source| launch::Error::from(Error::Exec { program: program.clone(), source });
-    let mut way = Way { plan, environment: plan.environment.clone(), working_directory: place.map(Arc::new) };
+    let mut way = Way {
+        plan,
+        argv: plan.argv.clone(),
+        environment: plan.environment.clone(),
+        working_directory: place.map(Arc::new),
+    };
     match with_own_port(&way, &failed)? {
         Ok(agent) => Ok(agent),
         Err(refused) => {
@@ -62,20 +68,43 @@ pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, 
                 return Err(Error::PortTaken { port: plan.port, caveat }.into());
             }
             way.environment.insert("PORT".to_owned(), plan.port.to_string());
-            let (mut making, failure) = Making::new(&way, &failed)?;
-            let child = sys::spawn(&mut way.command(), move || {
-                making.begin()?;
-                making.finish()
-            });
-            let child = child.map_err(|error| step(failure).unwrap_or_else(|| failed(error)))?;
-            agent(child, None, Some(caveat)).map_err(to("follow the agent"))
+            without_filter(&way, None, &failed, Some(caveat))
         }
     }
+}
+
+/// Starts the zygote of `plan`, an interpreter that gets `sockets`. The process must have one thread.
+pub(crate) fn start_zygote(plan: &LaunchPlan, sockets: &Arc<Sockets>) -> Result<Agent, launch::Error> {
+    let program = plan.argv.first().ok_or(Error::Empty)?;
+    let failed = |source| launch::Error::from(Error::Exec { program: program.clone(), source });
+    let argv = plan.argv.iter().cloned().chain(sockets.arguments()).collect();
+    let way = Way { plan, argv, environment: plan.environment.clone(), working_directory: None };
+    without_filter(&way, Some(Arc::clone(sockets)), &failed, None)
+}
+
+/// Starts it without the filter of its binds.
+fn without_filter(
+    way: &Way<'_>,
+    sockets: Option<Arc<Sockets>>,
+    failed: &impl Fn(io::Error) -> launch::Error,
+    caveat: Option<String>,
+) -> Result<Agent, launch::Error> {
+    let (mut making, failure) = Making::new(way, failed)?;
+    let child = sys::spawn(&mut way.command(), move || {
+        making.begin()?;
+        if let Some(sockets) = &sockets {
+            sockets.hand_on()?;
+        }
+        making.finish()
+    });
+    let child = child.map_err(|error| step(failure).unwrap_or_else(|| failed(error)))?;
+    agent(child, None, caveat).map_err(to("follow the agent"))
 }
 
 /// How an agent is started.
 struct Way<'a> {
     plan: &'a LaunchPlan,
+    argv: Vec<String>,
     environment: BTreeMap<String, String>,
     /// Where it starts, if that is held already.
     working_directory: Option<Arc<OwnedFd>>,
@@ -112,7 +141,7 @@ fn with_own_port(
         making.finish()
     });
     match (spawned, receive_descriptor(&ours)) {
-        (Ok(mut child), Some(binds)) => match may_look_into(&child) {
+        (Ok(mut child), Some(binds)) => match pid_of(&child).and_then(may_look_into) {
             Ok(()) => agent(child, Some(binds), None).map(Ok).map_err(to("follow the agent")),
             Err(refused) => {
                 child.kill().and_then(|()| child.wait()).map_err(to("end a process that cannot be looked into"))?;
@@ -150,7 +179,7 @@ impl Making {
             sidecar: rustix::process::getpid(),
             confinement: way.plan.walls.as_ref().map(Confinement::new).transpose()?,
             working_directory: way.working_directory.clone(),
-            program: Program::new(&way.plan.argv, &way.environment).map_err(|nul| failed(nul.into()))?,
+            program: Program::new(&way.argv, &way.environment).map_err(|nul| failed(nul.into()))?,
             failure,
         };
         Ok((making, failure_rx))
@@ -218,7 +247,9 @@ fn usual_open_files() -> io::Result<()> {
 fn agent(mut child: Child, binds: Option<OwnedFd>, caveat: Option<String>) -> io::Result<Agent> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     match (pid, child.stdout.take(), child.stderr.take()) {
-        (Some(pid), Some(stdout), Some(stderr)) => Ok(Agent { pid, stdout, stderr, binds, caveat }),
+        (Some(pid), Some(stdout), Some(stderr)) => {
+            Ok(Agent { pid, stdout: stdout.into(), stderr: stderr.into(), binds, caveat })
+        }
         _ => Err(io::Error::other("the new process has no pipes")),
     }
 }
@@ -236,14 +267,17 @@ fn receive_descriptor(socket: &UnixDatagram) -> Option<OwnedFd> {
 }
 
 /// Tries on the agent what every answer to a bind call needs. Refused where ptrace is for administrators only.
-fn may_look_into(child: &Child) -> io::Result<()> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+pub(crate) fn may_look_into(pid: Pid) -> io::Result<()> {
     let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     match rustix::process::pidfd_getfd(&process, 0, PidfdGetfdFlags::empty()) {
         // It is gone already; its exit tells more.
         Err(rustix::io::Errno::SRCH | rustix::io::Errno::BADF) => Ok(()),
         tried => Ok(tried.map(drop)?),
     }
+}
+
+fn pid_of(child: &Child) -> io::Result<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn hint(program: &str, source: &io::Error) -> String {

@@ -15,12 +15,15 @@ pub(crate) struct Children {
     ended: Signals,
     agent: Pid,
     agent_exit: Option<AgentExit>,
+    /// Some are the first processes of sandboxes inside of ours, which outlive the agent.
+    has_lodgers: bool,
 }
 
 impl Children {
-    /// Looks after `agent` and all others. `ended` brings SIGCHLD since before the first was started.
-    pub(crate) fn new(agent: Pid, ended: Signals) -> Self {
-        Self { ended, agent, agent_exit: None }
+    /// Looks after `agent` and all others. `ended` brings SIGCHLD since before the first was started. `has_lodgers`: sandboxes inside
+    /// of ours are nobody's to end.
+    pub(crate) fn new(agent: Pid, ended: Signals, has_lodgers: bool) -> Self {
+        Self { ended, agent, agent_exit: None, has_lodgers }
     }
 
     /// Waits for the end of the agent, reaping whatever else ends meanwhile.
@@ -41,7 +44,10 @@ impl Children {
         let until = Instant::now() + CHASE;
         while Instant::now() < until {
             self.reap();
-            let children = children();
+            let mut children = children();
+            if self.has_lodgers {
+                children.retain(|&child| !is_lodger(child));
+            }
             if children.is_empty() {
                 return;
             }
@@ -51,6 +57,17 @@ impl Children {
             }
             // Either the end of one of them, or the time to look again.
             let _ = timeout(Duration::from_millis(10), self.ended.recv()).await;
+        }
+    }
+
+    /// Waits until no process is left.
+    pub(crate) async fn none_left(&mut self) {
+        loop {
+            self.reap();
+            if children().is_empty() {
+                return;
+            }
+            self.ended.recv().await;
         }
     }
 
@@ -76,7 +93,16 @@ fn exit(status: WaitStatus) -> AgentExit {
     }
 }
 
-fn children() -> Vec<Pid> {
+/// Tells whether a process is the first one of a process namespace inside of ours. It hides, even from us: one that we may look into and
+/// that is in our own namespace is none.
+fn is_lodger(pid: Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).unwrap_or_default();
+    let names = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    names.is_none_or(|names| names.split_ascii_whitespace().count() > 1)
+}
+
+/// Returns the processes that are ours to wait for.
+pub(crate) fn children() -> Vec<Pid> {
     let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }

@@ -6,6 +6,8 @@
 //!     └───── exits ───────────────────┴───────────────────────────────────┘
 //!              └─► the rest killed ─► output drained ─► exit.json ─► host told ─► gone
 //! ```
+//!
+//! Where the agent is a zygote, the sandboxes of its forks are inside of this one: they are no part of the rest, and are waited for.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::bind::{self, Bound, Ports};
 use crate::launch::Launched;
 use crate::link::{self, Door};
 use crate::logs::Output;
-use crate::{children, health};
+use crate::{children, health, keeper};
 
 /// How often the wall clock and the sandbox directory are looked at.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -41,7 +43,7 @@ struct Ending {
 
 /// Looks after the sandbox to its end.
 pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
-    let Launched { plan, place, listener, agent, mut logs, mut children } = launched;
+    let Launched { plan, place, listener, agent, mut logs, mut children, reports, .. } = launched;
     let mut stdout = Output::new(agent.stdout, LogStream::Stdout)?;
     let mut stderr = Output::new(agent.stderr, LogStream::Stderr)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -71,7 +73,13 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
             None => Ok(()),
         }
     });
-    let mut health = pin!(health::watch(&plan, bound, &state_tx));
+    let keeps_zygote = reports.is_some();
+    let mut health = pin!(async {
+        match reports {
+            Some(reports) => keeper::watch(reports, &plan, &state_tx).await,
+            None => health::watch(&plan, bound, &state_tx).await,
+        }
+    });
     let mut output = Box::pin(logs.pump(&mut stdout, &mut stderr));
     let (mut linked, mut binding, mut watching, mut talking) = (true, true, true, true);
     let mut look_around = interval(LOOK_AROUND);
@@ -126,6 +134,10 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
     state_tx.send_replace(AgentState::Exited(facts));
     if linked {
         let _ = timeout(FAREWELL, link).await;
+    }
+    if keeps_zygote {
+        // The end of this process, the first of its namespace, would be theirs.
+        children.none_left().await;
     }
     Ok(())
 }

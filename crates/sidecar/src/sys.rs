@@ -43,6 +43,13 @@ pub(crate) fn fork_into(namespaces: u64) -> io::Result<Fork> {
     }
 }
 
+/// Puts this process into a new network namespace. Call it while the process has one thread.
+pub(crate) fn enter_new_network() -> io::Result<()> {
+    // SAFETY: only the network namespace is unshared: no memory, descriptor or file system state that other threads could rely on.
+    // JUSTIFICATION: rustix has no safe call for it, because other flags of `unshare` are not safe.
+    Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }?)
+}
+
 /// Brings a network interface up, by way of any socket.
 pub(crate) fn bring_up(socket: &OwnedFd, interface: &CStr) -> io::Result<()> {
     // SAFETY: all of its fields are integers and arrays of them, for which zero is a value.
@@ -212,6 +219,8 @@ const AUDIT_ARCH: u32 = 0xC000_003E;
 const AUDIT_ARCH: u32 = 0xC000_00B7;
 #[expect(clippy::cast_possible_truncation, reason = "system call numbers are small")]
 const NR_BIND: u32 = libc::SYS_bind as u32;
+#[expect(clippy::cast_possible_truncation, reason = "system call numbers are small")]
+const NR_SETNS: u32 = libc::SYS_setns as u32;
 
 const fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
@@ -239,6 +248,27 @@ pub(crate) fn notify_binds() -> io::Result<OwnedFd> {
     // SAFETY: the kernel just made this descriptor for us.
     // JUSTIFICATION: it comes from a raw system call.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Returns the filter of a forked agent, as the kernel's structures lie in memory: [`notify_binds`]'s, and setns(2), which the zygote
+/// needed, fails from then on.
+pub(crate) fn filter_of_fork() -> Vec<u8> {
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    let filter = [
+        step(LD_ABS, 0, 0, OFFSET_ARCH),
+        step(JEQ, 0, 4, AUDIT_ARCH),
+        step(LD_ABS, 0, 0, OFFSET_NR),
+        step(JEQ, 3, 0, NR_SETNS),
+        step(JEQ, 0, 1, NR_BIND),
+        step(RET, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+        step(RET, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(RET, 0, 0, refused),
+    ];
+    let bytes = |step: libc::sock_filter| {
+        let ([c0, c1], [k0, k1, k2, k3]) = (step.code.to_ne_bytes(), step.k.to_ne_bytes());
+        [c0, c1, step.jt, step.jf, k0, k1, k2, k3]
+    };
+    filter.into_iter().flat_map(bytes).collect()
 }
 
 /// A bind(2) that waits for its answer.

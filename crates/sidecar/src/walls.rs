@@ -13,6 +13,7 @@ mod layers;
 mod lodging;
 mod loopback;
 mod mounts;
+pub(crate) mod nest;
 mod powers;
 mod root;
 
@@ -22,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use innkeep_protocol::walls::{Base, IDS, Identity, Mount, Network, Root, Walls};
+use innkeep_protocol::walls::{Base, IDS, Identity, Mount, Network, Root, Walls, Zygote};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Pid, Uid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -31,7 +32,7 @@ use crate::agent;
 use crate::launch::{Error, to};
 use crate::place::open_directory;
 
-pub(crate) use confine::Confinement;
+pub(crate) use confine::{Confinement, limits_of_fork, rules_of_fork};
 use layers::Layers;
 
 /// What the launcher made ready for its child.
@@ -77,7 +78,7 @@ pub(crate) fn before_fork(walls: &Walls) -> Result<Prepared, Error> {
 pub(crate) fn after_fork(walls: &Walls, prepared: &Prepared, child: Pid) -> Result<(), Error> {
     let of_child = |name: &str| format!("/proc/{}/{name}", child.as_raw_pid());
     let (uids, gids) = match walls.first_id {
-        Some(first) => (format!("0 {first} {IDS}"), format!("0 {first} {IDS}")),
+        Some(first) => (ids(walls, first), ids(walls, first)),
         None => {
             // Without it an ordinary user may map no group.
             fs::write(of_child("setgroups"), "deny").map_err(to("give up groups"))?;
@@ -92,6 +93,21 @@ pub(crate) fn after_fork(walls: &Walls, prepared: &Prepared, child: Pid) -> Resu
         connect(argv, child)?;
     }
     Ok(())
+}
+
+/// Returns the map of ids of a sandbox that has users of its own: a block of them, and, for the sandboxes inside of it, all others as
+/// they are.
+fn ids(walls: &Walls, first: u32) -> String {
+    let mut map = format!("0 {first} {IDS}\n");
+    if let Some(Zygote::Keeps { ids: Some((start, end)) }) = walls.zygote {
+        let after = first.saturating_add(IDS);
+        for (from, to) in [(start, first), (after, end)] {
+            if from < to {
+                map += &format!("{from} {from} {}\n", to - from);
+            }
+        }
+    }
+    map
 }
 
 /// Runs the program that connects the network of `child`, until it has gone to the background.
@@ -164,7 +180,7 @@ pub(crate) fn raise(walls: &Walls, sources: Sources, working_directory: &Path) -
         Root::Base(_) => None,
         Root::Image { .. } => Some(lodging::open_place(working_directory)?),
     };
-    powers::drop(walls.first_id.is_some()).map_err(to("drop powers"))?;
+    powers::drop(walls.first_id.is_some(), walls.keeps_zygote()).map_err(to("drop powers"))?;
     Ok(place)
 }
 

@@ -356,3 +356,14 @@ pub const POOL_MEMORY_SHARE: u64 = 4;
 /// The part of the host's memory, one in so many, that has to be available before pools take any, and below which they give some
 /// back. Source: our choice.
 pub const POOL_HOST_FLOOR: u64 = 10;
+
+/// Interpreters that wait to fork, on one host; the one that forked the longest ago ends for another. Source: our choice: each keeps what
+/// its agent imports in memory, some 50 MiB.
+pub const MAX_ZYGOTES: usize = 16;
+
+/// Time without a fork after which such an interpreter ends. Source: our choice, the default idle timeout of a session.
+pub const ZYGOTE_IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// Time after which such an interpreter ends whatever it does, and with it one that no server knows any more. Source: our choice; three
+/// times the longest default life of a session.
+pub const ZYGOTE_LIFETIME: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,7 @@
 //! Which way sandboxes of this host reach the public network, if there is one, and the networks that they have.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -75,11 +76,16 @@ impl Networks {
         }
     }
 
-    /// Makes the network of a sandbox. Also returns its `/etc/resolv.conf`.
-    pub(super) async fn open(&self, sandbox: &SandboxId, directory: &Path) -> Result<(Network, String), Error> {
+    /// Makes the network of a sandbox, in a namespace that is there already if one is given. Also returns its `/etc/resolv.conf`.
+    pub(super) async fn open(
+        &self,
+        sandbox: &SandboxId,
+        directory: &Path,
+        namespace: Option<File>,
+    ) -> Result<(Network, String), Error> {
         match &self.way {
             Way::Links(network) => {
-                let attachment = network.open(sandbox).await?;
+                let attachment = network.open(sandbox, namespace).await?;
                 let (path, resolv_conf) = (attachment.path(), attachment.resolv_conf());
                 self.open.lock().insert(sandbox.clone(), attachment);
                 Ok((Network::Join(path), resolv_conf))

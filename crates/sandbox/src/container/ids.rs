@@ -18,6 +18,9 @@ const FIRST: u32 = 0x7000_0000;
 /// every program takes for positive.
 const BLOCKS: u32 = (0x7FFE_0000 - FIRST) / IDS;
 
+/// All ids of all blocks, from the first to before the last.
+pub(super) const ALL: (u32, u32) = (FIRST, FIRST + BLOCKS * IDS);
+
 /// The blocks that are in use.
 #[derive(Debug, Default)]
 pub(super) struct Ids {

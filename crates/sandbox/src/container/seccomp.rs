@@ -41,6 +41,14 @@ pub(crate) fn filter() -> Vec<u64> {
     program::compile(&rules()).into_iter().map(program::Instruction::pack).collect()
 }
 
+/// Returns the filter of a zygote: an agent's, but that it may enter the namespaces of its forks. They have it too, and one more that
+/// refuses that again.
+pub(crate) fn filter_of_zygote() -> Vec<u64> {
+    let mut rules = rules();
+    rules.insert(number(&("SYS_setns", libc::SYS_setns)), Rule::Always(Verdict::Allow));
+    program::compile(&rules).into_iter().map(program::Instruction::pack).collect()
+}
+
 /// Returns the rules by number of call, all others being [`UNLISTED`].
 fn rules() -> BTreeMap<u32, Rule> {
     let allowed = [ALLOWED, ALLOWED_HERE, ALLOWED_SINCE].into_iter().flatten();

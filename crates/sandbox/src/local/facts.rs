@@ -20,7 +20,7 @@ pub fn open_own(path: &Path) -> io::Result<File> {
 }
 
 /// Returns what is written in `name`; none if there is nothing.
-pub(super) fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
+pub(crate) fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
     let file = match open_own(&directory.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,

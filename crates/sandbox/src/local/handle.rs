@@ -15,7 +15,7 @@ use crate::sys;
 
 /// A process, alive or not.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: i32,
     descriptor: AsyncFd<OwnedFd>,
 }
@@ -33,7 +33,7 @@ impl Process {
 
     /// Takes hold of the sidecar that `facts` describe; none if it is gone. The sandbox in `directory` can have written them: only a
     /// process of the directory's owner is taken for a sidecar, and nobody else's ever killed for one.
-    pub(super) fn find_sidecar(facts: &SandboxFacts, directory: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn find_sidecar(facts: &SandboxFacts, directory: &Path) -> io::Result<Option<Self>> {
         if fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim() != facts.boot_id {
             return Ok(None);
         }
@@ -44,7 +44,7 @@ impl Process {
     }
 
     /// Returns its number, which is another's once it has ended.
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
 
@@ -57,7 +57,7 @@ impl Process {
     /// Waits for its end.
     /// # Cancel safety
     /// Safe.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // A pidfd stays readable once its process has ended. An error is the runtime's own end.
         let _ = self.descriptor.readable().await;
         reap(self.descriptor.get_ref().as_fd());

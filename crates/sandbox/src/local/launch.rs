@@ -18,7 +18,7 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A launcher that waits for its plan. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Launcher(Child);
+pub(crate) struct Launcher(Child);
 
 impl Launcher {
     /// Starts one, in control groups that have these `cgroup.procs` files.
@@ -49,7 +49,7 @@ impl Launcher {
     }
 
     /// Launches what `plan` says and returns what is known of it.
-    pub(super) async fn launch(self, plan: &LaunchPlan) -> Result<SandboxFacts, Error> {
+    pub(crate) async fn launch(self, plan: &LaunchPlan) -> Result<SandboxFacts, Error> {
         let answer = timeout(LAUNCH_TIMEOUT, self.run(plan)).await.unwrap_or_else(|elapsed| Err(elapsed.into()));
         let failed = |source| Error::Host { sandbox: plan.sandbox.clone(), what: "run the launcher", source };
         match answer.map_err(failed)? {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitFacts};
+use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitFacts, Fork};
 use innkeep_types::SandboxId;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ struct Parts {
     places: Places,
     sidecar: Process,
     agent_pid: Option<i32>,
+    was_forked: bool,
     link: Link,
 }
 
@@ -67,13 +68,14 @@ pub(super) struct Follower<G> {
 pub(super) fn new<G: Ground>(
     id: SandboxId,
     places: Places,
-    sidecar: Process,
+    (sidecar, fork): (Process, &Fork),
     (link, agent_pid, state): (Link, Option<i32>, AgentState),
     ground: Arc<G>,
 ) -> (Arc<dyn Sandbox>, Follower<G>) {
     // The sidecar has not reaped it, or is about to say that it has: the pid is the agent's.
     let agent = agent_pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let parts = Arc::new(Parts { id, places, sidecar, agent_pid, link });
+    let was_forked = *fork == Fork::Done;
+    let parts = Arc::new(Parts { id, places, sidecar, agent_pid, was_forked, link });
     let (state_tx, state) = watch::channel(state);
     let sandbox = LocalSandbox { parts: Arc::clone(&parts), ground: Arc::clone(&ground), state };
     (Arc::new(sandbox), Follower { parts, ground, agent, state_tx })
@@ -124,6 +126,10 @@ impl<G: Ground> Sandbox for LocalSandbox<G> {
 
     fn agent_pid(&self) -> Option<i32> {
         self.parts.agent_pid
+    }
+
+    fn was_forked(&self) -> bool {
+        self.parts.was_forked
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -15,7 +15,7 @@ use crate::embedded::Executable;
 
 /// Makes and keeps them.
 #[derive(Debug)]
-pub(super) struct Spares<G> {
+pub(crate) struct Spares<G> {
     ground: Arc<G>,
     executable: Executable,
     kept: Mutex<Kept>,
@@ -54,12 +54,17 @@ impl<G: Ground> Spares<G> {
     }
 
     /// Returns the launcher of the sandbox with this name.
-    pub(super) async fn take(&self, id: &SandboxId) -> io::Result<Launcher> {
+    pub(crate) async fn take(&self, id: &SandboxId) -> io::Result<Launcher> {
         let named = self.kept.lock().named.remove(id);
         match named {
             Some(launcher) => Ok(launcher),
             None => self.make(id).await,
         }
+    }
+
+    /// Returns the program that launches.
+    pub(super) fn executable(&self) -> Executable {
+        self.executable.clone()
     }
 
     async fn make(&self, id: &SandboxId) -> io::Result<Launcher> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use innkeep_protocol::walls::{Base, Identity, Root, Walls};
@@ -38,6 +39,8 @@ pub(crate) struct Confinement {
     open_files: u64,
     processes: Option<u64>,
     landlock: Option<RulesetCreated>,
+    /// The agent is a zygote.
+    is_zygote: bool,
     filter: Vec<libc::sock_filter>,
 }
 
@@ -48,7 +51,8 @@ impl Confinement {
             agent: walls.first_id.map(|_| walls.agent.clone()),
             open_files: walls.open_files,
             processes: walls.processes,
-            landlock: Some(ruleset(&walls.root).map_err(to("make the rules of landlock"))?),
+            landlock: rules(walls)?,
+            is_zygote: walls.keeps_zygote(),
             filter: walls.seccomp.iter().copied().map(sys::unpack).collect(),
         })
     }
@@ -71,7 +75,8 @@ impl Confinement {
             super::become_user(agent).map_err(to("become the agent's user"))?;
         }
         // An agent that is root would keep until its program what the sidecar has.
-        super::powers::drop_all().map_err(to("drop the agent's powers"))
+        let left = if self.is_zygote { super::powers::keep_entering() } else { super::powers::drop_all() };
+        left.map_err(to("drop the agent's powers"))
     }
 
     /// Takes from the process what its program shall not have. The last step before the program.
@@ -81,6 +86,34 @@ impl Confinement {
         }
         sys::install_filter(&mut self.filter).map_err(to("apply the filter of system calls"))
     }
+}
+
+/// Returns the rules of landlock for an agent behind these walls. A zygote has none of files, which its forks would be under, in a root
+/// file system that is not the rules'.
+fn rules(walls: &Walls) -> Result<Option<RulesetCreated>, Error> {
+    if !walls.keeps_zygote() {
+        return ruleset(&walls.root).map(Some).map_err(to("make the rules of landlock"));
+    }
+    let scopes = Ruleset::default().scope(Scope::from_all(LANDLOCK)).and_then(Ruleset::create);
+    // A kernel that knows no scopes has nothing to create.
+    Ok(scopes.ok())
+}
+
+/// Returns the rules of an agent that is forked, for itself to be put under; none on a kernel without landlock.
+pub(crate) fn rules_of_fork(walls: &Walls) -> Result<Option<OwnedFd>, Error> {
+    Ok(rules(walls)?.and_then(Into::into))
+}
+
+/// Returns the limits of a forked agent as their names, and the two values of each.
+pub(crate) fn limits_of_fork(walls: &Walls) -> Vec<(&'static str, u64, u64)> {
+    let mut limits = vec![
+        ("RLIMIT_NOFILE", OPEN_FILES, walls.open_files),
+        ("RLIMIT_CORE", 0, 0),
+        ("RLIMIT_SIGPENDING", SIGNALS, SIGNALS),
+        ("RLIMIT_MSGQUEUE", MESSAGE_BYTES, MESSAGE_BYTES),
+    ];
+    limits.extend(walls.processes.map(|processes| ("RLIMIT_NPROC", processes, processes)));
+    limits
 }
 
 /// Sets both limits of a resource, as far as the ones that we have ourselves permit.

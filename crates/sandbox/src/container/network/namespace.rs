@@ -2,7 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::netlink::Netlink;
 use crate::sys;
@@ -22,8 +25,18 @@ impl Namespace {
     ///
     /// The thread that makes it ends here: it is in the namespace for good, and must not be taken for one of the host's.
     pub(super) fn new() -> io::Result<Self> {
+        Self::entered(sys::enter_new_network)
+    }
+
+    /// Makes the same of a new one that somebody else has made, and owns. Blocks.
+    pub(super) fn of(namespace: File) -> io::Result<Self> {
+        let kind = Some(LinkNameSpaceType::Network);
+        Self::entered(move || Ok(move_into_link_name_space(namespace.as_fd(), kind)?))
+    }
+
+    fn entered(enter: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let maker = thread::Builder::new().name("new network".into()).spawn(|| {
-            sys::enter_new_network()?;
+            enter()?;
             disable_ipv6(LATER_LINKS_IPV6)?;
             Ok(Self { file: File::open("/proc/thread-self/ns/net")?, netlink: Netlink::open()? })
         })?;

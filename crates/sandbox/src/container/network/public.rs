@@ -1,6 +1,7 @@
 //! `public` as root: a namespace with a pair of links for each sandbox, behind the host's own address.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
@@ -107,16 +108,17 @@ impl PublicNetwork {
         &self.shared.caveats
     }
 
-    /// Makes a network for a sandbox, ready to be joined. The first one takes longer: it loads the packet filter.
+    /// Makes a network for a sandbox, ready to be joined, in a new namespace of somebody else's if one is given. The first one takes
+    /// longer: it loads the packet filter.
     ///
     /// # Errors
     /// When the host refuses; nothing of the network remains.
     ///
     /// # Cancel safety
     /// A network that is made in vain goes by itself.
-    pub(crate) async fn open(&self, sandbox: &SandboxId) -> Result<Attachment, Error> {
+    pub(crate) async fn open(&self, sandbox: &SandboxId, namespace: Option<File>) -> Result<Attachment, Error> {
         let (shared, sandbox) = (self.shared.clone(), sandbox.clone());
-        let opened = tokio::task::spawn_blocking(move || shared.open(&sandbox)).await;
+        let opened = tokio::task::spawn_blocking(move || shared.open(&sandbox, namespace)).await;
         opened.map_err(|error| Error::Wall { what: "wait for the thread", source: error.into() }).flatten()
     }
 
@@ -165,10 +167,11 @@ impl Shared {
         }
     }
 
-    fn open(self: &Arc<Self>, sandbox: &SandboxId) -> Result<Attachment, Error> {
+    fn open(self: &Arc<Self>, sandbox: &SandboxId, namespace: Option<File>) -> Result<Attachment, Error> {
         let refused = |what| move |source| Error::Kernel { sandbox: sandbox.clone(), what, source };
         self.stand()?;
-        let mut namespace = Namespace::new().map_err(refused("make a namespace"))?;
+        let made = namespace.map_or_else(Namespace::new, Namespace::of);
+        let mut namespace = made.map_err(refused("make a namespace"))?;
         let mut host = Netlink::open().map_err(refused("speak to the kernel"))?;
         let slot = self.take_slot(&mut host, &namespace, sandbox)?;
         disable_ipv6(&format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", slot.name()))

@@ -31,7 +31,7 @@ fn network(locks: &Path) -> PublicNetwork {
 }
 
 async fn open(network: &PublicNetwork) -> Attachment {
-    network.open(&SandboxId::generate()).await.unwrap()
+    network.open(&SandboxId::generate(), None).await.unwrap()
 }
 
 fn web(address: Ipv4Addr) -> SocketAddr {
@@ -252,7 +252,7 @@ fn the_next_server_waits_for_older_links_and_switches_off_forwarding() {
     in_a_new_host(async |world: World| {
         let before = network(world.locks());
         let sandbox = SandboxId::generate();
-        let adopted = before.open(&sandbox).await.unwrap();
+        let adopted = before.open(&sandbox, None).await.unwrap();
         drop(before);
 
         let network = network(world.locks());
