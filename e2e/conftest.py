@@ -79,8 +79,8 @@ def own_server():
         yield server
 
 
-@pytest.fixture(scope="module", params=["root", "rootless"])
+@pytest.fixture(scope="module", params=["root", "rootless", "root zygote", "rootless zygote"])
 def world(request):
-    """Hostile agents in containers, on a server of root and on one of an ordinary user."""
+    """Hostile agents in containers, on a server of root and on one of an ordinary user, started and forked."""
     with world_of(request.param) as world:
         yield world

@@ -268,7 +268,8 @@ class Server:
         more = descriptors(self.pid) - self.at_first
         kept = {r"/innkeep\.db": 4, r"/network-\d+\.users$": 1}
         if self.isolation == "container":
-            kept |= {r"^pipe$": 4, r"pidfd": 2}
+            zygotes = len(self.zygotes())
+            kept |= {r"^pipe$": 4, r"pidfd": 2 + zygotes, r"^socket$": zygotes, r"^user$": zygotes, r"^pid$": zygotes}
         return more - Counter({kind: n for kind in more for pattern, n in kept.items() if re.search(pattern, kind)})
 
     def stop(self, seconds=30.0):
@@ -288,10 +289,16 @@ class Server:
         found = {
             "processes": processes(str(self.data_dir)) | (of_user(self.user) if self.user is not None else {}),
             "directories of sandboxes": sorted(path.name for path in sandboxes.iterdir()) if sandboxes.exists() else [],
+            "directories of zygotes": self.zygotes(),
             "mounts": self.mounts(),
             "control groups": [str(path) for path in control_groups() if path.name == control_group_name(self.data_dir)],
         }
         return {kind: what for kind, what in found.items() if what}
+
+    def zygotes(self) -> list[str]:
+        """The names of the interpreters that wait to fork, or are still to be cleared away."""
+        place = self.data_dir / "zygotes"
+        return sorted(path.name for path in place.iterdir()) if place.exists() else []
 
     def dead_control_groups(self) -> list[str]:
         """While the server runs: control groups without a process. Others are of sandboxes, or of launchers that wait."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import AGENTS, IS_ROOT, Agent, Server, is_alive, new_session, new_user, running_server
+from harness import AGENTS, IS_ROOT, Agent, Server, is_alive, new_session, new_user, running_server, wait_for
 
 # Agents that need no network have none: it may be refused where no helper for it is installed.
 SETTINGS = {"egress": "none"}
@@ -114,16 +114,23 @@ class World:
 
 @contextmanager
 def world_of(who: str):
+    """Of a server of `root` or of an ordinary user (`rootless`); with ` zygote` behind it, agents are forked."""
+    who, _, zygote = who.partition(" ")
+    settings = SETTINGS | ({"zygote": True} if zygote else {})
     with server_as(who) as server, Secrets().planted(server) as secrets:
-        deploy = lambda folder, **members: server.deploy(AGENTS / folder, settings=SETTINGS, **members)
+        deploy = lambda folder, **members: server.deploy(AGENTS / folder, settings=settings, **members)
         world = World(
             server, secrets, who == "rootless", deploy("hostile", environmentVariables={"OWN": secrets.word[:16]}),
             deploy("hostile"), deploy("probe"),
         )
+        if zygote:
+            wait_for("three zygotes", lambda: server.stderr.count("are forked from zygote") >= 3)
         # Before anything that would hurt: there are walls, for what a hostile agent does to a host is not undone.
         inside = world.gain("facts", session=world.victim)["pid"]
         view = world.agent.view(world.victim)
         assert view["tier"] == "container" and inside != view["agentPid"], view
+        command = Path(f"/proc/{view['agentPid']}/cmdline").read_bytes()
+        assert (b"zygote.py" in command) == bool(zygote), command
         world.attack("remember", session=world.victim, word=secrets.word)
         world.attack("remember", session=world.stranger, agent=world.other, word=secrets.word)
         yield world

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use innkeep_protocol::link::{LaunchPlan, MAX_FRAME};
 use innkeep_protocol::walls::Walls;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, sockopt};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -28,9 +28,6 @@ use tokio::time::Instant;
 use crate::agent::{self, Agent};
 use crate::walls::{limits_of_fork, nest, rules_of_fork};
 use crate::{children, sys};
-
-/// The longest that the zygote may take for its part. It takes some ten milliseconds; on a host that is overloaded, seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a process that is not taken may resist its end.
 const CHASE: Duration = Duration::from_secs(1);
@@ -98,9 +95,6 @@ pub(crate) fn fork(plan: &LaunchPlan, walls: &Walls, zygote: &OwnedFd) -> Result
 }
 
 fn ask(plan: &LaunchPlan, walls: &Walls, zygote: &OwnedFd) -> Result<Agent, Error> {
-    for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-        sockopt::set_socket_timeout(zygote, direction, Some(PATIENCE)).map_err(to("limit the zygote's time"))?;
-    }
     let (stdout, stderr) = send(plan, walls, zygote)?;
     let (answer, binds) = receive(zygote)?;
     let pid = match answer {

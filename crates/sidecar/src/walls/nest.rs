@@ -15,11 +15,13 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use innkeep_protocol::link::NestAnswer;
 use innkeep_protocol::walls::{FORK_SOCKET, IDS, Identity, Walls, Zygote};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    sockopt,
 };
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -34,6 +36,9 @@ const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgrou
 
 /// The most control groups that a sandbox is in: one for each hierarchy.
 const MAX_GROUPS: usize = 16;
+
+/// The longest that the zygote may take for each of its parts. It takes some ten milliseconds; on a host that is overloaded, seconds.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The way into a sandbox that keeps a zygote.
 #[derive(Debug)]
@@ -147,6 +152,9 @@ fn enter(namespace: &OwnedFd, kind: LinkNameSpaceType) -> Result<(), Error> {
 
 fn connect(directory: &Path) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+        sockopt::set_socket_timeout(&socket, direction, Some(PATIENCE))?;
+    }
     // Through a descriptor: a socket's path is limited to 108 bytes.
     let directory = open_directory(directory)?;
     let path = format!("/proc/self/fd/{}/{FORK_SOCKET}", directory.as_raw_fd());

@@ -5,7 +5,8 @@
 Runs in a sandbox of its own, as the agent's user, with one capability: to enter the sandboxes inside of this one. FORKS and REPORT are
 descriptors of sockets, CONFIGURATION is JSON. Nothing secret is here, and nothing of any session, before a fork.
 
-    zygote ── fork ─► enters control groups and namespaces ── fork ─► (inside) ── fork ─► gives up everything ─► "ready" ─► "go" ─► the agent
+    zygote ── fork ─► enters control groups and namespaces ── fork ─► (inside) ── fork ─► waits for the walls
+           ─► enters the files ─► gives up everything ─► "ready" ─► "go" ─► the agent
 
 Three forks: the first enters, the second is the first process born inside, and when it ends the kernel gives the third to the sandbox's
 own first process, its sidecar. Always os.fork(): what a library reseeds or drops after a fork hangs on that.
@@ -13,11 +14,13 @@ own first process, its sidecar. Always os.fork(): what a library reseeds or drop
 
 import array
 import ctypes
+import fcntl
 import gc
 import importlib
 import importlib.machinery
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -28,13 +31,14 @@ import types
 
 # What agents import that are built with a framework, as far as it is installed.
 FRAMEWORKS = """
-    bedrock_agentcore bedrock_agentcore.runtime bedrock_agentcore.memory starlette.applications starlette.routing starlette.websockets
-    uvicorn uvicorn.config uvicorn.main uvicorn.loops.auto uvicorn.loops.asyncio uvicorn.protocols.http.auto
-    uvicorn.protocols.http.h11_impl uvicorn.protocols.http.httptools_impl uvicorn.protocols.websockets.auto uvicorn.lifespan.on
-    fastapi pydantic httpx requests boto3 botocore.session strands strands.models langgraph.graph langgraph.prebuilt
-    langchain_core.messages langchain_core.tools langchain_core.language_models langchain_aws llama_index.core crewai agents google.adk
-    autogen_agentchat smolagents pydantic_ai mcp mcp.server.fastmcp a2a.server.apps ag_ui.core ag_ui.encoder anthropic openai
-    opentelemetry.sdk.trace flask aiohttp.web
+    bedrock_agentcore bedrock_agentcore.runtime bedrock_agentcore.memory starlette.applications starlette.routing
+    starlette.websockets uvicorn uvicorn.config uvicorn.main uvicorn.loops.auto uvicorn.loops.asyncio
+    uvicorn.protocols.http.auto uvicorn.protocols.http.h11_impl uvicorn.protocols.http.httptools_impl
+    uvicorn.protocols.websockets.auto uvicorn.lifespan.on anyio anyio._backends._asyncio fastapi pydantic httpx requests boto3
+    botocore.session strands strands.models langgraph.graph langgraph.prebuilt langchain_core.messages langchain_core.tools
+    langchain_core.language_models langchain_aws llama_index.core crewai agents google.adk autogen_agentchat smolagents
+    pydantic_ai mcp mcp.server.fastmcp a2a.server.apps ag_ui.core ag_ui.encoder anthropic openai opentelemetry.sdk.trace flask
+    aiohttp.web
 """.split()
 
 # Source: linux/sched.h
@@ -124,8 +128,6 @@ def is_open(fd):
 
 def what_is_wrong(fd):
     """Returns what makes a descriptor unfit for a fork; nothing for a file that is only read, and for the kernel's randomness."""
-    import fcntl
-
     target = os.readlink(f"/proc/self/fd/{fd}")
     if target in ("/dev/null", "/dev/urandom", "/dev/random"):
         return None
@@ -157,32 +159,32 @@ def serve(forks, configuration):
 def enter(asked, configuration):
     """In the first fork: goes into the sandbox, forks twice more, and returns in the agent."""
     asked.settimeout(PATIENCE)
-    inside = False
     try:
         _, places = receive(asked)
-        ask, given = receive(asked)
-        for group in places[len(NAMESPACES):]:
+        mounts = places[NAMESPACES.index(NEWNS)]
+        # While the sandbox's walls are still being raised: this, and the forks, take as long as they do.
+        for group in places[len(NAMESPACES) :]:
             os.write(group, b"0")
-        enter_namespaces(places[: len(NAMESPACES)])
-        for fd in places:
-            os.close(fd)
+        enter_namespaces(dict(zip(NAMESPACES, places)))
         if os.fork() != 0:
             os._exit(0)
-        inside = True
         while True:
             if os.fork() != 0:
                 os._exit(0)
             # A random generator knows a fork by its process id, which this one shall not have in common with the zygote.
             if os.getpid() != configuration["pid"]:
                 break
+        ask, given = receive(asked)
+        call("setns to the files", libc.setns, mounts, NEWNS)
+        for fd in places:
+            os.close(fd)
         return become(asked, ask, given, configuration)
     except BaseException as error:
         try:
             asked.send(json.dumps({"failed": last_line(error)}).encode())
         except OSError:
             pass
-        # Its parent waits for nothing from us but our end.
-        os._exit(1 if inside else 2)
+        os._exit(1)
 
 
 def receive(asked):
@@ -196,12 +198,12 @@ def receive(asked):
     return json.loads(frame), list(fds)
 
 
-def enter_namespaces(fds):
-    by_kind = dict(zip(NAMESPACES, fds))
-    network = by_kind.pop(NEWNET)
+def enter_namespaces(by_kind):
+    """Enters all but that of files, which are not there yet."""
+    network = by_kind[NEWNET]
     # With the powers that we have now, if it is not the sandbox's own.
     has_network = libc.setns(network, NEWNET) == 0
-    for kind in (NEWUSER, NEWNS, NEWIPC, NEWUTS, NEWCGROUP, NEWPID):
+    for kind in (NEWUSER, NEWIPC, NEWUTS, NEWCGROUP, NEWPID):
         call("setns", libc.setns, by_kind[kind], kind)
     if not has_network:
         call("setns to the network", libc.setns, network, NEWNET)
@@ -209,8 +211,6 @@ def enter_namespaces(fds):
 
 def become(asked, ask, given, configuration):
     """In the third fork: becomes what every agent is, and tells the sidecar. Returns once that lets it go."""
-    import resource
-
     out, err, *rules = given
     numbers = ask["calls"]
     os.setsid()
@@ -353,6 +353,9 @@ def main():
         report.send(json.dumps({"refused": str(unfit)[:4000]}).encode())
         # Not sys.exit: it would wait for the threads.
         os._exit(1)
+    if "ssl" in sys.modules:
+        # What it loads at its first use, it loads once. A fork has another process id, and so other randomness.
+        sys.modules["ssl"].RAND_bytes(1)
     gc.freeze()
     configuration["files"] = [fd for fd in descriptors() if fd > 2 and fd not in ours]
     configuration["pid"] = os.getpid()
