@@ -146,6 +146,9 @@ impl Supervisor {
         self.stopwatch.end(Phase::Queue);
         match self.driver.launch(spec).await {
             Ok(sandbox) => {
+                if sandbox.was_forked() {
+                    self.stopwatch.way = StartWay::Zygote;
+                }
                 self.stopwatch.end(Phase::Launch);
                 Some(sandbox)
             }
