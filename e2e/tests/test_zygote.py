@@ -269,6 +269,19 @@ def test_sessions_of_a_zygote_outlive_their_server():
         wait_for("nothing to be left of the older one", lambda: older not in server.zygotes(), 20)
 
 
+def test_a_server_without_containers_leaves_nothing_of_a_zygote(tmp_path):
+    with running_server(isolation="container") as server:
+        agent = forking(server, small_agent(tmp_path / "switched", "def tell():\n    return {'served': True}\n"))
+        session = new_session()
+        agent.ask({}, session)
+        assert was_forked(agent, session) and server.zygotes()
+        server.kill()
+        server.isolation = "process"
+        server.start()
+        wait_for("nothing to be left of the zygote", lambda: not server.zygotes() and not interpreters(server), 20)
+        assert agent.ask({}, session) == {"served": True}
+
+
 @pytest.mark.skipif(not CAN_NEST, reason="this kernel lets ordinary users make no namespaces")
 def test_an_ordinary_user_forks_what_has_no_network_and_says_why_not_otherwise():
     with running_server(isolation="container", user=new_user(), allow_missing_limits="true") as server:

@@ -34,7 +34,7 @@ use crate::tasks::Tasks;
 pub(super) use fit::{Interpreter, fit};
 pub(super) use keeper::Workshop;
 use nest::Nest;
-pub(super) use older::{found, retire_older};
+pub(super) use older::{found, remove, retire_older};
 
 /// The script that a zygote runs, and where it finds it.
 const SCRIPT: &str = include_str!("zygotes/zygote.py");

@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::super::{Walled, ids, seccomp};
+use super::older;
 use super::{Interpreter, SCRIPT, SCRIPT_PATH, Zygote, fit};
 use crate::driver::{Error, LaunchSpec, ZygoteSpec};
 use crate::link::Link;
-use crate::local::{Ground, Process, Spares, remove_tree};
+use crate::local::{Ground, Process, Spares};
 use crate::tasks::Kind;
 
 /// The longest that a keeper may take to end its interpreter. It takes milliseconds.
@@ -295,9 +296,5 @@ fn plan_of_zygote(plan: LaunchPlan, wanted: &ZygoteSpec, Interpreter { n_options
 /// Leaves nothing of a zygote whose keeper has ended but its log.
 pub(super) async fn forget(workshop: &Workshop, id: &SandboxId, directory: &Path) {
     workshop.ground.clear(id, directory, true, None).await;
-    let path = directory.to_owned();
-    let removed = tokio::task::spawn_blocking(move || remove_tree(&path)).await.map_err(io::Error::other).flatten();
-    if let Err(error) = removed {
-        warn!("directory {} could not be removed: {error}", directory.display());
-    }
+    older::remove_directory(directory.to_owned()).await;
 }

@@ -3,17 +3,18 @@
 //! What makes a sandbox one of them is where its directory is, which nobody inside has a say in.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use innkeep_protocol::link::{STATE_FILE, SandboxFacts};
 use innkeep_types::SandboxId;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Zygotes;
 use super::keeper::{Workshop, forget, stop};
 use crate::link::Link;
-use crate::local::{Ground, Process, read_facts};
+use crate::local::{Ground, Process, read_facts, remove_tree};
 use crate::tasks::Kind;
 
 /// Returns where the directories of zygotes are.
@@ -25,6 +26,20 @@ pub(super) fn place(data_dir: &Path) -> PathBuf {
 pub(in crate::container) fn found(data_dir: &Path) -> Vec<SandboxId> {
     let entries = fs::read_dir(place(data_dir)).into_iter().flatten().flatten();
     entries.filter_map(|entry| SandboxId::parse(entry.file_name().to_str()?).ok()).collect()
+}
+
+/// Removes the directory of a zygote, if `id` is one.
+pub(in crate::container) async fn remove(data_dir: &Path, id: &SandboxId) {
+    remove_directory(place(data_dir).join(id.as_str())).await;
+}
+
+/// Removes a zygote's directory. One that cannot be removed is named in the log, and tried again by the next server.
+pub(super) async fn remove_directory(directory: PathBuf) {
+    let path = directory.clone();
+    let removed = tokio::task::spawn_blocking(move || remove_tree(&path)).await.map_err(io::Error::other).flatten();
+    if let Err(error) = removed {
+        warn!("directory {} could not be removed: {error}", directory.display());
+    }
 }
 
 /// Ends the interpreters, removes what is dead, and follows the rest to its end.
