@@ -258,7 +258,7 @@ fn end(state: &AgentState) -> Option<Refusal> {
             let last = facts.log_tail.last().map(|line| format!(": {line}")).unwrap_or_default();
             Some(Refusal::Failed(format!("its interpreter ended with {:?}{last}", facts.exit)))
         }
-        AgentState::Starting | AgentState::Healthy(_) | AgentState::Missed { .. } => None,
+        AgentState::Starting | AgentState::Listening | AgentState::Healthy(_) | AgentState::Missed { .. } => None,
     }
 }
 

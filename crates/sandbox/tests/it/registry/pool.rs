@@ -210,7 +210,8 @@ async fn starts_that_fail_are_tried_again_ever_more_slowly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_member_has_its_memory_already() {
-    let world = world(FakeDriver::ready());
+    let limits_of_pools = Limits { pool_memory_floor: limits::MEMORY_FLOOR, ..Limits::default() };
+    let world = limited(FakeDriver::ready(), limits_of_pools);
     let version = pooled(1, FIXED(1));
     serve(&world, &[&version]);
     world.wait_for_ready(1).await;
