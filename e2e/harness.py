@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -128,6 +129,8 @@ class Server:
         profiles.read(self.data_dir / "credentials")
         profile = profiles[profiles.sections()[0]] if profiles.sections() else profiles["DEFAULT"]
         self.key = Credentials(profile["aws_access_key_id"], profile["aws_secret_access_key"])
+        ca = json.loads((self.data_dir / "server.json").read_text()).get("ca")
+        self.ca = Path(ca) if ca else None
         self.at_first = descriptors(self.pid)
         self.clients = []
         self.control = self.client("bedrock-agentcore-control")
@@ -141,7 +144,7 @@ class Server:
     def _read_stderr(self, process, listening):
         for line in process.stderr:
             self.stderr_lines.append(line.rstrip("\n"))
-            if match := re.fullmatch(r"innkeep listening on (http://\S+)\n", line):
+            if match := re.fullmatch(r"innkeep listening on (https?://\S+)\n", line):
                 self.url = match[1]
                 listening.set()
         listening.set()
@@ -158,7 +161,7 @@ class Server:
         """Returns an unmodified boto3 client that differs from one of AWS in its endpoint URL alone."""
         key = key or self.key
         client = boto3.client(
-            service, endpoint_url=self.url, region_name=REGION,
+            service, endpoint_url=self.url, region_name=REGION, verify=str(self.ca) if self.ca else None,
             aws_access_key_id=key.access_key, aws_secret_access_key=key.secret_key, aws_session_token=key.token,
             config=Config(read_timeout=60, retries={"total_max_attempts": 1}, max_pool_connections=250, **config),
         )
@@ -185,13 +188,19 @@ class Server:
     def request(self, method, target, body=b"", headers=None, sign=True, **signing) -> "Answer":
         """Sends one request, signed as told, on a connection of its own."""
         headers = self.signed(method, target, body, headers, **signing) if sign else dict(headers or {})
-        connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.url).netloc, timeout=60)
+        connection = self._connection()
         try:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def _connection(self):
+        netloc = urllib.parse.urlsplit(self.url).netloc
+        if self.ca is None:
+            return http.client.HTTPConnection(netloc, timeout=60)
+        return http.client.HTTPSConnection(netloc, timeout=60, context=ssl.create_default_context(cafile=self.ca))
 
     # -- deploying
 

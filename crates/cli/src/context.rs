@@ -41,8 +41,8 @@ impl Context {
 
     /// Returns a client of the server that this run is about. Does not connect.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let endpoint = match self.endpoint()? {
-            Some(endpoint) => endpoint,
+        let (endpoint, ca) = match self.endpoint()? {
+            Some(found) => found,
             None => {
                 let message = format!("no server runs on the data directory {}", self.data_dir.display());
                 let fix = "start one with `innkeep serve` or `innkeep dev DIR`, or name one with --url or --data-dir";
@@ -50,23 +50,30 @@ impl Context {
             }
         };
         // Without a key it is the server's to refuse: perhaps there is none at that address, which is the better news.
-        Ok(Client::new(endpoint, self.credentials()?)?)
+        Ok(Client::trusting(endpoint, self.credentials()?, ca)?)
     }
 
-    fn endpoint(&self) -> Result<Option<Endpoint>, Failure> {
+    /// Returns the server, and the file of the CA to trust if that is not one of this system.
+    fn endpoint(&self) -> Result<Option<(Endpoint, Option<PathBuf>)>, Failure> {
         let file = self.server_file()?;
         let same = file.filter(|file| self.url.as_ref().is_none_or(|url| *url == file.url));
-        if let Some(ServerFile { url, region, account, .. }) = same {
+        if let Some(ServerFile { url, region, account, ca, .. }) = same {
             let region = Region::parse(region).map_err(|e| Failure::new(Code::Failed, format!("server.json: {e}")))?;
             let account =
                 AccountId::parse(account).map_err(|e| Failure::new(Code::Failed, format!("server.json: {e}")))?;
-            return Ok(Some(Endpoint { url, region, account }));
+            let ca = ca.map(PathBuf::from).or_else(|| self.named_ca());
+            return Ok(Some((Endpoint { url, region, account }, ca)));
         }
         let Some(url) = self.url.clone() else { return Ok(None) };
         let region = self.environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]).unwrap_or(DEFAULT_REGION);
         let region = Region::parse(region).map_err(|e| Failure::usage(format!("AWS_REGION: {e}")))?;
         let account = AccountId::parse(DEFAULT_ACCOUNT).map_err(|e| Failure::new(Code::Failed, e.to_string()))?;
-        Ok(Some(Endpoint { url, region, account }))
+        Ok(Some((Endpoint { url, region, account }, self.named_ca())))
+    }
+
+    /// Returns the CA that the environment has for the AWS tools too.
+    fn named_ca(&self) -> Option<PathBuf> {
+        self.environment.get("AWS_CA_BUNDLE").map(PathBuf::from)
     }
 
     fn server_file(&self) -> Result<Option<ServerFile>, Failure> {
@@ -213,7 +220,11 @@ mod tests {
         };
         assert_eq!(code(empty.path(), None, None), Code::Unreachable);
         assert_eq!(code(full.path(), None, Some("other")), Code::NotAuthorised);
-        assert_eq!(code(full.path(), Some("https://a"), None), Code::Usage);
+        assert_eq!(code(full.path(), Some("ftp://a"), None), Code::Usage);
+        let ca = full.path().join("no.pem");
+        let environment = Environment::from([("AWS_CA_BUNDLE", ca.to_str().unwrap())]);
+        let untrusting = context(full.path(), Some("https://a"), None, environment).client().map(drop).unwrap_err();
+        assert_eq!((untrusting.code, untrusting.message.contains("no.pem")), (Code::Usage, true));
         let keyless = context(empty.path(), Some("http://a:1"), None, Environment::default()).client().unwrap();
         assert!(keyless.credentials().is_none(), "whether there is a server comes first");
     }

@@ -113,7 +113,8 @@ async fn find_or_start(context: &Context, listen: Option<SocketAddr>) -> Result<
         region: server.config().region.clone(),
         account: server.config().account.clone(),
     };
-    Ok((Client::new(endpoint, server.credentials().clone())?, Some(server)))
+    let ca = server.ca().map(Path::to_owned);
+    Ok((Client::trusting(endpoint, server.credentials().clone(), ca)?, Some(server)))
 }
 
 /// Deploys, asks, and redeploys at every edit, for ever; the agent's log is shown meanwhile.

@@ -1,5 +1,7 @@
 //! `innkeep env`: the variables by which unmodified clients find this server.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
 use innkeep_sdk::{Credentials, Endpoint};
 use serde_json::{Map, Value, json};
@@ -34,7 +36,7 @@ impl Env {
                 Failure::new(Code::NotAuthorised, message).with_fix("name the server's directory with --data-dir")
             );
         };
-        let variables = variables(client.endpoint(), key);
+        let variables = variables(client.endpoint(), key, client.ca());
         if context.out.json {
             return context.out.json(&json!({"environment": object(&variables)}));
         }
@@ -50,7 +52,7 @@ impl Env {
     }
 }
 
-fn variables(endpoint: &Endpoint, key: &Credentials) -> Vec<(&'static str, String)> {
+fn variables(endpoint: &Endpoint, key: &Credentials, ca: Option<&Path>) -> Vec<(&'static str, String)> {
     let urls = [
         "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE",
         "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL",
@@ -63,6 +65,9 @@ fn variables(endpoint: &Endpoint, key: &Credentials) -> Vec<(&'static str, Strin
     variables.push(("AWS_SECRET_ACCESS_KEY", key.secret.clone()));
     variables.extend(key.session_token.clone().map(|token| ("AWS_SESSION_TOKEN", token)));
     variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, endpoint.region.to_string())));
+    // Node adds it to those it trusts, the AWS tools trust it alone. No SSL_CERT_FILE: it would end every other program's trust.
+    let ca = ca.map(|ca| ca.to_string_lossy().into_owned());
+    variables.extend(ca.into_iter().flat_map(|ca| [("AWS_CA_BUNDLE", ca.clone()), ("NODE_EXTRA_CA_CERTS", ca)]));
     variables
 }
 

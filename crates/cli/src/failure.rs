@@ -97,11 +97,15 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Timeout { .. } => Code::TimedOut,
-            Error::Connect { .. } | Error::Broken(_) => Code::Unreachable,
-            Error::Url { .. } => Code::Usage,
+            Error::Connect { .. } | Error::Tls { .. } | Error::Broken(_) => Code::Unreachable,
+            Error::Url { .. } | Error::Ca { .. } => Code::Usage,
             _ => code_of(error.kind()),
         };
         let fix = match code {
+            Code::Unreachable if matches!(error, Error::Tls { .. }) => Some(
+                "name the file of the CA that signed the server's certificate in AWS_CA_BUNDLE (on its host `innkeep env` prints it), \
+                 and use a --url with a name that the certificate is for",
+            ),
             Code::Unreachable => Some("start a server with `innkeep serve`, or name another with --url"),
             Code::NotAuthorised => Some(
                 "give a key that this server knows: --data-dir, --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use innkeep_server::{Config, ConfigError, Error, Isolation, Purpose, Server};
+use innkeep_server::{Config, ConfigError, Error, Isolation, Purpose, Server, TlsMode};
 use serde_json::json;
 
 use crate::context::Context;
@@ -25,6 +25,18 @@ pub(crate) struct Serve {
     /// Where to listen [default: 127.0.0.1:7080]; port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<SocketAddr>,
+    /// off, or auto: make a certificate, signed by a CA that is kept in the data directory [default: off]
+    #[arg(long, value_name = "MODE", conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls: Option<TlsMode>,
+    /// The certificate to show, then those between it and its CA, in PEM; loaded anew when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Listen beyond loopback without TLS: the network is trusted, or a TLS proxy stands in front
+    #[arg(long)]
+    allow_plain_http: bool,
     /// How sessions are kept apart: auto, the strongest that this host can do; container; or process, not at all
     #[arg(long, value_name = "TIER")]
     isolation: Option<Isolation>,
@@ -38,7 +50,9 @@ impl Serve {
         let mut config = load(context, Purpose::Serve, self.config.as_deref())?;
         config.listen = self.listen.unwrap_or(config.listen);
         config.isolation = self.isolation.unwrap_or(config.isolation);
-        if self.print_config {
+        let print_only = self.print_config;
+        self.set_tls(&mut config);
+        if print_only {
             return print(context.out, &config);
         }
         log(&config)?;
@@ -52,6 +66,15 @@ impl Serve {
         signals.recv().await;
         shutdown(context.out, server, drain, &mut signals).await;
         Ok(())
+    }
+
+    /// A flag replaces what the settings say of the certificate's origin, as a whole.
+    fn set_tls(self, config: &mut Config) {
+        config.allow_plain_http |= self.allow_plain_http;
+        if self.tls.is_some() || self.tls_cert.is_some() {
+            config.tls = self.tls.unwrap_or_default();
+            (config.tls_cert, config.tls_key) = (self.tls_cert, self.tls_key);
+        }
     }
 }
 
@@ -88,7 +111,7 @@ pub(crate) async fn shutdown(out: Output, server: Server, drain: Duration, signa
 /// Returns why the server did not start.
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
-        Error::Config(ConfigError::PlainHttp(_) | ConfigError::Unknown { .. }) => Code::Usage,
+        Error::Config(ConfigError::PlainHttp(_) | ConfigError::Tls(_) | ConfigError::Unknown { .. }) => Code::Usage,
         _ => Code::Failed,
     };
     Failure { cause: failure::root_cause(error), fix: error.fix(), ..Failure::new(code, error.to_string()) }

@@ -31,6 +31,7 @@ pub(crate) fn curl(client: &Client, invocation: &Invocation) -> String {
         words.push(format!("--aws-sigv4 'aws:amz:{}:bedrock-agentcore'", endpoint.region));
         words.push("--user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\"".to_owned());
     }
+    words.extend(client.ca().map(|ca| format!("--cacert {}", quote(&ca.to_string_lossy()))));
     let session = ("x-amzn-bedrock-agentcore-runtime-session-id", invocation.session.as_str());
     let content_type = ("content-type", invocation.content_type.to_str().unwrap_or_default());
     let shown = invocation.headers.iter().filter(|(name, _)| *name != AUTHORIZATION);

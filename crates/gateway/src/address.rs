@@ -3,6 +3,7 @@
 use http::header::HOST;
 use http::request;
 use http::uri::Authority;
+use innkeep_auth::policy::Via;
 use innkeep_types::RuntimeArn;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -19,7 +20,8 @@ pub(crate) fn base(public_url: Option<&str>, head: &request::Parts) -> Option<St
     }
     let of_header = || Authority::try_from(head.headers.get(HOST)?.as_bytes()).ok();
     let authority = head.uri.authority().cloned().or_else(of_header)?;
-    (!authority.as_str().contains('@')).then(|| format!("http://{authority}"))
+    let scheme = if head.extensions.get::<Via>().is_some_and(|via| via.secure) { "https" } else { "http" };
+    (!authority.as_str().contains('@')).then(|| format!("{scheme}://{authority}"))
 }
 
 /// Returns the URL of invocations of `target`.
@@ -55,5 +57,12 @@ mod tests {
         check(None, "a\" evil=\"", None);
         check(None, "user@agents.example", None);
         check(None, "", None);
+    }
+
+    #[test]
+    fn who_came_by_tls_is_told_so() {
+        let via = Via { peer: std::net::Ipv4Addr::LOCALHOST.into(), secure: true };
+        let head = Request::get("/").header(HOST, "agents.example").extension(via).body(()).unwrap().into_parts().0;
+        assert_eq!(base(None, &head).as_deref(), Some("https://agents.example"));
     }
 }

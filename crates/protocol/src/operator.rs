@@ -350,4 +350,7 @@ pub struct ServerFile {
     pub region: String,
     /// Its account.
     pub account: String,
+    /// The file of the CA that signed its certificate, if clients do not trust that anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }

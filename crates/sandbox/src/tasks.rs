@@ -28,6 +28,10 @@ pub enum Kind {
     Make,
     /// Serves one client connection.
     Connection,
+    /// Serves one request of an HTTP/2 connection.
+    Stream,
+    /// Keeps the certificate of the listener fresh.
+    Certificate,
     /// Makes bundles anew that this host lacks, once after a start.
     Restore,
     /// Takes connections in.

@@ -1,5 +1,6 @@
 //! The client: where the server is, who asks, and how one call is signed, sent and read.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use crate::body::Payload;
 use crate::connection::{self, ResponseBody};
 use crate::error::Error;
+use crate::transport::{Stream, Tls};
 
 /// Time to a connection. Source: our choice; the server is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// Where a server is, and the names under which it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its base URL: `http://host[:port]`.
+    /// Its base URL: `http://host[:port]`, or with `https`.
     pub url: String,
     /// The region that requests are signed for and ARNs name.
     pub region: Region,
@@ -50,6 +52,9 @@ pub struct Client {
     host: String,
     port: u16,
     authority: HeaderValue,
+    /// None: plain HTTP.
+    tls: Option<Tls>,
+    ca: Option<PathBuf>,
 }
 
 /// One call, before it is signed.
@@ -76,26 +81,49 @@ impl Call {
 }
 
 impl Client {
-    /// Returns a client of the server at `endpoint`. Does not connect.
+    /// Returns a client of the server at `endpoint`. Does not connect. Over TLS it trusts the CAs of this system.
     ///
     /// # Errors
-    /// [`Error::Url`] if the URL is not `http://host[:port]`.
+    /// [`Error::Url`] if the URL is not `http://host[:port]` or `https://host[:port]`.
     pub fn new(endpoint: Endpoint, credentials: impl Into<Option<Credentials>>) -> Result<Self, Error> {
+        Self::trusting(endpoint, credentials, None)
+    }
+
+    /// Returns a client that over TLS trusts the CAs in the file `ca`, in PEM, and no others; without one those of this system.
+    ///
+    /// # Errors
+    /// [`Error::Ca`] if that file cannot be used; else those of [`Client::new`].
+    pub fn trusting(
+        endpoint: Endpoint,
+        credentials: impl Into<Option<Credentials>>,
+        ca: Option<PathBuf>,
+    ) -> Result<Self, Error> {
         let refuse = |reason| Error::Url { url: endpoint.url.clone(), reason };
         let uri: Uri = endpoint.url.parse().map_err(|_| refuse("it is not a URL; expected http://host:port"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(refuse("TLS is not supported yet; use http://")),
-            _ => return Err(refuse("it does not begin with http://")),
-        }
+        let with_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(refuse("it begins neither with http:// nor with https://")),
+        };
         if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() {
             return Err(refuse("it must not have a path or a query"));
         }
         let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(if with_tls { 443 } else { 80 });
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| refuse("its host is not a host name"))?;
-        Ok(Self { host, port, authority, endpoint, credentials: credentials.into() })
+        let ca = ca.filter(|_| with_tls);
+        let tls = with_tls.then(|| Tls::new(&host, ca.as_deref())).transpose();
+        let tls = tls.map_err(|source| match ca.clone() {
+            Some(path) => Error::Ca { path, source },
+            None => Error::Tls { url: endpoint.url.clone(), source },
+        })?;
+        Ok(Self { host, port, authority, tls, ca, endpoint, credentials: credentials.into() })
+    }
+
+    /// Returns the file of the CAs that it trusts; none if those are this system's, or there is no TLS.
+    pub fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// Returns where the server is.
@@ -155,6 +183,11 @@ impl Client {
         let mut request = Request::builder().method(method).uri(target).body(body).map_err(Error::Request)?;
         *request.headers_mut() = headers;
 
+        let stream = self.connect().await?;
+        connection::exchange(stream, request).await.map_err(Error::Broken)
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
         let refuse = |source| Error::Connect { url: self.endpoint.url.clone(), source };
         let connect = TcpStream::connect((self.host.as_str(), self.port));
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect)
@@ -163,7 +196,10 @@ impl Client {
             .map_err(refuse)?;
         // Small requests must not wait for the acknowledgement of the ones before them; failing to say so costs only time.
         let _ = stream.set_nodelay(true);
-        connection::exchange(stream, request).await.map_err(Error::Broken)
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let refuse = |source| Error::Tls { url: self.endpoint.url.clone(), source };
+        let handshake = tokio::time::timeout(CONNECT_TIMEOUT, tls.handshake(stream));
+        handshake.await.map_err(|elapsed| refuse(elapsed.into()))?.map_err(refuse)
     }
 }
 

@@ -11,14 +11,14 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::Error;
 use crate::body::PayloadBody;
+use crate::transport::Stream;
 
 /// Sends `request` over `stream` and returns the response once its head is here.
 pub(crate) async fn exchange(
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     request: Request<PayloadBody>,
 ) -> Result<Response<ResponseBody>, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -85,7 +85,7 @@ impl fmt::Debug for ResponseBody {
 }
 
 /// The connection until it ends. How it ended is told by the request or the body that it served.
-struct Driver(Option<Connection<TokioIo<TcpStream>, PayloadBody>>);
+struct Driver(Option<Connection<TokioIo<Box<dyn Stream>>, PayloadBody>>);
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {

@@ -27,6 +27,24 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The file of the CA to trust cannot be used.
+    #[error("cannot use the CA in {path}")]
+    Ca {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server's certificate is not trusted, or what answers speaks no TLS.
+    #[error("no TLS connection to {url}")]
+    Tls {
+        /// The server's URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The server did not answer in time.
     #[error("the server did not answer within {waited:?}")]
     Timeout {
@@ -74,8 +92,8 @@ impl Error {
     /// Returns what to do about it. Failures of transport are [`ErrorKind::Unavailable`]: the server could not be asked.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Url { .. } | Self::Request(_) | Self::Payload(_) => ErrorKind::Validation,
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken(_) => ErrorKind::Unavailable,
+            Self::Url { .. } | Self::Ca { .. } | Self::Request(_) | Self::Payload(_) => ErrorKind::Validation,
+            Self::Connect { .. } | Self::Tls { .. } | Self::Timeout { .. } | Self::Broken(_) => ErrorKind::Unavailable,
             Self::BrokenOff(_) => ErrorKind::Agent,
             Self::Sign(source) => source.kind(),
             Self::Encode(_) | Self::Decode(_) => ErrorKind::Internal,

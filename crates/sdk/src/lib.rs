@@ -16,6 +16,7 @@ mod logs;
 mod operator;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use artifacts::UploadKind;
 pub use body::{Meter, Payload, Upload, sha256};

@@ -3,7 +3,7 @@
 //! ```text
 //! format                        "innkeep backup 1"
 //! innkeep.db                    as it was at one moment
-//! secret.key, credentials, operator-token, innkeep.toml
+//! secret.key, credentials, operator-token, innkeep.toml, ca.key, ca.pem
 //! artifacts/{zips,objects,manifests,layers}/…
 //! checksum                      SHA-256 of every byte before this entry: a file that was cut or changed is told
 //! ```
@@ -31,7 +31,8 @@ pub(crate) const FORMAT: (&str, &[u8]) = ("format", b"innkeep backup 1\n");
 pub(crate) const DATABASE: &str = "innkeep.db";
 
 /// Files beside the database, as far as they are there.
-pub(crate) const SETTINGS: [&str; 4] = ["secret.key", "credentials", "operator-token", "innkeep.toml"];
+pub(crate) const SETTINGS: [&str; 6] =
+    ["secret.key", "credentials", "operator-token", "innkeep.toml", "ca.key", "ca.pem"];
 
 /// Below `artifacts/`: what was uploaded, and what was installed for it.
 pub(crate) const ARTIFACTS: [&str; 4] = ["zips", "objects", "manifests", "layers"];

@@ -4,6 +4,7 @@
 mod artifacts;
 mod fields;
 mod issuers;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use innkeep_types::{AccountId, Egress, Region, limits};
 use serde::{Deserialize, Serialize};
 
 pub use artifacts::{RegistrySettings, S3Settings};
+pub(crate) use tls::Certificate;
+pub use tls::TlsMode;
 
 /// Every setting of a server. Each has a variable of the same name in capitals, after `INNKEEP_`; that of a table holds JSON or an
 /// inline table, and a table of known keys has a variable per key besides, `INNKEEP_S3_REGION`.
@@ -60,6 +63,21 @@ pub struct Config {
     /// A file of CA certificates (PEM) that issuers of tokens may have their certificates of, besides those of this system; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_ca_file: Option<PathBuf>,
+    /// `auto` makes a certificate, of an authority of the server's own; default `off`.
+    pub tls: TlsMode,
+    /// The file of the certificate to show and those between it and its CA, in PEM; it is loaded anew when it changes. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The file of the certificate's private key, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// The file of the CA of `tls_cert`, in PEM, for clients that do not trust it anyway; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<PathBuf>,
+    /// Names and addresses by which clients reach the server: the first is the one in its URL, and a generated certificate is good
+    /// for all of them, beside this host's own. Default none. A variable separates them by commas.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "tls::names")]
+    pub tls_names: Vec<String>,
     /// Sessions with a sandbox at one time; default 2500.
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
@@ -188,6 +206,11 @@ impl Default for Config {
             jwt_private_issuers: Vec::new(),
             jwt_plain_http_issuers: false,
             jwt_ca_file: None,
+            tls: TlsMode::Off,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            tls_names: Vec::new(),
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             pool_memory_mib: pool_memory_mib(),
@@ -274,10 +297,14 @@ pub enum Error {
         /// Why.
         source: innkeep_fetch::BadRoots,
     },
-    /// Listening beyond loopback needs TLS, which this version does not have, or a word of consent.
+    /// Settings of TLS contradict each other.
+    #[error("{0}")]
+    Tls(String),
+    /// Listening beyond loopback needs TLS, or a word of consent.
     #[error(
-        "{0} is not a loopback address and there is no TLS; put a TLS proxy in front, or set allow_plain_http = true \
-         (INNKEEP_ALLOW_PLAIN_HTTP=true) if the network is trusted"
+        "{0} is not a loopback address and there is no TLS; make a certificate (--tls auto), name one (--tls-cert FILE --tls-key FILE), \
+         or, if the network is trusted or a TLS proxy stands in front, say so: --allow-plain-http \
+         (allow_plain_http = true, INNKEEP_ALLOW_PLAIN_HTTP=true)"
     )]
     PlainHttp(SocketAddr),
 }
@@ -327,13 +354,11 @@ impl Config {
         Ok(Self { purpose, ..config })
     }
 
-    /// Checks what no single setting can: that listening beyond loopback is meant.
+    /// Checks what no single setting can: that listening beyond loopback is meant, and that the settings of TLS fit each other.
     pub fn check(self) -> Result<Self, Error> {
-        if self.listen.ip().is_loopback() || self.allow_plain_http {
-            Ok(self)
-        } else {
-            Err(Error::PlainHttp(self.listen))
-        }
+        self.check_tls()?;
+        let plain = self.certificate() == Certificate::None && !self.allow_plain_http;
+        if plain && !self.listen.ip().is_loopback() { Err(Error::PlainHttp(self.listen)) } else { Ok(self) }
     }
 
     /// Returns the settings as a file that would give them; of secrets it has a comment in their place.

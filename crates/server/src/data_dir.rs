@@ -6,6 +6,7 @@
 //! sandboxes/, logs/          the driver's
 //! credentials                the server's own access key, AWS shared-credentials format, 0600
 //! operator-token             the operator's bearer token, 0600
+//! ca.key, ca.pem             the certificate authority of `tls = "auto"`, 0600
 //! server.json                where the running server listens
 //! lock                       held by the running server; holds its pid
 //! ```

@@ -19,10 +19,12 @@ mod respond;
 mod restore;
 mod router;
 mod tier;
+mod tls;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,12 +45,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use backup::{Error as BackupError, backup};
-pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose, RegistrySettings, S3Settings};
+pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose, RegistrySettings, S3Settings, TlsMode};
 pub use data_dir::Error as DataDirError;
 pub use innkeep_sandbox::container::{Finding, FindingState};
 pub use logging::init as init_logging;
 pub use restore::restore;
 pub use tier::examine;
+pub use tls::Error as TlsError;
 
 use authenticate::Authenticator;
 use credentials_file::CredentialsFile;
@@ -56,11 +59,12 @@ use data_dir::DataDir;
 use deployer::Deployer;
 use housekeeping::Housekeeping;
 use keys::Keys;
-use listener::Patience;
+use listener::{Front, Patience};
 use operator::Operator;
 use pools::Served;
 use recovery::Origins;
 use router::Router;
+use tls::Tls;
 
 /// Why a server could not start. Whatever had been started is taken down again.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be opened.
     #[error("could not open the store")]
     Store(#[from] innkeep_store::Error),
@@ -117,6 +124,7 @@ impl Error {
             Self::NoContainers(Unusable { fix, .. }) => {
                 Some(format!("{fix} (`innkeep doctor` shows all that this host lacks)"))
             }
+            Self::Tls(error) => error.fix(),
             _ => None,
         }
     }
@@ -126,6 +134,7 @@ impl Error {
 #[derive(Debug)]
 pub struct Server {
     url: String,
+    ca: Option<PathBuf>,
     credentials: Credentials,
     config: Config,
     registry: Registry,
@@ -143,6 +152,8 @@ impl Server {
         raise_open_files();
         let data_dir = DataDir::lock(&config.data_dir)?;
         // First what may be refused without having made anything.
+        let clock = SystemClock::shared();
+        let tls = Tls::open(&config, &data_dir, clock.now())?;
         let tier::Chosen { driver, egress } = Box::pin(tier::choose(&config, data_dir.path())).await?;
         let isolation = driver.capabilities().tier.as_str();
         // Bound before any work: an address in use is the most common mistake.
@@ -150,7 +161,6 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
 
-        let clock = SystemClock::shared();
         let tasks = Tasks::default();
         let quotas =
             Quotas { runtimes: config.max_runtimes, versions: config.max_versions, endpoints: config.max_endpoints };
@@ -214,28 +224,43 @@ impl Server {
             session_retention: days(config.session_retention_days),
             store: store.clone(),
             artifacts,
-            clock,
+            clock: clock.clone(),
         };
         tasks.spawn(Kind::Housekeeping, housekeeping.run(tasks.clone()));
         tasks.spawn(Kind::Keys, keys.write_uses(tasks.clone()));
-        let patience = Patience::of(&config);
-        tasks.spawn(Kind::Listener, listener::listen(listener, router, patience, tasks.clone()));
+        let ca = tls.as_ref().and_then(Tls::ca).map(|ca| absolute(ca));
+        let front = Front {
+            router,
+            patience: Patience::of(&config),
+            tls: tls.as_ref().map(Tls::server_config),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(Kind::Listener, listener::listen(listener, front));
+        if let Some(tls) = tls {
+            tasks.spawn(Kind::Certificate, tls.into_keeper().run(clock, tasks.stopping().clone()));
+        }
 
-        let url = format!("http://{addr}");
+        let url = config.url(addr);
         data_dir.write_server_file(&ServerFile {
             url: url.clone(),
             pid: std::process::id(),
             region: config.region.to_string(),
             account: config.account.to_string(),
+            ca: ca.as_ref().map(|ca| ca.to_string_lossy().into_owned()),
         })?;
         info!(server.url = %url, server.isolation = isolation, "listening on {url}; sessions get isolation {isolation}");
         let credentials = Credentials { access_key_id: own.id, secret: own.secret, session_token: None };
-        Ok(Self { url, credentials, config, registry, store, tasks, _data_dir: data_dir })
+        Ok(Self { url, ca, credentials, config, registry, store, tasks, _data_dir: data_dir })
     }
 
     /// Returns where it listens, `http://127.0.0.1:7080`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the file of the CA that clients must trust; none if there is no TLS, or they trust its certificate anyway.
+    pub fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// Returns the server's own access key, as it was at the start.
@@ -287,6 +312,10 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn days(n: u32) -> Duration {

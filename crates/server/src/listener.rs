@@ -1,8 +1,15 @@
-//! Takes connections in and serves HTTP/1.1 on each.
+//! Takes connections in and serves HTTP on each: HTTP/1.1, or over TLS what the client chooses, HTTP/2 too. There is no HTTP/2 without
+//! TLS.
 
+mod handshake;
+mod http2;
 mod paced;
+mod streams;
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +21,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use innkeep_auth::policy::Via;
 use innkeep_gateway::AnswerDeadline;
 use innkeep_sandbox::tasks::{Kind, Tasks};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -26,7 +35,7 @@ use paced::{AnswerEnd, Paced};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     max_connections: usize,
-    /// For a request's head. Needs the timer below: without one hyper ignores it.
+    /// For a request's head, and for a handshake. Needs the timer below: without one hyper ignores it.
     head_timeout: Duration,
     /// For a client that takes in nothing of its answer.
     write_stall_timeout: Duration,
@@ -48,15 +57,26 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Headers of one request.
 const MAX_HEADERS: usize = 128;
 
+/// What every connection is served with.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    pub(crate) router: Arc<Router>,
+    pub(crate) patience: Patience,
+    /// None: plain HTTP.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tasks: Tasks,
+}
+
 /// How long to wait after a failure to accept (out of descriptors) before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the tasks are told to end.
-pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience: Patience, tasks: Tasks) {
-    let slots = Arc::new(Semaphore::new(patience.max_connections));
+pub(crate) async fn listen(listener: TcpListener, front: Front) {
+    let slots = Arc::new(Semaphore::new(front.patience.max_connections));
+    let stopping = front.tasks.stopping().clone();
     loop {
         let accepted = tokio::select! {
-            () = tasks.stopping().cancelled() => return,
+            () = stopping.cancelled() => return,
             accepted = async {
                 let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                 listener.accept().await.map(|(stream, peer)| (stream, peer, slot))
@@ -64,9 +84,8 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience:
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let via = Via { peer: peer.ip(), secure: false };
-                let serve = serve(stream, via, router.clone(), patience, tasks.clone());
-                tasks.spawn(Kind::Connection, async move {
+                let serve = serve(stream, peer.ip(), front.clone());
+                front.tasks.spawn(Kind::Connection, async move {
                     serve.await;
                     drop(slot);
                 });
@@ -79,11 +98,41 @@ pub(crate) async fn listen(listener: TcpListener, router: Arc<Router>, patience:
     }
 }
 
-async fn serve(stream: TcpStream, via: Via, router: Arc<Router>, patience: Patience, tasks: Tasks) {
+async fn serve(stream: TcpStream, peer: IpAddr, front: Front) {
     // Answers are streamed in small pieces; Nagle would hold them back.
     let _ = stream.set_nodelay(true);
     let answer_end = AnswerEnd::default();
-    let stream = Paced::new(stream, patience.write_stall_timeout, answer_end.clone());
+    let stream = Paced::new(stream, front.patience.write_stall_timeout, answer_end.clone());
+    let via = Via { peer, secure: front.tls.is_some() };
+    let result = match front.tls.clone() {
+        None => serve_http1(stream, answer_end, via, front).await,
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = handshake::accept(stream, tls, front.patience.head_timeout) => accepted,
+                () = front.tasks.stopping().cancelled() => return,
+            };
+            match accepted {
+                Ok(Some(stream)) if handshake::chose_http2(&stream) => http2::serve(stream, via, front).await,
+                Ok(Some(stream)) => serve_http1(stream, answer_end, via, front).await,
+                Ok(None) => return,
+                Err(error) => {
+                    debug!(%error, "no TLS connection came to be");
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(error) = result {
+        // Clients that go away are no news.
+        debug!(error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+async fn serve_http1<S>(stream: S, answer_end: AnswerEnd, via: Via, front: Front) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Front { router, patience, tasks, .. } = front;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(via);
         let (router, answer_end) = (router.clone(), answer_end.clone());
@@ -99,19 +148,24 @@ async fn serve(stream: TcpStream, via: Via, router: Arc<Router>, patience: Patie
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = tasks.stopping().cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                result = connection => result,
-                () = tasks.cut().cancelled() => return,
-            }
-        }
-    };
-    if let Err(error) = result {
-        // Clients that go away are no news.
-        debug!(error = &error as &dyn std::error::Error, "connection ended");
+    let stopping = tasks.stopping().cancelled();
+    drive(connection, |connection| connection.graceful_shutdown(), stopping, tasks.cut().cancelled()).await
+}
+
+/// Drives `connection` to its end; once `stopping` is over it takes no further request, once `cut` is, it is dropped.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    stop: impl FnOnce(Pin<&mut C>),
+    stopping: impl Future<Output = ()>,
+    cut: impl Future<Output = ()>,
+) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = &mut connection => return result,
+        () = stopping => stop(connection.as_mut()),
+    }
+    tokio::select! {
+        result = connection => result,
+        () = cut => Ok(()),
     }
 }

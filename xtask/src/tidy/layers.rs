@@ -58,10 +58,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hyper",
             "hyper-util",
             "percent-encoding",
+            "rustls",
+            "rustls-native-certs",
             "serde",
             "serde_json",
             "thiserror",
             "tokio",
+            "tokio-rustls",
         ],
     ),
 ];

@@ -31,7 +31,44 @@ fn an_unknown_key_names_the_nearest() {
 fn listening_beyond_loopback_needs_a_word() {
     let config = Config { listen: "0.0.0.0:7080".parse().unwrap(), ..Config::default() };
     assert!(matches!(config.clone().check(), Err(Error::PlainHttp(_))));
-    assert!(Config { allow_plain_http: true, ..config }.check().is_ok());
+    assert!(Config { allow_plain_http: true, ..config.clone() }.check().is_ok());
+    assert!(Config { tls: TlsMode::Auto, ..config.clone() }.check().is_ok());
+    let (tls_cert, tls_key) = (Some("cert.pem".into()), Some("key.pem".into()));
+    assert!(Config { tls_cert, tls_key, ..config }.check().is_ok());
+}
+
+#[test]
+fn settings_of_tls_that_do_not_fit_each_other_are_refused() {
+    let read = |file: &str| load(file, &[("INNKEEP_TLS_NAMES", "a.example, 192.0.2.1")]).map(Config::check);
+    assert!(read("tls = \"auto\"").unwrap().is_ok());
+    assert!(read("tls_cert = \"c\"\ntls_key = \"k\"\ntls_ca = \"a\"").unwrap().is_ok());
+    for (file, expected) in [
+        ("", "there is none"),
+        ("tls_cert = \"c\"", "--tls-key"),
+        ("tls_key = \"k\"", "--tls-cert"),
+        ("tls = \"auto\"\ntls_cert = \"c\"\ntls_key = \"k\"", "leave one"),
+        ("tls = \"auto\"\ntls_ca = \"a\"", "not set"),
+    ] {
+        let message = read(file).unwrap().unwrap_err().to_string();
+        assert!(message.contains(expected), "{file}: {message}");
+    }
+    for names in ["*", "a b", "https://a.example"] {
+        assert!(load("tls = \"auto\"", &[("INNKEEP_TLS_NAMES", names)]).is_err(), "{names}");
+    }
+}
+
+#[test]
+fn the_url_is_one_that_the_certificate_is_for() {
+    let url = |names: &[&str], addr: &str| {
+        let tls_names = names.iter().map(|name| (*name).to_owned()).collect();
+        Config { tls: TlsMode::Auto, tls_names, ..Config::default() }.url(addr.parse().unwrap())
+    };
+    assert_eq!(url(&[], "127.0.0.1:7080"), "https://127.0.0.1:7080");
+    assert_eq!(url(&[], "0.0.0.0:7080"), "https://127.0.0.1:7080");
+    assert_eq!(url(&[], "[::]:7080"), "https://[::1]:7080");
+    assert_eq!(url(&["a.example", "b.example"], "0.0.0.0:443"), "https://a.example:443");
+    assert_eq!(url(&["2001:db8::1"], "[::]:443"), "https://[2001:db8::1]:443");
+    assert_eq!(Config::default().url("0.0.0.0:7080".parse().unwrap()), "http://0.0.0.0:7080");
 }
 
 #[test]
@@ -104,6 +141,8 @@ fn what_is_printed_can_be_read_back() {
         jwt_private_issuers: IpRange::LOOPBACK.to_vec(),
         jwt_ca_file: Some("/etc/ca.pem".into()),
         public_url: Some("https://agents.example.com".to_owned()),
+        tls_cert: Some("/etc/innkeep/cert.pem".into()),
+        tls_names: vec!["agents.example".to_owned()],
         interpreters: [("NODE_22".to_owned(), "/opt/node/bin/node".into())].into(),
         ..Config::default()
     };

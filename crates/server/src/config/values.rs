@@ -31,6 +31,12 @@ pub(super) mod base {
 
 /// Reads a list of addresses, or a text with commas between them, as variables have it.
 pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    let parse = |text: &String| text.parse().map_err(|_| de::Error::custom(format!("dns: {text:?} is no IP address")));
+    list(deserializer)?.iter().map(parse).collect()
+}
+
+/// Reads a list of texts, or one with commas between them.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum ListOrText {
@@ -42,8 +48,7 @@ pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
         ListOrText::Text(text) => text.split(',').map(str::to_owned).collect(),
     };
     let given = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-    let parse = |text: &str| text.parse().map_err(|_| de::Error::custom(format!("dns: {text:?} is no IP address")));
-    given.map(parse).collect()
+    Ok(given.map(str::to_owned).collect())
 }
 
 /// Reads a secret. What is none is not shown: it may be one that was misspelled.

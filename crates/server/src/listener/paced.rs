@@ -49,6 +49,16 @@ impl Paced {
         Self { stream, stall_timeout, answer_end, timer: None, waiting: false, lingering: false }
     }
 
+    /// Waits for the first byte and tells whether it is `byte`; none if the client closed without one.
+    ///
+    /// # Cancel safety
+    /// Nothing is read.
+    pub(super) async fn begins_with(&self, byte: u8) -> io::Result<Option<bool>> {
+        let mut first = [0];
+        let n = self.stream.peek(&mut first).await?;
+        Ok((n > 0).then_some(first[0] == byte))
+    }
+
     fn pace<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = false;

@@ -11,6 +11,8 @@ mod operators;
 mod properties;
 mod readers;
 mod starting;
+mod streams;
+mod tls;
 mod uploads;
 mod wire;
 mod world;

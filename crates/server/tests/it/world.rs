@@ -5,6 +5,7 @@ use std::io::{Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,10 +19,15 @@ use innkeep_server::{Config, Isolation, Server};
 
 use innkeep_types::{RuntimeStatus, Settings};
 use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::MutexGuard;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tracing_subscriber::fmt::MakeWriter;
 use zip::write::SimpleFileOptions;
 
@@ -76,7 +82,7 @@ impl World {
             ..settings
         });
         let server = server.await.unwrap();
-        let address = server.url().trim_start_matches("http://").to_owned();
+        let address = server.url().split_once("://").unwrap().1.to_owned();
         let deployed = deploy(&server, "counter", None).await;
         assert_eq!(deployed.status, RuntimeStatus::Ready, "{:?}", deployed.failure_reason);
         let arn = deployed.agent_runtime_arn;
@@ -111,6 +117,19 @@ impl World {
         Wire::new(TcpStream::connect(&self.address).await.unwrap())
     }
 
+    /// Returns a TLS connection on which one of these protocols was agreed on.
+    pub(crate) async fn tls(&self, alpn: &[&str]) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.server.ca().unwrap()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
+
     /// Returns a signed invocation of a body with this digest: request line and headers, to be framed by the test.
     pub(crate) fn head_for(&self, digest: [u8; 32], more: &[(&'static str, &str)]) -> String {
         let arn = self.arn.replace(':', "%3A").replace('/', "%2F");
@@ -132,9 +151,16 @@ impl World {
 
     /// Invokes the agent over a connection of its own; status and body, none if that was cut.
     pub(crate) async fn invoke(&self, body: &str) -> Option<(u16, String)> {
-        let mut wire = self.wire().await;
-        wire.send(self.request(body)).await;
-        wire.answer().await.map(|Answer { status, body, .. }| (status, body))
+        let answer = if self.server.ca().is_none() {
+            let mut wire = self.wire().await;
+            wire.send(self.request(body)).await;
+            wire.answer().await
+        } else {
+            let mut wire = Wire::new(self.tls(&["http/1.1"]).await);
+            wire.send(self.request(body)).await;
+            wire.answer().await
+        };
+        answer.map(|Answer { status, body, .. }| (status, body))
     }
 
     /// Checks that the server still serves and that nothing of the test is left: no connection, no task, no panic, no error in
@@ -182,7 +208,8 @@ async fn deploy(server: &Server, name: &str, settings: Option<&Settings>) -> Get
         region: server.config().region.clone(),
         account: server.config().account.clone(),
     };
-    let client = Client::new(endpoint, server.credentials().clone()).unwrap();
+    let ca = server.ca().map(Path::to_owned);
+    let client = Client::trusting(endpoint, server.credentials().clone(), ca).unwrap();
     let uploaded = client.upload_artifact(project(), &UploadKind::Project { layer: None }).await.unwrap();
     let s3 = S3Location { bucket: Some(uploaded.bucket), prefix: Some(uploaded.prefix), ..S3Location::default() };
     let code = CodeConfiguration {
