@@ -71,6 +71,7 @@ def self_signed(folder: Path, name="server") -> tuple[Path, Path]:
 
 
 def test_env_names_the_ca_and_boto3_needs_nothing_else(secure, probe):
+    """T90."""
     variables = variables_of(secure)
     assert secure.url.startswith("https://127.0.0.1:")
     assert variables["AWS_CA_BUNDLE"] == variables["NODE_EXTRA_CA_CERTS"] == str(secure.data_dir / "ca.pem")
@@ -171,6 +172,7 @@ def test_the_snippet_for_curl(secure, probe):
 
 
 def test_versions_and_protocols(secure):
+    """T90."""
     agreed = lambda *alpn, **versions: handshake(secure, secure.ca, alpn, **versions)[:2]
     assert agreed("h2", "http/1.1") == ("TLSv1.3", "h2")
     assert agreed("http/1.1") == ("TLSv1.3", "http/1.1")
@@ -182,6 +184,7 @@ def test_versions_and_protocols(secure):
 
 @pytest.mark.parametrize("request_line", ["GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
 def test_plain_http_is_told_to_use_tls(secure, request_line):
+    """T90."""
     with socket.create_connection(address(secure), timeout=30) as stream:
         stream.sendall(request_line.encode())
         stream.shutdown(socket.SHUT_WR)
@@ -294,6 +297,7 @@ def serve(data_dir, *arguments) -> subprocess.CompletedProcess:
 
 
 def test_listening_beyond_loopback_needs_tls_or_a_word(tmp_path):
+    """T90."""
     refused = subprocess.run(
         [binary(), "serve", "--data-dir", tmp_path, "--isolation", "process", "--listen", "0.0.0.0:0"],
         env=environment(), capture_output=True, text=True, timeout=60, check=False,

@@ -50,7 +50,7 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 enum Origin {
     Files(Files),
-    Authority(Authority),
+    Authority(Box<Authority>),
 }
 
 impl Tls {
@@ -59,19 +59,17 @@ impl Tls {
         let (origin, ca) = match config.certificate() {
             Certificate::None => return Ok(None),
             Certificate::Files { cert, key } => {
+                // One that names no CA would be found out by each client.
+                config.tls_ca.as_deref().map(files::certificates).transpose()?;
                 (Origin::Files(Files::new(cert.to_owned(), key.to_owned())), config.tls_ca.clone())
             }
             Certificate::Generated => {
                 let authority = Authority::open(data_dir, names(config))?;
                 let ca = Some(authority.certificate_file());
-                (Origin::Authority(authority), ca)
+                (Origin::Authority(Box::new(authority)), ca)
             }
         };
-        let mut keeper = Keeper::new(origin, now)?;
-        // A file that names what clients trust, and does not, would be found out by each of them.
-        if let (Origin::Files(_), Some(ca)) = (&mut keeper.origin, &ca) {
-            files::certificates(ca)?;
-        }
+        let keeper = Keeper::new(origin, now)?;
         let server_config = Arc::new(server_config(keeper.current.clone())?);
         Ok(Some(Self { server_config, ca, keeper }))
     }

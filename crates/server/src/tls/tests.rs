@@ -20,7 +20,7 @@ const NOW: UnixMillis = UnixMillis(1_795_132_800_000);
 
 fn authority_of(data_dir: &DataDir, names: &[&str]) -> Keeper {
     let authority = Authority::open(data_dir, names.iter().map(|name| (*name).to_owned()).collect()).unwrap();
-    Keeper::new(Origin::Authority(authority), NOW).unwrap()
+    Keeper::new(Origin::Authority(Box::new(authority)), NOW).unwrap()
 }
 
 /// Tells why a client that trusts `ca` would refuse the certificate at that time.
