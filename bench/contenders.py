@@ -30,7 +30,7 @@ http {{
   fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
   upstream agents {{ {agents} keepalive 1024; }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     keepalive_requests 1000000000; client_max_body_size 100m;
     location / {{ proxy_pass http://agents; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
@@ -79,14 +79,15 @@ def running_direct():
 
 
 @contextmanager
-def running_nginx(*agents: str):
-    """nginx in front of these agents (host:port), each in turn; its URL."""
+def running_nginx(*agents: str, certificate: tuple[Path, Path] | None = None):
+    """nginx in front of these agents (host:port), each in turn; its URL. With a certificate and its key, over TLS."""
     with scratch_directory() as directory:
         port = free_port()
         servers = " ".join(f"server {agent};" for agent in agents)
-        (directory / "nginx.conf").write_text(NGINX.format(dir=directory, agents=servers, port=port))
+        tls = " ssl; ssl_certificate {}; ssl_certificate_key {}".format(*certificate) if certificate else ""
+        (directory / "nginx.conf").write_text(NGINX.format(dir=directory, agents=servers, port=port, tls=tls))
         with running("/usr/sbin/nginx", "-c", directory / "nginx.conf", "-e", directory / "error.log", port=port):
-            yield f"http://127.0.0.1:{port}"
+            yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
 
 
 def deploy_static_agent(server: Server) -> Agent:

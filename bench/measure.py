@@ -24,12 +24,13 @@ import sessions
 import spawn
 import stop
 import streams
+import tls
 import warm
 from table import Table
 
 GROUPS = {
     "spawn": spawn, "burst": burst, "stop": stop, "idle": idle, "warm": warm, "sessions": sessions, "bodies": bodies,
-    "streams": streams, "abuse": abuse, "bystander": bystander, "control": control,
+    "streams": streams, "abuse": abuse, "bystander": bystander, "control": control, "tls": tls,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 

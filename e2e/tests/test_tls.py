@@ -43,6 +43,7 @@ def address(server) -> tuple[str, int]:
 def handshake(server, ca, alpn=(), **versions) -> tuple[str, str | None, str]:
     """What was agreed: the version, the protocol, and the certificate's serial number."""
     context = ssl.create_default_context(cafile=ca)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # old versions are asked for to be refused
         for name, version in versions.items():
