@@ -2,6 +2,7 @@
 
 pub mod jwt;
 mod operator_token;
+mod owner;
 pub mod policy;
 mod principal;
 mod session_token;
@@ -9,6 +10,7 @@ mod sha256;
 pub mod sigv4;
 
 pub use operator_token::OperatorToken;
+pub use owner::Owners;
 pub use principal::Principal;
 pub use session_token::{Error as SessionTokenError, SessionTokens, Temporary};
 pub use sha256::{Digest, digest};

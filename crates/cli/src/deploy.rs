@@ -38,7 +38,7 @@ pub(crate) struct Deploy {
     #[arg(long = "env", value_name = "K=V", value_parser = options::environment_change)]
     environment: Vec<EnvironmentChange>,
     /// Set one of Innkeep's own settings (KEY=VALUE): health, header_aliases, start_timeout_secs, isolation, egress, memory_mib,
-    /// cpu_millis, processes, open_files, disk_mib, pool, zygote, zygote_modules; or leave it to [agent] of the code's innkeep.toml and the defaults again (KEY-);
+    /// cpu_millis, processes, open_files, disk_mib, pool, zygote, zygote_modules, session_owner; or leave it to [agent] of the code's innkeep.toml and the defaults again (KEY-);
     /// the others are kept. What is set wins over innkeep.toml; of isolation the stronger counts
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,

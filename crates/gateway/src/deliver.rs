@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpstreamBody};
-use innkeep_sandbox::{Deployment, Lease, StartPhases};
+use innkeep_sandbox::{Asker, Deployment, Lease, StartPhases};
 use innkeep_types::{RequestId, SessionId};
 use tokio::time::{Instant, timeout};
 
@@ -35,6 +35,7 @@ pub(crate) struct Errand<'a> {
     pub(crate) session: &'a SessionId,
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) request_id: &'a RequestId,
+    pub(crate) asker: Asker<'a>,
     /// As the caller sent them.
     pub(crate) headers: &'a HeaderMap,
     /// When all must be over.
@@ -62,7 +63,7 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payl
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
-        let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.request_id).await?;
+        let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.asker).await?;
         let lease = Arc::new(lease);
         let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
         // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and

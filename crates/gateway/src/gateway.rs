@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use innkeep_auth::Owners;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::Store;
-use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, limits};
+use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, SessionOwner, limits};
 use tokio::time::{Instant, timeout_at};
 
 use crate::authenticate::Authenticator;
 use crate::authorizer::Gatekeeper;
-use crate::call::Caller;
+use crate::call::{Caller, Principal};
 use crate::error::{BoxError, Error};
 use crate::guards::Guards;
 use crate::inbound::Inbound;
@@ -40,6 +41,8 @@ pub struct GatewayConfig {
     pub issuers: Issuers,
     /// What callers are told that they reach this server by, `https://agents.example.com`; none: what each of them asked for.
     pub public_url: Option<String>,
+    /// Tells callers apart, for the sessions that are theirs.
+    pub owners: Owners,
     /// Where runtimes are looked up.
     pub store: Store,
     /// Makes what is looked up startable.
@@ -89,6 +92,7 @@ pub struct Gateway {
     pub(crate) authenticator: Authenticator,
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) public_url: Option<String>,
+    pub(crate) owners: Owners,
     pub(crate) resolver: Resolver,
     pub(crate) guards: Guards,
     pub(crate) registry: Registry,
@@ -106,6 +110,7 @@ impl Gateway {
             gatekeeper: Gatekeeper { issuers: config.issuers, clock: config.authenticator.clock.clone() },
             authenticator: config.authenticator,
             public_url: config.public_url,
+            owners: config.owners,
             resolver: Resolver::new(config.store, config.deploy),
             registry: config.registry,
             spool: Spool::new(config.spool_directory, &config.limits),
@@ -142,6 +147,14 @@ impl Gateway {
                 let connection_usable = body.drain().await;
                 error.into_response(&caller, connection_usable)
             }
+        }
+    }
+
+    /// Returns whose a session is that this caller starts; none, if he has proven to be nobody in particular.
+    pub(crate) fn owner(&self, caller: &Caller) -> Option<SessionOwner> {
+        match caller.principal.as_ref()? {
+            Principal::Key(key) => Some(self.owners.of_principal(&key.principal)),
+            Principal::Token(identity) => self.owners.of_identity(identity),
         }
     }
 

@@ -1,6 +1,7 @@
 //! InvokeAgentRuntime, a line per step.
 
 use http::{Response, request};
+use innkeep_sandbox::Asker;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
@@ -42,11 +43,14 @@ pub(crate) async fn invoke(
         None => gateway.pass(body, deadline).await?,
     };
 
+    let owner = gateway.owner(caller);
+    let on_start = || {};
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
         request_id: &caller.request_id,
+        asker: Asker { request: &caller.request_id, owner, on_start: &on_start },
         headers: &head.headers,
         deadline,
     };

@@ -46,7 +46,9 @@ pub(crate) async fn stop(
         visitor.pass(Some(gate), caller).await?;
     }
     let key = key.ok_or_else(|| named.not_found())?;
-    if running.is_none() {
+    // To a stranger it is as if it were not there, which is what he would find of a session that is nobody's.
+    let asked = resolved.as_deref().map(|resolved| &*resolved.deployment);
+    if !gateway.registry.is_open_to(&key, gateway.owner(caller), asked) {
         return Err(innkeep_sandbox::Error::NotRunning(key).into());
     }
     // It may hold a `clientToken`, which says nothing that the session does not, since stopping twice is a 404.

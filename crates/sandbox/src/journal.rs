@@ -4,13 +4,19 @@ use std::fmt;
 
 use async_trait::async_trait;
 use innkeep_store::{PoolMemberRecord, SessionRecord, Store};
-use innkeep_types::SandboxId;
+use innkeep_types::{SandboxId, SessionKey};
 
 /// Keeps the present or last sandbox of each session, and those that wait for one. Written off the request path; a failure is logged and costs the record.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// Inserts or replaces the session's record.
     async fn record(&self, record: SessionRecord);
+
+    /// Returns the session's record: that of its present or last sandbox.
+    ///
+    /// # Errors
+    /// A store that does not answer.
+    async fn last(&self, key: &SessionKey) -> Result<Option<SessionRecord>, innkeep_store::Error>;
 
     /// Inserts a sandbox that waits for a session. The record of a session removes it.
     async fn pooled(&self, record: PoolMemberRecord);
@@ -26,6 +32,10 @@ impl Journal for Store {
         if let Err(error) = self.put_session(record).await {
             tracing::error!(session.key = %key, error = &error as &dyn std::error::Error, "session {key} could not be recorded");
         }
+    }
+
+    async fn last(&self, key: &SessionKey) -> Result<Option<SessionRecord>, innkeep_store::Error> {
+        self.get_session(key).await
     }
 
     async fn pooled(&self, record: PoolMemberRecord) {

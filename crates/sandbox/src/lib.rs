@@ -39,4 +39,5 @@ pub use process::ProcessDriver;
 pub use registry::Registry;
 pub use registry::admit::Limits;
 pub use registry::error::Error;
+pub use registry::owners::Asker;
 pub use session::{Ended, Lease, Origin, SessionInfo};

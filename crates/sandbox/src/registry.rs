@@ -4,6 +4,7 @@ pub(crate) mod admit;
 mod closing;
 mod ending;
 pub(crate) mod error;
+pub(crate) mod owners;
 mod pools;
 mod view;
 
@@ -12,9 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use innkeep_types::lifecycle::State;
-use innkeep_types::{
-    Clock, RequestId, RuntimeArn, RuntimeId, RuntimeVersion, SessionId, SessionKey, StopReason, limits,
-};
+use innkeep_types::{Clock, RuntimeArn, RuntimeId, RuntimeVersion, SessionId, SessionKey, StopReason, limits};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -31,6 +30,7 @@ use crate::pool::{Memory, PoolKey, Pools};
 use crate::registry::admit::Limits;
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
+use crate::registry::owners::Asker;
 use crate::session::{Command, Ended, Lease, Origin, Session, Status};
 use crate::start::{self, Failure};
 use crate::supervisor::{End, Given, Supervisor};
@@ -67,6 +67,8 @@ struct Sessions {
     deleted: HashSet<RuntimeId>,
     /// Endpoints that were deleted, which may be made again.
     closings: Closings,
+    /// Sessions that had a sandbox and have none any more.
+    n_ended: u64,
     closed: bool,
 }
 
@@ -84,7 +86,9 @@ impl Registry {
     ) -> Self {
         let start_rate = StartRate::new(limits.starts_per_second, Instant::now());
         let (deleted, closings) = (HashSet::new(), Closings::default());
-        let sessions = Mutex::new(Sessions { by_key: HashMap::new(), start_rate, deleted, closings, closed: false });
+        let by_key = HashMap::new();
+        let sessions = Sessions { by_key, start_rate, deleted, closings, n_ended: 0, closed: false };
+        let sessions = Mutex::new(sessions);
         let (capabilities, headroom, counters) =
             (driver.capabilities(), Headroom::new(limits.memory_floor), Arc::default());
         let memory = Memory { most_bytes: limits.pool_memory_bytes, floor_bytes: limits.pool_memory_floor };
@@ -113,8 +117,8 @@ impl Registry {
         }
     }
 
-    /// Returns a lease on the session's sandbox for `request`, starting one if there is none: concurrent callers share one start,
-    /// and a caller who goes away does not cancel it.
+    /// Returns a lease on the session's sandbox, starting one if there is none: concurrent callers share one start, and a caller who
+    /// goes away does not cancel it. Whose it is, if that matters, is looked at before anything is started.
     ///
     /// # Cancel safety
     /// Safe: a start that was begun goes on, and a lease that is dropped is given back.
@@ -122,26 +126,35 @@ impl Registry {
         &self,
         session: &SessionId,
         deployment: &Arc<Deployment>,
-        request: &RequestId,
+        asker: Asker<'_>,
     ) -> Result<Lease, Error> {
         let key = deployment.key(session);
+        deployment.check_named(asker.owner)?;
         let found = self.shared.sessions.lock().by_key.get(&key).cloned();
-        if let Some(lease) = found.and_then(|session| Lease::try_open(&session, false)) {
-            return Ok(lease);
+        if let Some(session) = found {
+            session.check_owner(asker.owner, Some(deployment))?;
+            if let Some(lease) = Lease::try_open(&session, false) {
+                return Ok(lease);
+            }
         }
         let patience = deployment.start_timeout + PATIENCE;
-        timeout(patience, self.acquire_cold(&key, deployment, request)).await.unwrap_or(Err(Error::Busy))
+        timeout(patience, self.acquire_cold(&key, deployment, asker)).await.unwrap_or(Err(Error::Busy))
     }
 
     async fn acquire_cold(
         &self,
         key: &SessionKey,
         deployment: &Arc<Deployment>,
-        request: &RequestId,
+        asker: Asker<'_>,
     ) -> Result<Lease, Error> {
-        let (asked_at, mut is_admitted) = (Instant::now(), false);
+        let (asked_at, mut is_admitted, mut looked_up) = (Instant::now(), false, None);
         loop {
-            let session = self.find_or_start(key, deployment, Some(request), asked_at, is_admitted)?;
+            let asked = Asked { asker: Some(asker), at: asked_at, is_admitted, looked_up };
+            let Some(session) = self.find_or_start(key, deployment, asked)? else {
+                looked_up = Some(self.check_record(key, asker.owner).await?);
+                continue;
+            };
+            session.check_owner(asker.owner, Some(deployment))?;
             let mut status = session.status.clone();
             let was_provisioning = status.borrow_and_update().state == State::Provisioning;
             // Stopping is where a failed start shows first; a session that was ending already is waited for to its end.
@@ -184,18 +197,18 @@ impl Registry {
         }
     }
 
+    /// Returns the session; none, if whose it was has to be looked up first.
     fn find_or_start(
         &self,
         key: &SessionKey,
         deployment: &Arc<Deployment>,
-        request: Option<&RequestId>,
-        asked_at: Instant,
-        is_admitted: bool,
-    ) -> Result<Arc<Session>, Error> {
+        asked: Asked<'_>,
+    ) -> Result<Option<Arc<Session>>, Error> {
+        let Asked { asker, at: asked_at, is_admitted, looked_up } = asked;
         let is_memory_short = self.is_memory_short();
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
-            return Ok(session.clone());
+            return Ok(Some(session.clone()));
         }
         if sessions.closed {
             return Err(Error::ShuttingDown);
@@ -204,19 +217,29 @@ impl Registry {
             return Err(Error::Deleted(key.runtime.clone()));
         }
         self.check_tier(deployment)?;
+        // A session that has ended since may have been this one, and another's.
+        if deployment.keeps_owners() && looked_up != Some(sessions.n_ended) {
+            return Ok(None);
+        }
         if !is_admitted {
             // One that waits has its memory already.
             let is_memory_short = is_memory_short && !self.shared.pools.has_one_for(deployment);
             self.admit(&mut sessions, &key.runtime, is_memory_short)?;
         }
-        let origin = Origin { at: self.shared.clock.now(), request: request.cloned() };
+        let request = asker.map(|asker| asker.request.clone());
+        let owner = asker.and_then(|asker| asker.owner);
+        let origin = Origin { at: self.shared.clock.now(), request, owner };
         let given = match self.shared.pools.take(deployment) {
             Some(member) => Given::Pooled(member),
             None => Given::Nothing(self.shared.pools.cold_start(deployment)),
         };
         let session = self.spawn(key.clone(), deployment.clone(), origin, given, asked_at);
         sessions.by_key.insert(key.clone(), session.clone());
-        Ok(session)
+        drop(sessions);
+        if let Some(asker) = asker {
+            (asker.on_start)();
+        }
+        Ok(Some(session))
     }
 
     /// Takes over a sandbox that a server before this one started for the session `key`, with the time that it has lived and
@@ -353,6 +376,18 @@ impl Registry {
     }
 }
 
+/// One attempt to find or start a session.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    /// None: nobody in particular.
+    asker: Option<Asker<'a>>,
+    at: Instant,
+    /// Whether it was let in before, and is not to be counted again.
+    is_admitted: bool,
+    /// How many sessions had ended when the record of this one was looked up, if it was.
+    looked_up: Option<u64>,
+}
+
 /// A session's place in the registry; given up when its actor ends, however it ends.
 #[derive(Debug)]
 struct Entry {
@@ -365,6 +400,7 @@ impl Drop for Entry {
         let mut sessions = self.registry.shared.sessions.lock();
         if sessions.by_key.get(&self.session.key).is_some_and(|s| Arc::ptr_eq(s, &self.session)) {
             sessions.by_key.remove(&self.session.key);
+            sessions.n_ended += 1;
         }
     }
 }

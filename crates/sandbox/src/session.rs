@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use innkeep_types::lifecycle::{Now, State};
-use innkeep_types::{AgentExit, RequestId, SandboxId, SessionKey, StopReason, Tier, UnixMillis, lifecycle};
+use innkeep_types::{
+    AgentExit, RequestId, SandboxId, SessionKey, SessionOwner, StopReason, Tier, UnixMillis, lifecycle,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -70,6 +72,8 @@ pub struct Origin {
     pub at: UnixMillis,
     /// The request that came first; none where the server that started it did not keep that.
     pub request: Option<RequestId>,
+    /// Whose the session is; none where that was not kept, or could not be told.
+    pub owner: Option<SessionOwner>,
 }
 
 /// One session with a sandbox.

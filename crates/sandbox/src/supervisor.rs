@@ -394,6 +394,7 @@ impl Supervisor {
             tier: session.tier,
             started_at: session.origin.at,
             started_by: session.origin.request.clone(),
+            owner: session.origin.owner,
             stopped: stopped.map(|reason| (self.clock.now(), reason)),
         };
         async move { journal.record(record).await }

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_artifacts::Artifacts;
-use innkeep_auth::OperatorToken;
 use innkeep_auth::sigv4::{Credentials, SigningKeys};
+use innkeep_auth::{OperatorToken, Owners};
 use innkeep_control::{Control, ControlConfig, LocalMaker};
 use innkeep_gateway::{Gateway, GatewayConfig, Issuers};
 use innkeep_protocol::operator::ServerFile;
@@ -396,6 +396,7 @@ impl Parts<'_> {
             authenticator,
             issuers: self.issuers.clone(),
             public_url: self.config.public_url.clone(),
+            owners: Owners::new(&self.store.derive_key("session owners")),
             store: self.store.clone(),
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),

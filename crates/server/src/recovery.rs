@@ -145,7 +145,7 @@ async fn take_over(
 ) -> Result<bool, innkeep_store::Error> {
     let Some(version) = store.get_version(&record.key.runtime, Some(record.version)).await? else { return Ok(false) };
     let Ok(deployment) = deployer.deploy(&version, record.key.endpoint.clone()) else { return Ok(false) };
-    let origin = Origin { at: record.started_at, request: record.started_by.clone() };
+    let origin = Origin { at: record.started_at, request: record.started_by.clone(), owner: record.owner };
     Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, origin))
 }
 

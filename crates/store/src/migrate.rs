@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_endpoint_failure_log.sql"),
     include_str!("../migrations/0007_pool_members.sql"),
     include_str!("../migrations/0008_principals.sql"),
+    include_str!("../migrations/0009_session_owner.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use innkeep_types::{
     Artifact, ArtifactDigest, EndpointName, RequestId, RuntimeId, RuntimeName, RuntimeStatus, RuntimeVersion,
-    SandboxId, SessionId, SessionKey, Settings, StopReason, Tier, UnixMillis, VersionConfig,
+    SandboxId, SessionId, SessionKey, SessionOwner, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +204,8 @@ pub struct SessionRecord {
     pub started_at: UnixMillis,
     /// The request that it was started for, unless a server that did not keep it started it.
     pub started_by: Option<RequestId>,
+    /// Whose it is, unless a server that did not keep it started it, or nobody in particular did.
+    pub owner: Option<SessionOwner>,
     /// When it ended and why; none while it lives.
     pub stopped: Option<(UnixMillis, StopReason)>,
 }

@@ -1,6 +1,6 @@
 //! Sessions as rows: the present or last sandbox of each.
 
-use innkeep_types::{RequestId, RuntimeId, SessionKey, UnixMillis};
+use innkeep_types::{RequestId, RuntimeId, SessionKey, SessionOwner, UnixMillis};
 use rusqlite::{Row, params};
 
 use crate::columns::{Json, Number, Word, millis};
@@ -10,7 +10,7 @@ use crate::records::SessionRecord;
 use crate::{pool_members, sandboxes};
 
 const SELECT: &str =
-    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason
+    "SELECT runtime, endpoint, session, sandbox, version, tier, started_at, started_by, owner, stopped_at, stop_reason
      FROM session";
 
 /// Inserts or replaces a session's record. Its sandbox waits for no session any more.
@@ -19,8 +19,8 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
     let (stopped_at, reason) = record.stopped.as_ref().map(|(at, reason)| (at.0, Json(reason))).unzip();
     db.execute(
         "INSERT OR REPLACE INTO session
-             (runtime, endpoint, session, sandbox, version, tier, started_at, started_by, stopped_at, stop_reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             (runtime, endpoint, session, sandbox, version, tier, started_at, started_by, owner, stopped_at, stop_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             runtime.as_str(),
             endpoint.as_str(),
@@ -30,6 +30,7 @@ pub(crate) fn put(db: &Db, record: &SessionRecord) -> Result<(), Fault> {
             record.tier.as_str(),
             record.started_at.0,
             record.started_by.as_ref().map(RequestId::as_str),
+            record.owner.as_ref().map(SessionOwner::as_bytes),
             stopped_at,
             reason
         ],
@@ -83,6 +84,7 @@ fn record(row: &Row<'_>) -> Result<SessionRecord, Fault> {
         tier: row.get::<_, Word<_>>("tier")?.0,
         started_at: millis(row, "started_at")?,
         started_by: row.get::<_, Option<Word<_>>>("started_by")?.map(|word| word.0),
+        owner: row.get::<_, Option<[u8; 32]>>("owner")?.map(SessionOwner::new),
         stopped: stopped_at.zip(reason),
     })
 }

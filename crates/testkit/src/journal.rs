@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use innkeep_sandbox::Journal;
 use innkeep_store::{PoolMemberRecord, SessionRecord};
-use innkeep_types::SandboxId;
+use innkeep_types::{SandboxId, SessionKey};
 use parking_lot::Mutex;
 
 /// Keeps every record in the order in which it came.
@@ -32,6 +32,10 @@ impl Journal for MemoryJournal {
     async fn record(&self, record: SessionRecord) {
         self.unpooled(&record.sandbox).await;
         self.records.lock().push(record);
+    }
+
+    async fn last(&self, key: &SessionKey) -> Result<Option<SessionRecord>, innkeep_store::Error> {
+        Ok(self.records.lock().iter().rev().find(|record| record.key == *key).cloned())
     }
 
     async fn pooled(&self, record: PoolMemberRecord) {

@@ -27,4 +27,4 @@ pub use runtime::{
     Artifact, Authorizer, ExplicitProtocol, HealthCheck, Lifecycle, PoolSize, Protocol, RuntimeStatus, ServerProtocol,
     Settings, VersionConfig, Warmup,
 };
-pub use session::{AgentExit, SessionKey, StopReason, Tier};
+pub use session::{AgentExit, SessionKey, SessionOwner, StopReason, Tier};

@@ -181,11 +181,14 @@ pub struct Settings {
     /// Modules of the agent's own that this interpreter imports besides, by name; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zygote_modules: Option<Vec<String>>,
+    /// Whether a session is open only to whoever started it; default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_owner: Option<bool>,
 }
 
 impl Settings {
     /// The names of all settings, for messages about unknown ones.
-    pub const KEYS: [&'static str; 13] = [
+    pub const KEYS: [&'static str; 14] = [
         "health",
         "header_aliases",
         "start_timeout_secs",
@@ -199,6 +202,7 @@ impl Settings {
         "pool",
         "zygote",
         "zygote_modules",
+        "session_owner",
     ];
 
     /// Returns these settings with what they leave out taken from `below`.
@@ -218,6 +222,7 @@ impl Settings {
             pool: self.pool.or(below.pool),
             zygote: self.zygote.or(below.zygote),
             zygote_modules: self.zygote_modules.or_else(|| below.zygote_modules.clone()),
+            session_owner: self.session_owner.or(below.session_owner),
         }
     }
 

@@ -23,6 +23,43 @@ impl fmt::Display for SessionKey {
     }
 }
 
+/// Whose a session is: a keyed digest of who started it. It names nobody.
+#[derive(Clone, Copy)]
+pub struct SessionOwner([u8; 32]);
+
+impl SessionOwner {
+    /// Returns the owner with this digest.
+    pub fn new(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// Returns the digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Tells whether both are the same, in a time that does not depend on where they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        let differences = self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b));
+        std::hint::black_box(differences) == 0
+    }
+}
+
+impl PartialEq for SessionOwner {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other)
+    }
+}
+
+impl Eq for SessionOwner {}
+
+/// The first bytes, as audit logs have them.
+impl fmt::Debug for SessionOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// How strong a sandbox is, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -50,7 +50,7 @@ pub(super) fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> 
 fn taken(key: &str) -> String {
     match key {
         "health" => "ping or tcp".to_owned(),
-        "header_aliases" | "zygote" => "true or false".to_owned(),
+        "header_aliases" | "zygote" | "session_owner" => "true or false".to_owned(),
         "isolation" => "process or container".to_owned(),
         "egress" => "none or public".to_owned(),
         "pool" => format!("a number from 0 to {}, or auto", limits::MAX_POOL_SIZE),

@@ -14,6 +14,7 @@ mod endpoints;
 mod failures;
 mod hostile_agents;
 mod issuers;
+mod owners;
 mod policies;
 mod refusals;
 mod smuggling;

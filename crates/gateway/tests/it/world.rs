@@ -12,14 +12,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeep_artifacts::{Bundle, Content};
-use innkeep_auth::Principal;
 use innkeep_auth::policy::ready;
 use innkeep_auth::sigv4::{self, SigningKeys};
+use innkeep_auth::{Owners, Principal};
 use innkeep_fetch::IpRange;
 use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError};
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Deployment, Registry};
+use innkeep_sandbox::{Asker, Deployment, Registry};
 use innkeep_store::{NewRuntime, Outcome, Store, VersionRecord};
 use innkeep_testkit::{FakeDriver, MemoryJournal, TestIssuer};
 use innkeep_types::{
@@ -105,6 +105,7 @@ impl World {
             region: region(),
             issuers,
             public_url: None,
+            owners: Owners::new(&[7; 32]),
             account: account(),
             authenticator: Authenticator {
                 keys: Arc::new(move |id, token, _| signer(&known, id, token)),
@@ -165,8 +166,13 @@ impl World {
         let mut config = self.store.get_version(&id, None).await.unwrap().unwrap().config;
         change(&mut config);
         let added = self.store.add_version(&id, config, None, None, UnixMillis(1)).await.unwrap();
-        let ready = Outcome::Ready { bundle: digest() };
-        self.store.finish_version(&id, added.version.version, ready, UnixMillis(1)).await.unwrap();
+        self.ready(added.version.version).await;
+    }
+
+    /// Makes a version READY, so that DEFAULT serves it.
+    pub(crate) async fn ready(&self, version: RuntimeVersion) {
+        let (id, ready) = (RuntimeId::parse(RUNTIME).unwrap(), Outcome::Ready { bundle: digest() });
+        self.store.finish_version(&id, version, ready, UnixMillis(1)).await.unwrap();
     }
 
     /// Adds a version to the runtime, which is READY at once.
@@ -182,7 +188,7 @@ impl World {
         let newest = self.store.get_version(&RuntimeId::parse(RUNTIME).unwrap(), None).await.unwrap().unwrap();
         let deployment = Arc::new(deployment(&newest, EndpointName::default_endpoint()));
         let session = SessionId::parse(SESSION).unwrap();
-        self.registry.acquire(&session, &deployment, &RequestId::generate()).await.unwrap();
+        self.registry.acquire(&session, &deployment, Asker::unknown(&RequestId::generate())).await.unwrap();
     }
 
     /// From now on this version of a runtime cannot be started anew, and all others can.

@@ -63,6 +63,18 @@ pub enum Error {
         /// What, and what to do: whole sentences.
         message: String,
     },
+    /// The version keeps sessions to those who started them, and this one is another's. Says nothing of whether it has a sandbox.
+    #[error("The session belongs to another caller. Use a session id of your own")]
+    NotOwner,
+    /// The version keeps sessions to those who started them, and the caller's token names nobody.
+    #[error(
+        "The agent keeps each session to the caller who started it, and the token names none: it has neither a subject (sub) nor a \
+         client (client_id)"
+    )]
+    Nameless,
+    /// Whose the session was could not be looked up.
+    #[error("could not look up whose the session is")]
+    Record(#[source] innkeep_store::Error),
     /// Sandboxes of the version cannot wait for sessions.
     #[error("no sandboxes can be kept ready: {0}")]
     NoPool(&'static str),
@@ -86,6 +98,8 @@ impl Error {
             Self::TooManyStarts { .. } | Self::NoMemory { .. } => ErrorKind::Throttled,
             // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
             Self::ShuttingDown | Self::TierTooWeak { .. } | Self::HostLacks { .. } => ErrorKind::Unavailable,
+            Self::NotOwner | Self::Nameless => ErrorKind::AccessDenied,
+            Self::Record(source) => source.kind(),
             Self::Driver(source) => source.kind(),
         }
     }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::deployment::Deployment;
 use crate::driver::Sandbox;
 use crate::pool::{PoolCounts, PoolInfo, PoolKey};
-use crate::registry::Registry;
 use crate::registry::error::Error;
+use crate::registry::{Asked, Registry};
 
 impl Registry {
     /// Says what endpoints serve now: `served`, of which `pooled` have the setting `pool`. Sandboxes of other versions do not wait for
@@ -32,7 +32,12 @@ impl Registry {
     /// # Errors
     /// Those that [`Registry::acquire`] has before a start.
     pub fn prewarm_session(&self, session: &SessionId, deployment: &Arc<Deployment>) -> Result<(), Error> {
-        self.find_or_start(&deployment.key(session), deployment, None, Instant::now(), false).map(drop)
+        if deployment.keeps_owners() {
+            let why = "a session belongs to whoever starts it (session_owner); prewarm sandboxes, without a session id";
+            return Err(Error::NoPool(why));
+        }
+        let asked = Asked { asker: None, at: Instant::now(), is_admitted: false, looked_up: None };
+        self.find_or_start(&deployment.key(session), deployment, asked).map(drop)
     }
 
     /// Makes sure that `n` sandboxes will wait for sessions; returns before they do.

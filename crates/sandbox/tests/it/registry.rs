@@ -14,7 +14,7 @@ use std::time::Duration;
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::driver::{self, Adopted, Capabilities, Driver, LaunchSpec, Sandbox};
 use innkeep_sandbox::tasks::Tasks;
-use innkeep_sandbox::{Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
+use innkeep_sandbox::{Asker, Deployment, Error, Lease, Limits, Origin, Registry, StartResult};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{AgentExit, ErrorKind, RequestId, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
 
@@ -40,7 +40,9 @@ async fn a_start_is_put_down_to_the_request_that_came_first() {
     let world = world(FakeDriver::ready());
     let deployment = deployment(1);
     let [first, second, third] = [(); 3].map(|()| RequestId::generate());
-    let ask = async |request| drop(world.registry.acquire(&session("alice"), &deployment, request).await.unwrap());
+    let ask = async |request| {
+        drop(world.registry.acquire(&session("alice"), &deployment, Asker::unknown(request)).await.unwrap())
+    };
     ask(&first).await;
     ask(&second).await;
     assert_eq!(world.registry.list()[0].origin.request.as_ref(), Some(&first));
@@ -197,7 +199,11 @@ async fn what_the_host_lacks_is_told_to_who_deployed() {
         fix: "take a new one".to_owned(),
     });
     for refused in [
-        registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.map(drop).unwrap_err(),
+        registry
+            .acquire(&session("alice"), &deployment(1), Asker::unknown(&RequestId::generate()))
+            .await
+            .map(drop)
+            .unwrap_err(),
         registry.boot_once(&deployment(1)).await.unwrap_err(),
     ] {
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
@@ -212,7 +218,8 @@ async fn a_launch_that_fails_on_our_side_is_not_blamed_on_the_agent_and_is_recor
         let source = std::io::ErrorKind::StorageFull.into();
         driver::Error::Host { sandbox, what: "make the directory", source }
     });
-    let refused = registry.acquire(&session("alice"), &deployment(1), &RequestId::generate()).await.unwrap_err();
+    let refused =
+        registry.acquire(&session("alice"), &deployment(1), Asker::unknown(&RequestId::generate())).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Internal);
     tasks.finish().await;
     let last = journal.records().pop().unwrap();

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use innkeep_types::{
     Artifact, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, Lifecycle, Protocol, RequestId,
-    RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId, SessionKey, Settings, Tier, UnixMillis,
+    RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId, SessionKey, SessionOwner, Settings, Tier, UnixMillis,
     VersionConfig,
 };
 
@@ -140,6 +140,7 @@ pub(crate) fn session(runtime: &str, n: usize) -> innkeep_store::SessionRecord {
         tier: Tier::Process,
         started_at: at(i64::try_from(n).unwrap()),
         started_by: Some(RequestId::generate()),
+        owner: Some(SessionOwner::new([7; 32])),
         stopped: None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use innkeep_artifacts::{Bundle, Content};
 use innkeep_sandbox::tasks::{Kind, Tasks};
-use innkeep_sandbox::{Deployment, Error, Lease, Limits, Registry};
+use innkeep_sandbox::{Asker, Deployment, Error, Lease, Limits, Registry};
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
 use innkeep_types::{
     ArtifactDigest, Authorizer, Egress, EndpointName, Lifecycle, Protocol, RequestId, Resources, RuntimeArn,
@@ -73,14 +73,16 @@ pub(super) fn key(deployment: &Deployment, name: &str) -> SessionKey {
 
 impl World {
     pub(super) async fn acquire(&self, name: &str, deployment: &Arc<Deployment>) -> Result<Lease, Error> {
-        self.registry.acquire(&session(name), deployment, &RequestId::generate()).await
+        self.registry.acquire(&session(name), deployment, Asker::unknown(&RequestId::generate())).await
     }
 
     /// A request that goes on by itself.
     pub(super) fn begin(&self, name: &str, deployment: &Arc<Deployment>) -> JoinHandle<Result<Lease, Error>> {
         let (registry, session, deployment) = (self.registry.clone(), session(name), deployment.clone());
         let request = RequestId::generate();
-        Tasks::default().spawn(Kind::Connection, async move { registry.acquire(&session, &deployment, &request).await })
+        Tasks::default().spawn(Kind::Connection, async move {
+            registry.acquire(&session, &deployment, Asker::unknown(&request)).await
+        })
     }
 
     pub(super) async fn launched(&self) {
