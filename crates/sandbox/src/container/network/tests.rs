@@ -228,7 +228,7 @@ fn a_server_that_takes_sandboxes_over_looks_after_their_rules() {
     in_a_new_host(async |world: World| {
         let before = network(world.locks());
         let (sandbox, without) = (SandboxId::generate(), SandboxId::generate());
-        let adopted = before.open(&sandbox).await.unwrap();
+        let adopted = before.open(&sandbox, None).await.unwrap();
         drop(before);
 
         let network = network(world.locks());
