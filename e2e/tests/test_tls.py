@@ -225,6 +225,19 @@ def test_large_bodies_over_http2_both_ways(secure, probe, tmp_path):
     assert back == (bytes(range(256)) * 4096 * 20)[:n_bytes]
 
 
+def test_a_stream_over_http2_comes_as_it_is_written(secure, probe, tmp_path):
+    gate = tmp_path / "gate"
+    body = json.dumps({"do": "stream", "chunks": ["data: one\n\n", "data: two\n\n"], "gates": [str(gate)]})
+    headers = secure.signed("POST", probe.path, body, {"Content-Type": "application/json"})
+    command = ["curl", "-sSN", "--http2", "--cacert", secure.ca, "--data-binary", body, secure.url + probe.path]
+    command += [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as curl:
+        assert curl.stdout.readline() == b"data: one\n"
+        gate.touch()
+        assert curl.stdout.read() == b"\ndata: two\n\n"
+    assert curl.returncode == 0
+
+
 # --- certificates ------------------------------------------------------------------------------------------------------
 
 

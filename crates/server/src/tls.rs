@@ -93,7 +93,7 @@ impl Tls {
 impl Keeper {
     fn new(mut origin: Origin, now: UnixMillis) -> Result<Self, Error> {
         let first = match &mut origin {
-            Origin::Files(files) => files.load()?,
+            Origin::Files(files) => files.load(now)?,
             Origin::Authority(authority) => authority.issue(now)?,
         };
         Ok(Self { origin, current: Arc::new(Current::new(first)) })
@@ -114,9 +114,12 @@ impl Keeper {
                 self.look(now);
                 self
             });
-            match looked.await {
-                Ok(keeper) => self = keeper,
-                Err(_) => return,
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                looked = looked => match looked {
+                    Ok(keeper) => self = keeper,
+                    Err(_) => return,
+                },
             }
         }
     }
@@ -125,7 +128,7 @@ impl Keeper {
     /// stays so.
     fn look(&mut self, now: UnixMillis) {
         let new = match &mut self.origin {
-            Origin::Files(files) if files.have_changed() => files.load(),
+            Origin::Files(files) if files.have_changed() => files.load(now),
             Origin::Authority(authority) if authority.is_due(now) => authority.issue(now),
             _ => return,
         };

@@ -4,10 +4,15 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use innkeep_types::UnixMillis;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, RootCertStore};
 
 use super::Error;
 
@@ -35,8 +40,8 @@ impl Files {
         self.stamps() != self.seen
     }
 
-    /// Loads both files as they are.
-    pub(super) fn load(&mut self) -> Result<CertifiedKey, Error> {
+    /// Loads both files as they are. One that is out of date is loaded, and said to be.
+    pub(super) fn load(&mut self, now: UnixMillis) -> Result<CertifiedKey, Error> {
         // Noted first: a change while they are read is seen the next time.
         self.seen = self.stamps();
         let chain = certificates(&self.cert)?;
@@ -46,6 +51,10 @@ impl Files {
             tracing::warn!(
                 "everybody on this host can read the private key in {path}; `chmod 600` keeps it to its owner"
             );
+        }
+        if let Some(problem) = out_of_date(&chain[0], now) {
+            let path = self.cert.display();
+            tracing::warn!("clients will refuse the certificate in {path}, renew it: {problem}");
         }
         let (cert, key_file) = (self.cert.clone(), self.key.clone());
         let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider());
@@ -68,6 +77,26 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     let pem = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| Error::NoCertificate { path: path.to_owned() })
+}
+
+/// Returns why the certificate is not good at this time, if it is its time that is wrong.
+pub(super) fn out_of_date(certificate: &CertificateDer<'static>, now: UnixMillis) -> Option<CertificateError> {
+    // Whom to trust is the clients' to know; the time is looked at before that.
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    let at = UnixTime::since_unix_epoch(now.since(UnixMillis(0)));
+    match verifier.verify_server_cert(certificate, &[], &name, &[], at) {
+        Err(rustls::Error::InvalidCertificate(
+            problem @ (CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }),
+        )) => Some(problem),
+        _ => None,
+    }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -130,6 +130,20 @@ fn files_that_change_are_loaded_and_wrong_ones_are_not_taken() {
 }
 
 #[test]
+fn a_certificate_that_is_out_of_date_is_told_whoever_signed_it() {
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let mut parameters = CertificateParams::new(vec!["one.example".to_owned()]).unwrap();
+        parameters.is_ca = is_ca;
+        (parameters.not_before, parameters.not_after) = (date_time_ymd(2026, 11, 1), date_time_ymd(2026, 12, 1));
+        let signed = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let wrong = |at| files::out_of_date(signed.der(), at).map(|problem| problem.to_string());
+        assert_eq!(wrong(NOW), None);
+        assert!(wrong(NOW.plus(20 * DAY)).unwrap().contains("expired"));
+        assert!(wrong(UnixMillis(NOW.0 - 1_728_000_000)).unwrap().contains("not valid yet"));
+    }
+}
+
+#[test]
 fn what_is_wrong_with_files_is_said_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let [cert, key, other, junk, locked] = ["cert", "key", "other", "junk", "locked"].map(|name| dir.path().join(name));
@@ -148,7 +162,7 @@ fn what_is_wrong_with_files_is_said_with_what_to_do() {
         (&cert, &locked, "encrypted"),
         (&other, &key, "not the one"),
     ] {
-        let error = Files::new(cert.clone(), key.clone()).load().unwrap_err();
+        let error = Files::new(cert.clone(), key.clone()).load(NOW).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.fix().is_some(), "{error}");
     }

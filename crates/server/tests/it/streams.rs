@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use crate::tls::world;
-use crate::wire::SOON;
+use crate::wire::{SOON, Wire};
 use crate::world::World;
 
 /// One HTTP/2 connection, driven in a task of its own.
@@ -94,6 +94,19 @@ async fn one_connection_serves_many_and_is_let_go_when_idle() {
     }
     client.is_told_to_go().await.unwrap();
     drop(client);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_agrees_on_http2_and_does_not_speak_it_is_cut_off() {
+    let world = world(Config { head_timeout_secs: 1, ..Config::default() }).await;
+    for said in
+        [&b""[..], b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x08\x01"]
+    {
+        let mut wire = Wire::new(world.tls(&["h2"]).await);
+        wire.send(said).await;
+        wire.is_cut().await;
+    }
     world.finish().await;
 }
 
