@@ -64,6 +64,17 @@ impl fmt::Debug for IssuersConfig {
     }
 }
 
+/// An issuer within this process: it is not asked, so no setting need let it be reached.
+#[derive(Debug)]
+pub struct OwnIssuer {
+    /// How runtimes name it, to the letter.
+    pub discovery_url: String,
+    /// What `iss` of its tokens is.
+    pub issuer: String,
+    /// What they are signed with.
+    pub keys: KeySet,
+}
+
 /// What an issuer says of itself.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Published {
@@ -79,6 +90,8 @@ pub struct Issuers {
     asking: Arc<Asking>,
     tasks: Tasks,
     known: Arc<Mutex<HashMap<String, Arc<Issuer>>>>,
+    /// By its discovery URL.
+    own: Option<(String, Arc<Published>)>,
 }
 
 /// One issuer.
@@ -91,7 +104,13 @@ struct Issuer {
 impl Issuers {
     /// Returns the issuers, of whom nothing is known yet. `tasks` run what is asked.
     pub fn new(config: IssuersConfig, tasks: Tasks) -> Self {
-        Self { asking: Arc::new(Asking::new(config)), tasks, known: Arc::default() }
+        Self { asking: Arc::new(Asking::new(config)), tasks, known: Arc::default(), own: None }
+    }
+
+    /// Adds the issuer of this process.
+    #[must_use]
+    pub fn with_own(self, OwnIssuer { discovery_url, issuer, keys }: OwnIssuer) -> Self {
+        Self { own: Some((discovery_url, Arc::new(Published { issuer, keys }))), ..self }
     }
 
     /// Returns what the issuer of a runtime with these rules publishes, with the key that `token` is signed with if it has such a one.
@@ -102,6 +121,9 @@ impl Issuers {
     /// # Cancel safety
     /// Safe: what is being asked is asked on, for others.
     pub(crate) async fn published(&self, rules: &Rules, token: &Token) -> Result<Arc<Published>, Arc<Error>> {
+        if let Some((_, own)) = self.own.as_ref().filter(|(url, _)| url == rules.discovery_url()) {
+            return Ok(own.clone());
+        }
         let issuer = self.issuer(rules.discovery_url(), rules.certificate());
         // A token of another issuer is refused whatever the keys are.
         let is_enough =
@@ -190,7 +212,26 @@ impl fmt::Debug for Issuers {
 
 #[cfg(test)]
 mod tests {
+    use innkeep_auth::DevIssuer;
+    use serde_json::{Map, json};
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_issuer_of_this_process_is_not_asked_and_another_one_on_loopback_is_not_reached() {
+        let dev = DevIssuer::generate("http://127.0.0.1:1").unwrap();
+        let keys = || KeySet::parse(dev.key_set().to_string().as_bytes()).unwrap();
+        let own = OwnIssuer { discovery_url: dev.discovery_url(), issuer: dev.issuer().to_owned(), keys: keys() };
+        let issuers = Issuers::new(IssuersConfig::default(), Tasks::default()).with_own(own);
+        let token = Token::parse(&dev.sign(&Map::new()).unwrap()).unwrap();
+        let rules =
+            |url: &str| Rules::from_configuration(&json!({"discoveryUrl": url, "allowedAudience": ["a"]})).unwrap();
+        let published = issuers.published(&rules(&dev.discovery_url()), &token).await.unwrap();
+        assert_eq!((published.issuer.as_str(), &published.keys), (dev.issuer(), &keys()));
+        let beside = dev.discovery_url().replace("127.0.0.1:1/", "127.0.0.1:2/");
+        let error = issuers.published(&rules(&beside), &token).await.unwrap_err();
+        assert!(matches!(*error, Error::Fetch { source: innkeep_fetch::Error::Private { .. }, .. }), "{error:?}");
+    }
 
     #[tokio::test]
     async fn issuers_that_are_remembered_are_bounded() {

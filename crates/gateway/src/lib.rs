@@ -31,7 +31,7 @@ mod visitor;
 pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
-pub use issuers::{CertificateReader, Issuers, IssuersConfig};
+pub use issuers::{CertificateReader, Issuers, IssuersConfig, OwnIssuer};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};
