@@ -353,4 +353,7 @@ pub struct ServerFile {
     /// The file of the CA that signed its certificate, if clients do not trust that anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// The name of its dev issuer, whose tokens whoever can read the data directory makes; absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev_issuer: Option<String>,
 }

@@ -78,6 +78,9 @@ pub struct Config {
     /// for all of them, beside this host's own. Default none. A variable separates them by commas.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "tls::names")]
     pub tls_names: Vec<String>,
+    /// For development: have an issuer of tokens, by whose key, in the data directory, whoever can read that can be anybody; on loopback
+    /// only. Default false, with `innkeep dev --auth jwt` true.
+    pub dev_issuer: bool,
     /// Sessions with a sandbox at one time; default 2500.
     pub max_active_sessions: usize,
     /// New sandboxes per second, four seconds' worth in a burst; default 25.
@@ -211,6 +214,7 @@ impl Default for Config {
             tls_key: None,
             tls_ca: None,
             tls_names: Vec::new(),
+            dev_issuer: false,
             max_active_sessions: limits::MAX_ACTIVE_SESSIONS,
             max_starts_per_second: limits::MAX_STARTS_PER_SECOND,
             pool_memory_mib: pool_memory_mib(),
@@ -307,6 +311,12 @@ pub enum Error {
          (allow_plain_http = true, INNKEEP_ALLOW_PLAIN_HTTP=true)"
     )]
     PlainHttp(SocketAddr),
+    /// The dev issuer believes everybody who can read a file: not for a server that others reach.
+    #[error(
+        "dev_issuer is for development on this machine, and the server is meant to be reached from others ({0}); leave it out, and let \
+         runtimes take tokens of a real issuer"
+    )]
+    DevIssuer(String),
 }
 
 const PREFIX: &str = "INNKEEP_";
@@ -354,11 +364,17 @@ impl Config {
         Ok(Self { purpose, ..config })
     }
 
-    /// Checks what no single setting can: that listening beyond loopback is meant, and that the settings of TLS fit each other.
+    /// Checks what no single setting can: that listening beyond loopback is meant, and without a dev issuer, and that the settings of TLS fit
+    /// each other.
     pub fn check(self) -> Result<Self, Error> {
         self.check_tls()?;
+        let is_beyond = !self.listen.ip().is_loopback();
+        let reached = is_beyond.then(|| self.listen.to_string()).or_else(|| self.public_url.clone());
+        if let Some(reached) = reached.filter(|_| self.dev_issuer) {
+            return Err(Error::DevIssuer(reached));
+        }
         let plain = self.certificate() == Certificate::None && !self.allow_plain_http;
-        if plain && !self.listen.ip().is_loopback() { Err(Error::PlainHttp(self.listen)) } else { Ok(self) }
+        if plain && is_beyond { Err(Error::PlainHttp(self.listen)) } else { Ok(self) }
     }
 
     /// Returns the settings as a file that would give them; of secrets it has a comment in their place.

@@ -7,6 +7,7 @@
 //! credentials                the server's own access key, AWS shared-credentials format, 0600
 //! operator-token             the operator's bearer token, 0600
 //! ca.key, ca.pem             the certificate authority of `tls = "auto"`, 0600
+//! dev-issuer.json            the dev issuer's key, if there was one, 0600
 //! server.json                where the running server listens
 //! lock                       held by the running server; holds its pid
 //! ```
@@ -16,7 +17,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use innkeep_auth::OperatorToken;
+use innkeep_auth::{DevIssuer, OperatorToken};
 use innkeep_protocol::operator::ServerFile;
 use rustix::fs::{FlockOperation, flock};
 
@@ -37,6 +38,9 @@ pub enum Error {
     /// The operator's token cannot be used.
     #[error("{0} holds no token of 64 hexadecimal digits; remove it, and the next start makes a new one")]
     Token(PathBuf),
+    /// The dev issuer's key cannot be used.
+    #[error("{0} holds no key of a dev issuer; remove it, and the next start makes a new one")]
+    DevIssuer(PathBuf),
     /// Another server holds the lock.
     #[error("another server (pid {pid}) is using {path}; stop it, or give this one its own --data-dir")]
     InUse {
@@ -49,6 +53,9 @@ pub enum Error {
 
 /// Where the operator's token is.
 const TOKEN: &str = "operator-token";
+
+/// Where the dev issuer's key is.
+pub const DEV_ISSUER: &str = "dev-issuer.json";
 
 /// The locked data directory of a running server. Dropping it removes `server.json` and gives up the lock.
 #[derive(Debug)]
@@ -118,6 +125,21 @@ impl DataDir {
             Err(source) => Err(Error::Io { what: "read", path, source }),
         }
     }
+
+    /// Returns the dev issuer of the server at `url`; its key is made at the first start that has one. Commands sign with it.
+    pub(crate) fn dev_issuer(&self, url: &str) -> Result<DevIssuer, Error> {
+        let path = self.path.join(DEV_ISSUER);
+        let issuer = match fs::read_to_string(&path) {
+            Ok(text) => DevIssuer::parse(&text).map_err(|_| Error::DevIssuer(path))?.at(url),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let random = |error| Error::Io { what: "make", path, source: io::Error::other(error) };
+                DevIssuer::generate(url).map_err(random)?
+            }
+            Err(source) => return Err(Error::Io { what: "read", path, source }),
+        };
+        write_private(&self.path, DEV_ISSUER, issuer.to_text().as_bytes())?;
+        Ok(issuer)
+    }
 }
 
 /// Replaces a file of mode 0600 in one step.
@@ -165,5 +187,21 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", first.reveal()));
         fs::write(&path, "guess me").unwrap();
         assert!(matches!(data.operator_token(), Err(Error::Token(_))));
+    }
+
+    #[test]
+    fn the_dev_issuers_key_is_made_once_is_its_owners_only_and_follows_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::lock(dir.path()).unwrap();
+        let first = data.dev_issuer("http://127.0.0.1:1").unwrap();
+        let path = data.path().join(DEV_ISSUER);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let second = data.dev_issuer("http://127.0.0.1:2").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(first.key_set(), second.key_set());
+        let kept = DevIssuer::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(kept.issuer(), "http://127.0.0.1:2/innkeep/dev-issuer");
+        fs::write(&path, "guess me").unwrap();
+        assert!(matches!(data.dev_issuer("http://127.0.0.1:2"), Err(Error::DevIssuer(_))));
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod credentials_file;
 mod data_dir;
 mod deployer;
+mod dev_issuer;
 mod housekeeping;
 mod keys;
 mod listener;
@@ -46,7 +47,7 @@ use tracing::{info, warn};
 
 pub use backup::{Error as BackupError, backup};
 pub use config::{AtShutdown, Config, Error as ConfigError, Isolation, Purpose, RegistrySettings, S3Settings, TlsMode};
-pub use data_dir::Error as DataDirError;
+pub use data_dir::{DEV_ISSUER, Error as DataDirError};
 pub use innkeep_sandbox::container::{Finding, FindingState};
 pub use logging::init as init_logging;
 pub use restore::restore;
@@ -57,6 +58,7 @@ use authenticate::Authenticator;
 use credentials_file::CredentialsFile;
 use data_dir::DataDir;
 use deployer::Deployer;
+use dev_issuer::DevIssuer;
 use housekeeping::Housekeeping;
 use keys::Keys;
 use listener::{Front, Patience};
@@ -160,6 +162,7 @@ impl Server {
         let listen = |source| Error::Listen { addr: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
+        let url = config.url(addr);
 
         let tasks = Tasks::default();
         let quotas =
@@ -198,6 +201,8 @@ impl Server {
         };
         recovery::make_bundles(&store, &artifacts, Origins::Disk).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
+        let dev_issuer = config.dev_issuer.then(|| DevIssuer::open(&data_dir, &url)).transpose()?;
+        let issuers = Issuers::new(config.issuers(roots, certificates::reader(artifacts.clone())), tasks.clone());
         let parts = Parts {
             deployer: deployer.clone(),
             config: &config,
@@ -209,7 +214,8 @@ impl Server {
             keys: keys.clone(),
             operator_token,
             egress,
-            issuers: Issuers::new(config.issuers(roots, certificates::reader(artifacts.clone())), tasks.clone()),
+            issuers: dev_issuer.iter().fold(issuers, |issuers, dev| dev.known_to(issuers)),
+            dev_issuer: dev_issuer.clone(),
             tasks: &tasks,
         };
         let router = Arc::new(parts.router());
@@ -240,13 +246,13 @@ impl Server {
             tasks.spawn(Kind::Certificate, tls.into_keeper().run(clock, tasks.stopping().clone()));
         }
 
-        let url = config.url(addr);
         data_dir.write_server_file(&ServerFile {
             url: url.clone(),
             pid: std::process::id(),
             region: config.region.to_string(),
             account: config.account.to_string(),
             ca: ca.as_ref().map(|ca| ca.to_string_lossy().into_owned()),
+            dev_issuer: dev_issuer.map(|dev| dev.issuer),
         })?;
         info!(server.url = %url, server.isolation = isolation, "listening on {url}; sessions get isolation {isolation}");
         let credentials = Credentials { access_key_id: own.id, secret: own.secret, session_token: None };
@@ -335,6 +341,7 @@ struct Parts<'a> {
     operator_token: Arc<OperatorToken>,
     egress: Egress,
     issuers: Issuers,
+    dev_issuer: Option<DevIssuer>,
     tasks: &'a Tasks,
 }
 
@@ -385,7 +392,7 @@ impl Parts<'_> {
             authenticator: authenticator.clone(),
             tasks: self.tasks.clone(),
         };
-        Router { gateway, control, operator, authenticator }
+        Router { gateway, control, operator, authenticator, dev_issuer: self.dev_issuer }
     }
 
     fn gateway_config(&self, authenticator: innkeep_gateway::Authenticator) -> GatewayConfig {

@@ -11,6 +11,7 @@ use innkeep_types::{ErrorKind, RequestId};
 use std::sync::Arc;
 
 use crate::authenticate::Authenticator;
+use crate::dev_issuer::DevIssuer;
 use crate::operator::{self, Operator};
 use crate::respond::{self, Body, Refused};
 
@@ -21,6 +22,7 @@ pub(crate) struct Router {
     pub(crate) control: Control,
     pub(crate) operator: Operator,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) dev_issuer: Option<DevIssuer>,
 }
 
 impl Router {
@@ -53,6 +55,9 @@ impl Router {
         }
         if path.starts_with(operator::PREFIX) {
             return self.operator.handle(parts, body).await;
+        }
+        if let Some(answer) = self.dev_issuer.as_ref().and_then(|issuer| issuer.answer(parts)) {
+            return answer;
         }
         match innkeep_control::route(&parts.method, path) {
             Some(route) => self.control(&route, parts, body).await.unwrap_or_else(Refused::into_response),

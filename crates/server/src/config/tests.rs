@@ -72,6 +72,19 @@ fn the_url_is_one_that_the_certificate_is_for() {
 }
 
 #[test]
+fn a_dev_issuer_is_for_loopback_and_has_to_be_asked_for() {
+    assert!(!load("", &[]).unwrap().dev_issuer);
+    let config = load("dev_issuer = true\nallow_plain_http = true\n", &[]).unwrap();
+    assert!(config.clone().check().is_ok());
+    for listen in ["0.0.0.0:7080", "[::]:7080", "192.0.2.1:7080"] {
+        let config = Config { listen: listen.parse().unwrap(), ..config.clone() };
+        assert!(matches!(config.check(), Err(Error::DevIssuer(at)) if at == listen), "{listen}");
+    }
+    let public_url = Some("https://agents.example.com".to_owned());
+    assert!(matches!(Config { public_url, ..config }.check(), Err(Error::DevIssuer(_))));
+}
+
+#[test]
 fn isolation_and_what_belongs_to_it_are_read() {
     let file = "isolation = \"container\"\nbase = \"/srv/base\"\ndns = [\"192.0.2.1\"]\negress = \"none\"\n";
     let config = load(file, &[]).unwrap();
