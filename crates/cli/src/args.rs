@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes, serve,
-    sessions, status, versions,
+    sessions, status, token, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Rollback(rollback::Rollback),
     Artifacts(artifacts::Artifacts),
     Keys(keys::Keys),
+    Token(token::Token),
     Env(env::Env),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),

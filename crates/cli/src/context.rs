@@ -76,7 +76,8 @@ impl Context {
         self.environment.get("AWS_CA_BUNDLE").map(PathBuf::from)
     }
 
-    fn server_file(&self) -> Result<Option<ServerFile>, Failure> {
+    /// Returns what the server that runs on the data directory says of itself.
+    pub(crate) fn server_file(&self) -> Result<Option<ServerFile>, Failure> {
         let path = self.data_dir.join("server.json");
         let Some(text) = read_if_present(&path)? else { return Ok(None) };
         let parsed = serde_json::from_str(&text);
@@ -108,6 +109,11 @@ impl Context {
         }))
     }
 
+    /// Returns the name of the dev issuer of the server at `url`, if that one runs on the data directory and has one.
+    pub(crate) fn dev_issuer_at(&self, url: &str) -> Result<Option<String>, Failure> {
+        Ok(self.server_file()?.filter(|file| file.url == url).and_then(|file| file.dev_issuer))
+    }
+
     fn shared_credentials_file(&self) -> Option<PathBuf> {
         let named = self.environment.get("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
         named.or_else(|| Some(Path::new(self.environment.get("HOME")?).join(".aws/credentials")))
@@ -127,7 +133,7 @@ fn default_data_dir(environment: &Environment, root: bool) -> Result<PathBuf, Fa
     Ok(data_home.join("innkeep"))
 }
 
-fn read_if_present(path: &Path) -> Result<Option<String>, Failure> {
+pub(crate) fn read_if_present(path: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,5 +1,6 @@
 //! `innkeep dev`: a server, one agent, and a redeployment at every edit.
 
+mod access;
 mod agent;
 mod log;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use innkeep_sdk::{Client, Invocation};
 use innkeep_server::{Error, Purpose, Server};
 use innkeep_types::{EndpointName, SessionId, limits};
@@ -22,6 +23,7 @@ use crate::source::Source;
 use crate::watch::Watch;
 use crate::{invoke, serve, snippets};
 
+use self::access::{Access, Auth};
 use self::agent::Agent;
 use self::log::Log;
 
@@ -42,6 +44,10 @@ pub(crate) struct Dev {
     /// End after the answer, with its status
     #[arg(long, requires = "prompt")]
     once: bool,
+    /// How the agent takes callers: sigv4, by their access keys; jwt, by tokens of a built-in issuer, for development, that `innkeep token`
+    /// makes [default: as before]
+    #[arg(long, value_name = "WAY")]
+    auth: Option<Auth>,
     /// Where to listen [default: 127.0.0.1:7080, else a free port]
     #[arg(long, value_name = "ADDR", value_parser = serve::listen_address)]
     listen: Option<SocketAddr>,
@@ -56,11 +62,13 @@ impl Dev {
         let name = source.default_name()?;
         let mut signals = Signals::new()?;
         let (client, server) = tokio::select! {
-            host = Box::pin(find_or_start(context, self.listen)) => host?,
+            host = Box::pin(find_or_start(context, self.listen, self.auth)) => host?,
             () = signals.recv() => return Err(interrupted()),
         };
-        let mut agent = Agent::new(client, context.out, source, name);
+        let out = context.out;
         let working = async {
+            let access = Access::find(self.auth, context, &client, &name).await?;
+            let mut agent = Agent::new(client, access, out, source, name);
             match (&self.prompt, self.once) {
                 (Some(prompt), true) => {
                     agent.deploy().await?;
@@ -81,7 +89,11 @@ impl Dev {
 }
 
 /// Returns a client of the server that runs already, or of a new one.
-async fn find_or_start(context: &Context, listen: Option<SocketAddr>) -> Result<(Client, Option<Server>), Failure> {
+async fn find_or_start(
+    context: &Context,
+    listen: Option<SocketAddr>,
+    auth: Option<Auth>,
+) -> Result<(Client, Option<Server>), Failure> {
     match context.client() {
         Err(failure) if context.url.is_some() => return Err(failure),
         Ok(client) if context.url.is_some() || client.is_healthy().await => {
@@ -93,6 +105,7 @@ async fn find_or_start(context: &Context, listen: Option<SocketAddr>) -> Result<
     }
     let mut config = serve::load(context, Purpose::Develop, None)?;
     config.listen = listen.unwrap_or(config.listen);
+    config.dev_issuer |= auth == Some(Auth::Jwt);
     config.shutdown_grace_secs = config.shutdown_grace_secs.min(GRACE.as_secs());
     if context.environment.get("INNKEEP_LOG").is_none() {
         "warn".clone_into(&mut config.log);
@@ -137,7 +150,7 @@ async fn serve(context: &Context, agent: &mut Agent, folder: &Path, prompt: Opti
                     {
                         out.failure(&failure);
                     }
-                    announce(context, &agent.client, &published, prompt.unwrap_or("Hello"))?;
+                    announce(context, agent, &published, prompt.unwrap_or("Hello"))?;
                     announced = true;
                 }
             }
@@ -162,19 +175,21 @@ async fn serve(context: &Context, agent: &mut Agent, folder: &Path, prompt: Opti
 }
 
 /// Says how the agent is reached, in commands that can be pasted.
-fn announce(context: &Context, client: &Client, published: &Published, prompt: &str) -> Result<(), Failure> {
+fn announce(context: &Context, agent: &Agent, published: &Published, prompt: &str) -> Result<(), Failure> {
+    let Agent { client, access, .. } = agent;
     let out = context.out;
     if out.json {
         return out.json(published);
     }
     let innkeep = snippets::program(context);
     let arn = client.runtime_arn(&published.id);
+    let headers = access.headers()?;
     let invocation = Invocation {
         runtime: published.id.clone(),
         endpoint: EndpointName::default_endpoint(),
         session: SessionId::generate(),
         content_type: HeaderValue::from_static("application/json"),
-        headers: HeaderMap::new(),
+        headers,
         payload: invoke::prompt_payload(prompt),
         timeout: limits::SYNC_REQUEST_TIMEOUT,
     };
@@ -182,7 +197,17 @@ fn announce(context: &Context, client: &Client, published: &Published, prompt: &
     head(&format!("{} v{} serves at", published.name, published.version));
     out.note(snippets::invoke_url(client, &published.id));
     head("from another terminal");
-    out.note(format!("{innkeep} invoke {} {} -s alice", published.name, snippets::quote(prompt)));
+    let invoke = format!("{innkeep} invoke {} {} -s alice", published.name, snippets::quote(prompt));
+    if access.is_for_tokens() {
+        let token = access::token_word(context);
+        out.note(format!("{invoke} --token {token}"));
+        head("with curl");
+        out.note(format!("TOKEN={token}"));
+        out.note(format!("{}\n", snippets::curl(client, &invocation)));
+        access.note().into_iter().for_each(|note| out.note(out.err(Style::Yellow, &note)));
+        return Ok(());
+    }
+    out.note(invoke);
     head("with any AWS client, once its environment is set");
     out.note(format!("eval \"$({innkeep} env)\""));
     out.note(snippets::curl(client, &invocation));

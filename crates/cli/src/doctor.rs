@@ -25,8 +25,22 @@ impl Doctor {
         let mut findings = host::examine(&config.data_dir, &context.environment);
         let (driver, usable) = try_out(&config).await?;
         findings.extend(driver);
+        findings.extend(dev_issuer(context, &config)?);
         show(context.out, &findings, usable)
     }
+}
+
+/// Returns that the settings, or the server that runs, have a dev issuer, if it is so.
+fn dev_issuer(context: &Context, config: &Config) -> Result<Option<Finding>, Failure> {
+    let running = context.server_file()?.and_then(|file| file.dev_issuer);
+    Ok((config.dev_issuer || running.is_some()).then(|| Finding {
+        what: "dev issuer",
+        state: FindingState::Weak,
+        detail:
+            "on, for development: whoever can read the data directory can be anybody to agents that take its tokens"
+                .to_owned(),
+        fix: Some("without dev_issuer and --dev-issuer it is off".to_owned()),
+    }))
 }
 
 /// Returns what the driver finds, and whether it works. Tries it in a directory of its own, beside nothing that a running server
@@ -101,6 +115,26 @@ mod tests {
         assert_eq!((&shown["findings"][1]["fix"], &shown["error"]["fix"]), (&Value::Null, &json!("do it")));
         let shown = report(&[good], &Ok(()));
         assert_eq!((&shown["usable"], shown.get("error")), (&json!(true), None));
+    }
+
+    #[test]
+    fn a_dev_issuer_is_a_weakness() {
+        let dir = tempfile::tempdir().unwrap();
+        let global = crate::args::Global {
+            data_dir: Some(dir.path().to_owned()),
+            url: None,
+            profile: None,
+            json: false,
+            no_color: true,
+        };
+        let environment = crate::environment::Environment::default();
+        let context = Context::new(global, Output::new(false, true, &environment), environment).unwrap();
+        let (off, on) = (Config::default(), Config { dev_issuer: true, ..Config::default() });
+        let is_weak = |config| dev_issuer(&context, config).unwrap().is_some_and(|it| it.state == FindingState::Weak);
+        assert_eq!((is_weak(&off), is_weak(&on)), (false, true));
+        let file = r#"{"url":"http://a","pid":1,"region":"r","account":"a","devIssuer":"http://a/innkeep/dev-issuer"}"#;
+        std::fs::write(dir.path().join("server.json"), file).unwrap();
+        assert!(is_weak(&off), "the server that runs has one");
     }
 
     #[tokio::test]

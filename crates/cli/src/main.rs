@@ -32,6 +32,7 @@ mod snippets;
 mod source;
 mod sse;
 mod status;
+mod token;
 mod venv;
 mod versions;
 mod wait;
@@ -102,6 +103,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Keys(keys) => Box::pin(keys.run(&context)).await,
             Command::Doctor(doctor) => Box::pin(doctor.run(&context)).await,
             Command::Env(env) => env.run(&context),
+            Command::Token(token) => token.run(&context),
             Command::Backup(backup) => backup.run(&context).await,
             Command::Restore(restore) => restore.run(&context).await,
         }

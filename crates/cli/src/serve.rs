@@ -40,6 +40,10 @@ pub(crate) struct Serve {
     /// How sessions are kept apart: auto, the strongest that this host can do; container; or process, not at all
     #[arg(long, value_name = "TIER")]
     isolation: Option<Isolation>,
+    /// For development: have an issuer of tokens that `innkeep token` signs for; whoever can read the data directory can be anybody.
+    /// On loopback only
+    #[arg(long)]
+    dev_issuer: bool,
     /// Print the effective settings as a settings file, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -50,6 +54,7 @@ impl Serve {
         let mut config = load(context, Purpose::Serve, self.config.as_deref())?;
         config.listen = self.listen.unwrap_or(config.listen);
         config.isolation = self.isolation.unwrap_or(config.isolation);
+        config.dev_issuer |= self.dev_issuer;
         let print_only = self.print_config;
         self.set_tls(&mut config);
         if print_only {
@@ -111,7 +116,9 @@ pub(crate) async fn shutdown(out: Output, server: Server, drain: Duration, signa
 /// Returns why the server did not start.
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
-        Error::Config(ConfigError::PlainHttp(_) | ConfigError::Tls(_) | ConfigError::Unknown { .. }) => Code::Usage,
+        Error::Config(
+            ConfigError::PlainHttp(_) | ConfigError::DevIssuer(_) | ConfigError::Tls(_) | ConfigError::Unknown { .. },
+        ) => Code::Usage,
         _ => Code::Failed,
     };
     Failure { cause: failure::root_cause(error), fix: error.fix(), ..Failure::new(code, error.to_string()) }

@@ -24,18 +24,25 @@ impl Status {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self.runtime {
-            None => all(&client, context.out).await,
+            None => all(&client, context).await,
             Some(name) => one(&client, context.out, &name).await,
         }
     }
 }
 
-async fn all(client: &Client, out: Output) -> Result<(), Failure> {
+async fn all(client: &Client, context: &Context) -> Result<(), Failure> {
+    let (out, dev_issuer) = (context.out, context.dev_issuer_at(&client.endpoint().url)?);
     let (list, pools) = (client.runtimes(None).await?, client.pools().await?.pools);
     if out.json {
-        return out.json(&json!({"server": client.endpoint().url, "runtimes": list.runtimes, "pools": pools}));
+        let server = &client.endpoint().url;
+        return out
+            .json(&json!({"server": server, "devIssuer": dev_issuer, "runtimes": list.runtimes, "pools": pools}));
     }
     out.note(out.err(Style::Dim, &format!("server {}", client.endpoint().url)));
+    if let Some(issuer) = dev_issuer {
+        let warning = format!("dev issuer {issuer} is on: whoever can read the data directory can be anybody");
+        out.note(out.err(Style::Yellow, &warning));
+    }
     if list.runtimes.is_empty() {
         out.note("nothing is deployed yet: `innkeep deploy DIR`");
         return Ok(());

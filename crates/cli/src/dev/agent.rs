@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use innkeep_protocol::operator::{SessionView, StopSessions};
 use innkeep_sdk::{Client, Invocation, SessionQuery};
 use innkeep_types::{EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SessionId, limits};
@@ -12,6 +12,8 @@ use crate::invoke;
 use crate::output::Output;
 use crate::publish::{self, Plan, Published, Steps};
 use crate::source::{Package, Source};
+
+use super::access::Access;
 
 /// The session that PROMPT is asked in.
 const SESSION: &str = "dev";
@@ -24,6 +26,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) client: Client,
+    pub(super) access: Access,
     out: Output,
     source: Source,
     plan: Plan,
@@ -43,8 +46,9 @@ struct Content {
 }
 
 impl Agent {
-    pub(super) fn new(client: Client, out: Output, source: Source, name: RuntimeName) -> Self {
-        Self { client, out, source, plan: Plan::new(name), current: None, seen: None, superseded: Vec::new() }
+    pub(super) fn new(client: Client, access: Access, out: Output, source: Source, name: RuntimeName) -> Self {
+        let plan = Plan { authorizer: access.authorizer.clone(), ..Plan::new(name) };
+        Self { client, access, out, source, plan, current: None, seen: None, superseded: Vec::new() }
     }
 
     /// Deploys what the folder holds; `None` if that is what was deployed last.
@@ -59,12 +63,13 @@ impl Agent {
             }
             self.seen = Some(content);
         }
-        let published = publish::publish(&self.client, package, &self.plan, steps).await?;
+        let mut published = publish::publish(&self.client, package, &self.plan, steps).await?;
         if let Some((_, before)) = self.current.replace((published.id.clone(), published.version)) {
             // Those in between failed.
             let older = std::iter::successors(Some(before), |version| version.next());
             self.superseded.extend(older.take_while(|version| *version < published.version));
         }
+        published.notes.extend(self.access.note());
         Ok(Some(published))
     }
 
@@ -76,7 +81,7 @@ impl Agent {
             endpoint: EndpointName::default_endpoint(),
             session,
             content_type: HeaderValue::from_static("application/json"),
-            headers: HeaderMap::new(),
+            headers: self.access.headers()?,
             payload: invoke::prompt_payload(prompt),
             timeout: limits::SYNC_REQUEST_TIMEOUT,
         };
