@@ -27,6 +27,7 @@ mod stop;
 mod stream;
 mod target;
 mod visitor;
+mod ws;
 
 pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
 pub use gateway::{Gateway, GatewayConfig, Limits};
