@@ -13,6 +13,7 @@
 mod body;
 mod connection;
 mod pool;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use body::UpstreamBody;
+pub use upgrade::UpgradeAnswer;
 
 use crate::driver::Sandbox;
 use connection::Connection;
@@ -99,6 +101,18 @@ impl Upstream {
         };
         let (head, connection) = fresh.exchange(request).await?;
         Ok(self.answer(head, connection))
+    }
+
+    /// Sends one request to upgrade on a connection of its own, which is the caller's if the agent agrees, and closed if not. The
+    /// request must carry what HTTP/1.1 asks for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; the agent may have seen the request.
+    pub async fn upgrade(&self, request: Request<AgentRequestBody>) -> Result<UpgradeAnswer, Failure> {
+        match self.sandbox.dial(self.port).await {
+            Ok(stream) => upgrade::upgrade(stream, request).await,
+            Err(error) => Err(Failure { unsent: Some(Box::new(request)), error: Error::Dial(error) }),
+        }
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
