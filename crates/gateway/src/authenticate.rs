@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::request;
 use innkeep_auth::Principal;
-use innkeep_auth::sigv4::{self, Signed, SigningKeys};
+use innkeep_auth::sigv4::{self, Presigned, Signed, SigningKeys};
 use innkeep_types::{Clock, UnixMillis};
 
 /// Finds the access key of this id that is good at this time; a temporary one by its session token too, a lasting one only without.
@@ -75,11 +75,20 @@ impl Claim {
 impl Authenticator {
     /// Returns what the head of a request claims.
     pub fn claim(&self, head: &request::Parts) -> Result<Claim, sigv4::Error> {
-        let raw_target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let now = self.clock.now();
-        let signed = Signed::parse(&head.method, raw_target, &head.headers, now)?;
+        let signed = Signed::parse(&head.method, raw_target(head), &head.headers, now)?;
         let signer = (self.keys)(signed.access_key_id(), signed.session_token(), now)?;
         Ok(Claim { signed, signer })
+    }
+
+    /// Returns the key that made a request which is signed in its query, and has no body.
+    pub(crate) fn presigned(&self, head: &request::Parts) -> Result<Arc<Signer>, sigv4::Error> {
+        let now = self.clock.now();
+        let presigned = Presigned::parse(&head.method, raw_target(head), &head.headers, now)?;
+        let signer = (self.keys)(presigned.access_key_id(), presigned.session_token(), now)?;
+        presigned.verify(&self.signing_keys, &signer.secret)?;
+        signer.used_at.fetch_max(now.0, Ordering::Relaxed);
+        Ok(signer)
     }
 
     /// Returns the key that made the request, now that its body's SHA-256 is known.
@@ -88,4 +97,8 @@ impl Authenticator {
         claim.signer.used_at.fetch_max(self.clock.now().0, Ordering::Relaxed);
         Ok(claim.signer.clone())
     }
+}
+
+pub(crate) fn raw_target(head: &request::Parts) -> &str {
+    head.uri.path_and_query().map_or("/", |target| target.as_str())
 }

@@ -40,6 +40,10 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
     match operation {
         Operation::InvokeAgentRuntime if names_user => &["InvokeAgentRuntime", "InvokeAgentRuntimeForUser"],
         Operation::InvokeAgentRuntime => &["InvokeAgentRuntime"],
+        Operation::InvokeAgentRuntimeWithWebSocketStream if names_user => {
+            &["InvokeAgentRuntimeWithWebSocketStream", "InvokeAgentRuntimeWithWebSocketStreamForUser"]
+        }
+        Operation::InvokeAgentRuntimeWithWebSocketStream => &["InvokeAgentRuntimeWithWebSocketStream"],
         Operation::StopRuntimeSession => &["StopRuntimeSession"],
         Operation::GetRuntimeProtectedResourceMetadata => &["GetRuntimeProtectedResourceMetadata"],
     }

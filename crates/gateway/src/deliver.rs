@@ -1,11 +1,12 @@
 //! A verified request's way to its agent, to the head of the answer. A request that finds its agent dead before a byte of it was
 //! sent goes to a fresh sandbox, once: that the session's end was not known yet when it came is no fault of the caller's.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpstreamBody};
+use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpgradeAnswer, UpstreamBody};
 use innkeep_sandbox::{Asker, Deployment, Lease, StartPhases};
 use innkeep_types::{RequestId, SessionId};
 use tokio::time::{Instant, timeout};
@@ -17,6 +18,7 @@ use crate::gateway::{Gateway, Limits};
 use crate::payload::Payload;
 use crate::stream::{Interrupt, Watch, died};
 use crate::visitor::Visitor;
+use crate::ws::Handshake;
 use crate::{answer, authorizer};
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
@@ -63,15 +65,7 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payl
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
-        let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.asker).await?;
-        let lease = Arc::new(lease);
-        let mut watch = Watch::over_exchange(lease.clone(), errand.deadline);
-        // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and
-        // another allow-list.
-        if !authorizer::is_same(lease.deployment(), &errand.deployment) {
-            errand.visitor.pass_too(&Gate::of(lease.deployment())).await?;
-        }
-        forward::check_allowed(lease.deployment(), errand.headers)?;
+        let (lease, mut watch) = reach(gateway, &errand).await?;
         let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
         match exchange(&lease, request, &mut watch, &gateway.limits).await {
             Ok(answer) => {
@@ -85,6 +79,48 @@ pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payl
     }
 }
 
+/// A connection that the agent was asked to upgrade.
+pub(crate) struct Upgraded {
+    pub(crate) answer: UpgradeAnswer,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) watch: Watch,
+    pub(crate) start: Option<StartPhases>,
+}
+
+/// Delivers a WebSocket's handshake.
+pub(crate) async fn upgrade(gateway: &Gateway, errand: Errand<'_>, handshake: &Handshake) -> Result<Upgraded, Error> {
+    let context = Context { session: errand.session, request_id: errand.request_id };
+    let mut is_second = false;
+    loop {
+        let (lease, mut watch) = reach(gateway, &errand).await?;
+        let mut request = forward::handshake(lease.deployment(), context, errand.headers);
+        handshake.ask(request.headers_mut());
+        let answer = lease.upstream().upgrade(request);
+        match waited(&lease, answer, &mut watch, &gateway.limits).await {
+            Ok(answer) => {
+                let start = lease.answered();
+                return Ok(Upgraded { answer, lease, watch, start });
+            }
+            Err(Undelivered { unsent: Some(_), .. }) if !is_second => is_second = true,
+            Err(Undelivered { error, .. }) => return Err(error),
+        }
+    }
+}
+
+/// Returns the way to the agent, who is asked nothing yet.
+async fn reach(gateway: &Gateway, errand: &Errand<'_>) -> Result<(Arc<Lease>, Watch), Error> {
+    let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.asker).await?;
+    let lease = Arc::new(lease);
+    let watch = Watch::over_exchange(lease.clone(), errand.deadline);
+    // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and
+    // another allow-list.
+    if !authorizer::is_same(lease.deployment(), &errand.deployment) {
+        errand.visitor.pass_too(&Gate::of(lease.deployment())).await?;
+    }
+    forward::check_allowed(lease.deployment(), errand.headers)?;
+    Ok((lease, watch))
+}
+
 /// Sends the request to the agent and waits for the head of its answer.
 async fn exchange(
     lease: &Lease,
@@ -92,14 +128,21 @@ async fn exchange(
     watch: &mut Watch,
     limits: &Limits,
 ) -> Result<Response<UpstreamBody>, Undelivered> {
-    let answer = timeout(limits.sync_request_timeout, lease.upstream().send(request));
+    let answer = waited(lease, lease.upstream().send(request), watch, limits).await?;
+    answer::accept(answer, limits.max_body_bytes).map_err(|error| Undelivered { unsent: None, error })
+}
+
+/// Waits for an answer's head.
+async fn waited<T>(
+    lease: &Lease,
+    answer: impl Future<Output = Result<T, Failure>>,
+    watch: &mut Watch,
+    limits: &Limits,
+) -> Result<T, Undelivered> {
     let error = tokio::select! {
         biased;
-        answer = answer => match answer {
-            Ok(Ok(answer)) => match answer::accept(answer, limits.max_body_bytes) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            },
+        answer = timeout(limits.sync_request_timeout, answer) => match answer {
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => return Err(explain(lease, failure).await),
             Err(_) => Error::AgentTimeout(limits.sync_request_timeout),
         },

@@ -72,6 +72,8 @@ pub(crate) enum Error {
     Session(#[from] innkeep_sandbox::Error),
     #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
     AgentStatus(StatusCode),
+    #[error("The agent agreed to another WebSocket than the one it was asked for")]
+    AgentHandshake,
     /// The agent gave no answer; `ended` says more if its sandbox has ended, or is being ended, too.
     #[error("{}", gone_message(.ended.as_deref()))]
     AgentGone {
@@ -124,7 +126,9 @@ impl Error {
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
-            Self::AgentStatus(_) | Self::AgentGone { .. } | Self::AnswerTooLarge(_) => ErrorKind::Agent,
+            Self::AgentStatus(_) | Self::AgentHandshake | Self::AgentGone { .. } | Self::AnswerTooLarge(_) => {
+                ErrorKind::Agent
+            }
             Self::AgentTimeout(_) => ErrorKind::AgentTimeout,
             Self::SpoolFull => ErrorKind::Unavailable,
             Self::Spool(_) | Self::Resolve(_) => ErrorKind::Internal,

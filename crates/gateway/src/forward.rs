@@ -4,6 +4,7 @@
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http_body_util::{BodyExt, Empty};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
@@ -26,6 +27,9 @@ const PASSED: [HeaderName; 10] = [
     headers::BAGGAGE,
     headers::AMZN_TRACE_ID,
 ];
+
+/// Where agents take WebSockets. Source: AgentCore developer guide, HTTP and AG-UI protocol contracts.
+const WEBSOCKET_PATH: &str = "/ws";
 
 /// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone.
 const OURS: [HeaderName; 9] = [
@@ -73,13 +77,7 @@ pub(crate) fn request(
     body_bytes: u64,
     body: AgentRequestBody,
 ) -> Request<AgentRequestBody> {
-    let aliases = deployment.settings.header_aliases.unwrap_or(true);
-    let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
-    for name in allowed(deployment) {
-        for value in caller.get_all(name) {
-            headers.append(name, value.clone());
-        }
-    }
+    let mut headers = headers(deployment, context, caller);
     // Always, also for an empty body: agents on plain HTTP libraries read as many bytes as this says, or fail without it.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     let mut request = Request::new(body);
@@ -88,6 +86,30 @@ pub(crate) fn request(
     *request.uri_mut() = path(&deployment.protocol);
     *request.headers_mut() = headers;
     request
+}
+
+/// Returns the head of a request to upgrade, but for what makes it one.
+pub(crate) fn handshake(
+    deployment: &Deployment,
+    context: Context<'_>,
+    caller: &HeaderMap,
+) -> Request<AgentRequestBody> {
+    let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = Uri::from_static(WEBSOCKET_PATH);
+    *request.headers_mut() = headers(deployment, context, caller);
+    request
+}
+
+fn headers(deployment: &Deployment, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {
+    let aliases = deployment.settings.header_aliases.unwrap_or(true);
+    let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
+    for name in allowed(deployment) {
+        for value in caller.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
 }
 
 fn path(Protocol { server, path, .. }: &Protocol) -> Uri {

@@ -25,7 +25,8 @@ use crate::route::{Operation, Route};
 use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
-use crate::{invoke, metadata, stop};
+use crate::ws::WebSocketCounts;
+use crate::{invoke, metadata, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -70,6 +71,12 @@ pub struct Limits {
     pub sync_request_timeout: Duration,
     /// From the request's head to the answer's end; default [`limits::STREAM_TIMEOUT`].
     pub stream_timeout: Duration,
+    /// How long a side of a WebSocket may take in nothing; default [`limits::WRITE_STALL_TIMEOUT`].
+    pub write_stall_timeout: Duration,
+    /// The payload of a WebSocket's frame, bytes; default [`limits::MAX_FRAME_BYTES`].
+    pub max_frame_bytes: u64,
+    /// Frames of one side of a WebSocket within a second; default [`limits::MAX_FRAMES_PER_SECOND`].
+    pub max_frames_per_second: u32,
 }
 
 impl Default for Limits {
@@ -81,6 +88,9 @@ impl Default for Limits {
             body_stall_timeout: limits::BODY_STALL_TIMEOUT,
             sync_request_timeout: limits::SYNC_REQUEST_TIMEOUT,
             stream_timeout: limits::STREAM_TIMEOUT,
+            write_stall_timeout: limits::WRITE_STALL_TIMEOUT,
+            max_frame_bytes: limits::MAX_FRAME_BYTES,
+            max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
         }
     }
 }
@@ -98,6 +108,7 @@ pub struct Gateway {
     pub(crate) registry: Registry,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,
+    pub(crate) websockets: ws::Counters,
 }
 
 impl Gateway {
@@ -115,7 +126,13 @@ impl Gateway {
             registry: config.registry,
             spool: Spool::new(config.spool_directory, &config.limits),
             limits: config.limits,
+            websockets: ws::Counters::default(),
         }
+    }
+
+    /// Returns how many WebSockets there are, and were.
+    pub fn websockets(&self) -> WebSocketCounts {
+        self.websockets.get()
     }
 
     /// Answers one request that [`route`](crate::route) recognised, errors included.
@@ -123,18 +140,24 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future, or the answer's body, ends the request: the agent sees its connection close. A start that it caused
     /// goes on.
+    ///
+    /// An answer with status 101 has a [`Tunnel`](crate::Tunnel) among its extensions.
     pub async fn handle(
         &self,
         route: Route,
         request_id: RequestId,
         request: Request<Incoming>,
     ) -> Response<GatewayBody> {
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
         let mut body = Inbound::new(&head, incoming);
         let mut caller = Caller::new(request_id);
         let result = match route.operation {
             Operation::InvokeAgentRuntime => {
                 invoke::invoke(self, &route.raw_target, &head, &mut body, &mut caller).await
+            }
+            Operation::InvokeAgentRuntimeWithWebSocketStream => {
+                // Boxed: it is large, and few ask for it.
+                Box::pin(ws::open(self, &route.raw_target, &mut head, &mut body, &mut caller)).await
             }
             Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, &head, &mut body, &mut caller).await,
             Operation::GetRuntimeProtectedResourceMetadata => {

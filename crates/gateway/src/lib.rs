@@ -36,3 +36,4 @@ pub use issuers::{CertificateReader, Issuers, IssuersConfig, OwnIssuer};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};
+pub use ws::{Tunnel, WebSocketCounts, WebSocketEnd};

@@ -17,6 +17,8 @@ pub struct Route {
 pub enum Operation {
     /// `POST /runtimes/{target}/invocations`
     InvokeAgentRuntime,
+    /// `GET /runtimes/{target}/ws`, to be upgraded
+    InvokeAgentRuntimeWithWebSocketStream,
     /// `POST /runtimes/{target}/stopruntimesession`
     StopRuntimeSession,
     /// `GET /runtimes/{target}/invocations/.well-known/oauth-protected-resource`
@@ -25,8 +27,9 @@ pub enum Operation {
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(Method, &str, Operation); 3] = [
+    const SUFFIXES: [(Method, &str, Operation); 4] = [
         (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
+        (Method::GET, "/ws", Operation::InvokeAgentRuntimeWithWebSocketStream),
         (Method::POST, "/stopruntimesession", Operation::StopRuntimeSession),
         (
             Method::GET,
@@ -39,6 +42,10 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
     let mut of_method = SUFFIXES.into_iter().filter(|(of, ..)| of == method);
     of_method.find_map(|(_, suffix, operation)| {
         let raw_target = path.strip_suffix(suffix).filter(|target| !target.is_empty())?;
+        // The control plane's: an endpoint whose name is that of an operation.
+        if raw_target.ends_with("/runtime-endpoints") {
+            return None;
+        }
         Some(Route { operation, raw_target: raw_target.to_owned() })
     })
 }
@@ -78,6 +85,16 @@ mod tests {
             check(path, None);
         }
         assert_eq!(route(&Method::GET, "/runtimes/a/invocations"), None);
+    }
+
+    #[test]
+    fn a_websocket_is_got_unless_it_is_an_endpoints_name() {
+        let found = |path| route(&Method::GET, path).map(|route| (route.operation, route.raw_target));
+        let operation = Operation::InvokeAgentRuntimeWithWebSocketStream;
+        assert_eq!(found("/runtimes/a%2Fb/ws"), Some((operation, "a%2Fb".to_owned())));
+        assert_eq!(found("/runtimes/x-1/runtime-endpoints/ws/"), None);
+        assert_eq!(found("/runtimes/ws"), None);
+        assert_eq!(route(&Method::POST, "/runtimes/a/ws"), None);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, request};
-use innkeep_auth::{policy, sigv4};
+use innkeep_auth::policy;
+use innkeep_auth::sigv4::{self, Presigned};
 use innkeep_protocol::headers;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
 use crate::address;
+use crate::authenticate::raw_target;
 use crate::authorize::authorize;
 use crate::authorizer::{Gate, Shown};
 use crate::call::{Caller, Principal};
@@ -45,6 +48,12 @@ impl<'a> Visitor<'a> {
     ) -> Result<(Self, Option<Spooled>), Error> {
         let visitor = Self { gateway, operation, head, named, shown: Shown::of(head) };
         let body = match visitor.shown {
+            Shown::Signature if visitor.is_presigned() => {
+                let key = gateway.authenticator.presigned(head)?;
+                caller.principal = Some(Principal::Key(key.clone()));
+                visitor.authorize(policy::Caller::Signed(&key.principal)).await?;
+                None
+            }
             Shown::Signature => {
                 let claim = gateway.authenticator.claim(head)?;
                 let body = gateway.read(body, deadline).await?;
@@ -56,6 +65,13 @@ impl<'a> Visitor<'a> {
             Shown::Nothing | Shown::Bearer(_) => None,
         };
         Ok((visitor, body))
+    }
+
+    /// Tells whether his signature is in the query, which is for those who cannot set headers.
+    fn is_presigned(&self) -> bool {
+        self.operation == Operation::InvokeAgentRuntimeWithWebSocketStream
+            && !self.head.headers.contains_key(AUTHORIZATION)
+            && Presigned::is_claimed(raw_target(self.head))
     }
 
     /// Refuses him if policies do not let him do what he asks for.

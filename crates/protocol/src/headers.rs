@@ -7,6 +7,8 @@ use http::HeaderName;
 pub const SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
 /// The user on whose behalf a SigV4 caller acts; never forwarded.
 pub const USER_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-user-id");
+/// How the names of headers begin that a version may let through though they begin with `x-amzn-`.
+pub const CUSTOM_PREFIX: &str = "x-amzn-bedrock-agentcore-runtime-custom-";
 /// One request, as the agent sees it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-request-id");
 /// One request, as the caller sees it.

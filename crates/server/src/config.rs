@@ -107,12 +107,17 @@ pub struct Config {
     pub head_timeout_secs: u64,
     /// Seconds for which a request's body may pause; default 60.
     pub body_stall_timeout_secs: u64,
-    /// Seconds for which a client may take in nothing of its answer; default 300.
+    /// Seconds for which a client may take in nothing of its answer, and either side of a WebSocket nothing of what the other says;
+    /// default 300.
     pub write_stall_timeout_secs: u64,
     /// Seconds to the head of an agent's answer; default 900.
     pub sync_request_timeout_secs: u64,
     /// Seconds from a request's head to the end of its answer; default 3600.
     pub stream_timeout_secs: u64,
+    /// The largest payload of a WebSocket's frame, bytes; default 65536.
+    pub max_frame_bytes: u64,
+    /// Frames that either side of a WebSocket may begin within a second; default 250.
+    pub max_frames_per_second: u32,
     /// The largest body of an invocation, and of its answer, bytes; default 100000000.
     pub max_body_bytes: u64,
     /// Bytes of invocations' bodies in memory at one time, before they go to files; default 268435456.
@@ -231,6 +236,8 @@ impl Default for Config {
             write_stall_timeout_secs: limits::WRITE_STALL_TIMEOUT.as_secs(),
             sync_request_timeout_secs: limits::SYNC_REQUEST_TIMEOUT.as_secs(),
             stream_timeout_secs: limits::STREAM_TIMEOUT.as_secs(),
+            max_frame_bytes: limits::MAX_FRAME_BYTES,
+            max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,

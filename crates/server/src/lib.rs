@@ -352,6 +352,9 @@ impl Parts<'_> {
                 body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
                 sync_request_timeout: Duration::from_secs(self.config.sync_request_timeout_secs),
                 stream_timeout: Duration::from_secs(self.config.stream_timeout_secs),
+                write_stall_timeout: Duration::from_secs(self.config.write_stall_timeout_secs),
+                max_frame_bytes: self.config.max_frame_bytes,
+                max_frames_per_second: self.config.max_frames_per_second,
             },
         }
     }

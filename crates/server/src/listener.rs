@@ -19,8 +19,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use innkeep_auth::policy::Via;
-use innkeep_gateway::AnswerDeadline;
+use innkeep_gateway::{AnswerDeadline, Tunnel};
 use innkeep_sandbox::tasks::{Kind, Tasks};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -133,11 +134,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Front { router, patience, tasks, .. } = front;
+    let tunnel: Arc<Mutex<Option<Tunnel>>> = Arc::default();
+    let slot = tunnel.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(via);
-        let (router, answer_end) = (router.clone(), answer_end.clone());
+        let (router, answer_end, slot) = (router.clone(), answer_end.clone(), slot.clone());
         async move {
-            let answer = router.handle(request).await;
+            let mut answer = router.handle(request).await;
+            *slot.lock() = answer.extensions_mut().remove();
             answer_end.set(answer.extensions().get().map(|AnswerDeadline(end)| *end));
             Ok::<_, Infallible>(answer)
         }
@@ -147,9 +151,18 @@ where
         .header_read_timeout(patience.head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let stopping = tasks.stopping().cancelled();
-    drive(connection, |connection| connection.graceful_shutdown(), stopping, tasks.cut().cancelled()).await
+    drive(connection, |connection| connection.graceful_shutdown(), stopping, tasks.cut().cancelled()).await?;
+    let tunnel = tunnel.lock().take();
+    if let Some(tunnel) = tunnel {
+        tokio::select! {
+            () = tunnel.run(tasks.stopping().cancelled()) => {}
+            () = tasks.cut().cancelled() => {}
+        }
+    }
+    Ok(())
 }
 
 /// Drives `connection` to its end; once `stopping` is over it takes no further request, once `cut` is, it is dropped.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use http::{HeaderValue, Response, header};
+use innkeep_gateway::{WebSocketCounts, WebSocketEnd};
 use innkeep_protocol::operator::SESSION_STATES;
 use innkeep_sandbox::{
     Counts, Histogram, PoolCounts, PoolInfo, Refusal, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
@@ -13,9 +14,9 @@ use innkeep_types::{StopReason, Tier};
 use crate::respond::{self, Body};
 
 /// Returns the answer to a scrape.
-pub(crate) fn answer(registry: &Registry) -> Response<Body> {
+pub(crate) fn answer(registry: &Registry, websockets: &WebSocketCounts) -> Response<Body> {
     let pools = Waiting { pools: registry.pools(), counts: registry.pool_counts() };
-    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts(), &pools);
+    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts(), &pools, websockets);
     let mut response = Response::new(respond::full(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -23,10 +24,18 @@ pub(crate) fn answer(registry: &Registry) -> Response<Body> {
 }
 
 /// Every series is there from the start, at zero: what appears only when it happens cannot be seen to rise.
-fn render(tier: Tier, sessions: &[SessionInfo], counts: &Counts, pools: &Waiting) -> String {
+fn render(
+    tier: Tier,
+    sessions: &[SessionInfo],
+    counts: &Counts,
+    pools: &Waiting,
+    websockets: &WebSocketCounts,
+) -> String {
     let mut text = String::with_capacity(4096);
     // Writing to a string cannot fail.
-    let _ = write_all(&mut text, tier.as_str(), sessions, counts).and_then(|()| pools.write(&mut text));
+    let _ = write_all(&mut text, tier.as_str(), sessions, counts)
+        .and_then(|()| pools.write(&mut text))
+        .and_then(|()| write_websockets(&mut text, websockets));
     text
 }
 
@@ -124,6 +133,17 @@ impl Waiting {
     }
 }
 
+fn write_websockets(text: &mut String, counts: &WebSocketCounts) -> fmt::Result {
+    head(text, "innkeep_websockets", "gauge", "WebSockets that are open.")?;
+    writeln!(text, "innkeep_websockets {}", counts.open)?;
+    head(text, "innkeep_websockets_ended_total", "counter", "WebSockets that have ended.")?;
+    for end in WebSocketEnd::ALL {
+        let (word, n) = (end.as_str(), counts.ended.get(&end).copied().unwrap_or_default());
+        writeln!(text, "innkeep_websockets_ended_total{{reason=\"{word}\"}} {n}")?;
+    }
+    Ok(())
+}
+
 fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
@@ -145,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_from_the_start_and_its_family_is_described() {
-        let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default());
+        let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default(), &WebSocketCounts::default());
         let mut series = BTreeSet::new();
         let mut family = String::new();
         for line in text.lines() {
@@ -170,7 +190,9 @@ mod tests {
         let counts = Counts { start, phases, ..Counts::default() };
         let pools =
             PoolCounts { hits: 3, refills: 2, refill_time: Duration::from_millis(500), ..PoolCounts::default() };
-        let text = render(Tier::Process, &[], &counts, &Waiting { pools: Vec::new(), counts: pools });
+        let websockets = WebSocketCounts { open: 2, ended: [(WebSocketEnd::FrameRate, 4)].into() };
+        let pools = Waiting { pools: Vec::new(), counts: pools };
+        let text = render(Tier::Process, &[], &counts, &pools, &websockets);
         for line in [
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.005\"} 1",
             "innkeep_session_start_seconds_bucket{tier=\"process\",le=\"0.25\"} 3",
@@ -183,6 +205,8 @@ mod tests {
             "innkeep_pool_hits_total 3",
             "innkeep_pool_refill_seconds_sum 0.5",
             "innkeep_pool_refill_seconds_count 2",
+            "innkeep_websockets 2",
+            "innkeep_websockets_ended_total{reason=\"frame-rate\"} 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
         }

@@ -66,7 +66,7 @@ impl Operator {
     /// Answers `GET /metrics`.
     pub(crate) async fn metrics(&self, parts: &Parts, body: &mut Inbound) -> Response<Body> {
         let asked = self.authenticator.small_operator(parts, body).await;
-        asked.map_or_else(Refused::into_response, |_| metrics::answer(&self.registry))
+        asked.map_or_else(Refused::into_response, |_| metrics::answer(&self.registry, &self.gateway.websockets()))
     }
 
     async fn route(&self, parts: &Parts, body: &mut Inbound) -> Result<Response<Body>, Refused> {

@@ -59,6 +59,12 @@ pub const SYNC_REQUEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Time from the request to the end of a streamed response. Source: AgentCore quotas, "60 min streaming".
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+/// The payload of one frame of a WebSocket, bytes. Source: AgentCore quotas, "64 KB WebSocket frame".
+pub const MAX_FRAME_BYTES: u64 = 64 << 10;
+
+/// Frames that one side of a WebSocket may begin within a second. Source: AgentCore quotas, "250 frames/s".
+pub const MAX_FRAMES_PER_SECOND: u32 = 250;
+
 /// Time between health checks of a ready agent. Source: field reports of the service, "poll interval about 2 s".
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 

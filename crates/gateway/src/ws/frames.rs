@@ -24,6 +24,8 @@ pub(crate) enum Violation {
     Length,
     #[error("frame after close")]
     AfterClose,
+    #[error("too many frames in one second")]
+    TooMany,
 }
 
 impl Violation {
@@ -31,6 +33,7 @@ impl Violation {
     pub(crate) fn close_code(self) -> u16 {
         match self {
             Self::TooLong(_) => 1009,
+            Self::TooMany => 1008,
             _ => 1002,
         }
     }
@@ -52,6 +55,8 @@ pub(crate) enum Next {
 pub(crate) struct Follower {
     sender: Sender,
     max_payload: u64,
+    /// Frames that may begin.
+    allowance: u32,
     /// Of the frame that is passing, bytes to come.
     left: u64,
     /// Whether a message's first frame has passed, and its last has not.
@@ -74,7 +79,12 @@ struct Header {
 
 impl Follower {
     pub(crate) fn new(sender: Sender, max_payload: u64) -> Self {
-        Self { sender, max_payload, left: 0, in_message: false, closed: false }
+        Self { sender, max_payload, allowance: u32::MAX, left: 0, in_message: false, closed: false }
+    }
+
+    /// Lets so many frames begin, and no more until this is called again.
+    pub(crate) fn allow(&mut self, frames: u32) {
+        self.allowance = frames;
     }
 
     /// Tells whether the bytes that have passed end with a frame: only there another frame may be put in.
@@ -82,7 +92,7 @@ impl Follower {
         self.left == 0
     }
 
-    /// Tells whether a close frame has passed.
+    /// Tells whether a close frame has passed, whole.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed && self.left == 0
     }
@@ -99,6 +109,7 @@ impl Follower {
             }
             match self.header(rest) {
                 Ok(Some(header)) => {
+                    self.allowance = self.allowance.saturating_sub(1);
                     self.begin(header);
                     passed += header.bytes;
                     frames += 1;
@@ -126,6 +137,9 @@ impl Follower {
         let (is_masked, short) = (second & 0x80 != 0, second & 0x7F);
         if self.closed {
             return Err(Violation::AfterClose);
+        }
+        if self.allowance == 0 {
+            return Err(Violation::TooMany);
         }
         if first & 0x70 != 0 || matches!(opcode, 3..=7 | 11..) {
             return Err(Violation::Reserved);

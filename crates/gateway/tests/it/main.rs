@@ -20,4 +20,5 @@ mod refusals;
 mod smuggling;
 mod stops;
 mod streams;
+mod websockets;
 mod world;

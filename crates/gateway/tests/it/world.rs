@@ -16,7 +16,9 @@ use innkeep_auth::policy::ready;
 use innkeep_auth::sigv4::{self, SigningKeys};
 use innkeep_auth::{Owners, Principal};
 use innkeep_fetch::IpRange;
-use innkeep_gateway::{Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError};
+use innkeep_gateway::{
+    Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError, Tunnel,
+};
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Asker, Deployment, Registry};
@@ -290,9 +292,18 @@ fn listen(listener: TcpListener, gateway: Arc<Gateway>) {
             let connection = TokioIo::new(listener.accept().await.unwrap().0);
             let gateway = gateway.clone();
             tasks.spawn(async move {
-                let service = service_fn(|request| route(&gateway, request));
+                let tunnel = Mutex::new(None);
+                let service = service_fn(|request| async {
+                    let mut answer = route(&gateway, request).await;
+                    *tunnel.lock() = answer.as_mut().ok().and_then(|answer| answer.extensions_mut().remove::<Tunnel>());
+                    answer
+                });
+                let server = hyper::server::conn::http1::Builder::new();
                 // A cut answer ends the connection with an error; that is what is tested.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, service).await;
+                let _ = server.serve_connection(connection, service).with_upgrades().await;
+                if let Some(tunnel) = tunnel.into_inner() {
+                    tunnel.run(std::future::pending()).await;
+                }
             });
         }
     });

@@ -1,3 +1,5 @@
+//! What may be a frame, for each sender; and that how bytes arrive makes no difference.
+
 use proptest::prelude::*;
 
 use super::*;

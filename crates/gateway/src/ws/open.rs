@@ -1,0 +1,94 @@
+//! InvokeAgentRuntimeWithWebSocketStream up to 101, a line per step. Until then its errors are those of every operation.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{Response, StatusCode, request};
+use hyper::body::Body;
+use innkeep_sandbox::upstream::UpgradeAnswer;
+use innkeep_types::SessionId;
+use tokio::time::Instant;
+
+use super::flow::Rules;
+use super::handshake::Handshake;
+use super::tunnel::{Parts, Tunnel};
+use crate::answer;
+use crate::call::{self, Caller};
+use crate::deliver::{self, Errand, Upgraded};
+use crate::error::Error;
+use crate::forward;
+use crate::gateway::Gateway;
+use crate::inbound::Inbound;
+use crate::route::Operation;
+use crate::stream::GatewayBody;
+use crate::target::Named;
+use crate::visitor::Visitor;
+
+pub(crate) async fn open(
+    gateway: &Gateway,
+    raw_target: &str,
+    head: &mut request::Parts,
+    body: &mut Inbound,
+    caller: &mut Caller,
+) -> Result<Response<GatewayBody>, Error> {
+    let deadline = Instant::now() + gateway.limits.stream_timeout;
+
+    let handshake = Handshake::read(head)?;
+    if !body.is_end_stream() {
+        return Err(Error::field("payload", "must be empty".to_owned()));
+    }
+    let head = &*head;
+    let session = call::session(head)?.unwrap_or_else(SessionId::generate);
+    caller.session = Some(session.clone());
+    let named = Named::parse(raw_target, head.uri.query())?;
+    call::check_headers(head)?;
+
+    let operation = Operation::InvokeAgentRuntimeWithWebSocketStream;
+    let (visitor, _) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
+    let resolved = visitor.find(&session).await?;
+    visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
+    let Some(resolved) = resolved else { return Err(visitor.missing(caller).await) };
+    let deployment = resolved.deployment.clone();
+    forward::check_allowed(&deployment, &head.headers)?;
+
+    let errand = Errand {
+        visitor: &visitor,
+        session: &session,
+        deployment,
+        request_id: &caller.request_id,
+        headers: &head.headers,
+        deadline,
+    };
+    let Upgraded { answer, lease, watch, start } = deliver::upgrade(gateway, errand, &handshake).await?;
+    let (agent, stream) = match answer {
+        UpgradeAnswer::Refused(status) => return Err(Error::AgentStatus(status)),
+        UpgradeAnswer::Upgraded(agent, _) if !handshake.is_answered(agent.headers()) => {
+            return Err(Error::AgentHandshake);
+        }
+        UpgradeAnswer::Upgraded(agent, stream) => (agent, stream),
+    };
+
+    let mut headers = answer::headers(agent.headers(), caller, &lease, start);
+    // There is no content.
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_ENCODING);
+    handshake.agree(&mut headers);
+    let mut response = Response::new(GatewayBody::whole(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(Tunnel::new(Parts {
+        request_id: caller.request_id.clone(),
+        client: handshake.upgrade,
+        agent: stream,
+        watch,
+        rules: Rules {
+            max_frame_bytes: gateway.limits.max_frame_bytes,
+            max_frames_per_second: gateway.limits.max_frames_per_second,
+            stall_timeout: gateway.limits.write_stall_timeout,
+        },
+        open: gateway.websockets.open(),
+    }));
+    // The watch holds one of its own.
+    drop::<Arc<_>>(lease);
+    Ok(response)
+}
