@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Response, StatusCode, request};
 use hyper::body::Body;
+use innkeep_sandbox::Asker;
 use innkeep_sandbox::upstream::UpgradeAnswer;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
@@ -51,11 +52,14 @@ pub(crate) async fn open(
     let deployment = resolved.deployment.clone();
     forward::check_allowed(&deployment, &head.headers)?;
 
+    let owner = gateway.owner(caller);
+    let on_start = || {};
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
         request_id: &caller.request_id,
+        asker: Asker { request: &caller.request_id, owner, on_start: &on_start },
         headers: &head.headers,
         deadline,
     };
