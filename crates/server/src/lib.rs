@@ -24,8 +24,6 @@ mod tier;
 mod tls;
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -42,7 +42,7 @@ result = [attempt(os.chown, '/tmp/own', 5, -1), attempt(os.chown, '/tmp/own', -1
     attempt(os.setgid, 5), attempt(os.setgroups, [5]), attempt(os.chroot, '/tmp'), attempt(os.mknod, '/tmp/device', 0o20666, 0x103),
     call('mount', b'none', b'/tmp', b'tmpfs', 0, None), call('umount2', b'/proc', 2), call('unshare', 0x10000000), call('unshare', 0x20000),
     call('sethostname', b'x', 1), call('setns', 0, 0), call('pivot_root', b'/', b'/tmp') if hasattr(libc, 'pivot_root') else 'EPERM',
-    call('mount', None, b'/proc/sys', None, 0x20 | 0x1000, None), call('reboot', 0), attempt(os.setpriority, 0, 0, -5)]
+    call('mount', None, b'/proc/sys', None, 0x20 | 0x1000, None), call('reboot', 0), attempt(os.setpriority, 0, 0, -20)]
 ";
     for answer in run_words(&sandbox, attempts).await {
         assert!(["EPERM", "EACCES", "EINVAL", "ENOSYS"].contains(&answer.as_str()), "{answer}");
