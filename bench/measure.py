@@ -14,11 +14,14 @@ from pathlib import Path
 import contenders  # noqa: F401 (first: it finds the harness)
 
 import abuse
+import arrivals
+import auth
 import bodies
 import burst
 import bystander
 import control
 import idle
+import pool
 import servers
 import sessions
 import spawn
@@ -26,11 +29,14 @@ import stop
 import streams
 import tls
 import warm
+import ways
+import zygote
 from table import Table
 
 GROUPS = {
-    "spawn": spawn, "burst": burst, "stop": stop, "idle": idle, "warm": warm, "sessions": sessions, "bodies": bodies,
-    "streams": streams, "abuse": abuse, "bystander": bystander, "control": control, "tls": tls,
+    "spawn": spawn, "ways": ways, "arrivals": arrivals, "pool": pool, "zygote": zygote, "burst": burst, "stop": stop, "idle": idle,
+    "warm": warm, "auth": auth, "sessions": sessions, "bodies": bodies, "streams": streams, "abuse": abuse, "bystander": bystander,
+    "control": control, "tls": tls,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 

@@ -51,6 +51,29 @@ def deploy(server: Server, folder: Path, settings: str = "", egress: str = "none
         return server.deploy(copy)
 
 
+# --- what a new session finds ------------------------------------------------------------------------------------------
+
+
+def pool(agent: Agent) -> dict | None:
+    """The sandboxes that wait for sessions of the agent's only version; nothing where it has no pool."""
+    pools = agent.server.request("GET", "/innkeep/v1/pools").json()["pools"]
+    return next((pool for pool in pools if pool["runtimeId"] == agent.id), None)
+
+
+def await_pool(agent: Agent, size: int):
+    wait_for(lambda: f"{size} to wait: {pool(agent)}", lambda: len(pool(agent)["ready"]) == size, 120)
+
+
+def await_zygote(server: Server):
+    """Until new sessions of an agent are forked; the server says so in its log."""
+    wait_for(lambda: f"a zygote: {server.stderr[-2000:]}", lambda: "are forked from zygote" in server.stderr, 60)
+
+
+def way(agent: Agent, session: str) -> str:
+    """How the sandbox came about, as the server says."""
+    return agent.view(session)["start"]["way"]
+
+
 # --- sessions ----------------------------------------------------------------------------------------------------------
 
 
