@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifacts, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes, serve,
-    sessions, status, token, versions,
+    artifacts, audit, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes,
+    serve, sessions, status, token, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Artifacts(artifacts::Artifacts),
     Keys(keys::Keys),
     Token(token::Token),
+    Audit(audit::Audit),
     Env(env::Env),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),

@@ -73,7 +73,8 @@ pub(crate) fn note(out: Output, entry: &LogEntry) {
     out.note(line(entry, |style, text| out.err(style, text)));
 }
 
-fn since(s: &str) -> Result<UnixMillis, String> {
+/// Reads a time, or how long ago it was.
+pub(crate) fn since(s: &str) -> Result<UnixMillis, String> {
     if let Ok(time) = s.parse::<jiff::Timestamp>() {
         return Ok(UnixMillis(time.as_millisecond()));
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod artifacts;
+mod audit;
 mod backup;
 mod context;
 mod credentials;
@@ -101,6 +102,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Rollback(rollback) => Box::pin(rollback.run(&context)).await,
             Command::Artifacts(artifacts) => Box::pin(artifacts.run(&context)).await,
             Command::Keys(keys) => Box::pin(keys.run(&context)).await,
+            Command::Audit(audit) => Box::pin(audit.run(&context)).await,
             Command::Doctor(doctor) => Box::pin(doctor.run(&context)).await,
             Command::Env(env) => env.run(&context),
             Command::Token(token) => token.run(&context),

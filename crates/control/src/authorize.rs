@@ -39,6 +39,11 @@ impl Control {
         }
     }
 
+    /// Returns the name of the operation, and the ARN of what its path names, if that is something.
+    pub fn subject(&self, route: &Route) -> (&'static str, Option<String>) {
+        (action(route).unwrap_or("UnknownOperation"), self.resource(route))
+    }
+
     /// Returns the ARN of what the path names; of what it names badly too, which the operation refuses.
     fn resource(&self, route: &Route) -> Option<String> {
         let arn = |resource: String| {

@@ -53,6 +53,8 @@ impl Error {
     /// nobody else.
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
         let kind = self.kind();
+        // For the audit log.
+        let denial = if let Self::Denied(denial) = &self { Some(Denial::clone(denial)) } else { None };
         let message = match kind {
             ErrorKind::Internal | ErrorKind::Unavailable => {
                 tracing::error!(error = &self as &dyn std::error::Error, "a control-plane operation failed: {self}");
@@ -75,6 +77,9 @@ impl Error {
         let body = ErrorBody { message, reason, field_list, log_tail: Vec::new() };
         let mut response = Response::new(Full::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(denial) = denial {
+            response.extensions_mut().insert(denial);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(exception));

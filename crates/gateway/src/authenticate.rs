@@ -66,6 +66,16 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Returns the access key that it claims.
+    pub fn key_id(&self) -> &str {
+        &self.signer.key_id
+    }
+
+    /// Returns whose key that is.
+    pub fn principal(&self) -> &Principal {
+        &self.signer.principal
+    }
+
     /// Returns what the head says of the body, if it does: its SHA-256.
     pub fn claimed_digest(&self) -> Option<[u8; 32]> {
         self.signed.claimed_digest()

@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Option<Principal>,
     /// What is sent along with a 401, once it is known that the agent takes tokens.
     pub(crate) challenge: Option<HeaderValue>,
+    /// Whether he was told that there is no such session because it is another's.
+    pub(crate) is_stranger: bool,
 }
 
 /// Who a caller has proven to be.
@@ -36,7 +38,7 @@ pub(crate) enum Principal {
 impl Caller {
     /// Returns a caller of whom nothing is known.
     pub(crate) fn new(request_id: RequestId) -> Self {
-        Self { request_id, session: None, principal: None, challenge: None }
+        Self { request_id, session: None, principal: None, challenge: None, is_stranger: false }
     }
 
     /// Tells whether it is somebody with operator rights.

@@ -12,6 +12,7 @@ use innkeep_store::Store;
 use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, SessionOwner, limits};
 use tokio::time::{Instant, timeout_at};
 
+use crate::audit::Audit;
 use crate::authenticate::Authenticator;
 use crate::authorizer::Gatekeeper;
 use crate::call::{Caller, Principal};
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     pub public_url: Option<String>,
     /// Tells callers apart, for the sessions that are theirs.
     pub owners: Owners,
+    /// Where it is told who did what.
+    pub audit: Audit,
     /// Where runtimes are looked up.
     pub store: Store,
     /// Makes what is looked up startable.
@@ -103,6 +106,7 @@ pub struct Gateway {
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) public_url: Option<String>,
     pub(crate) owners: Owners,
+    pub(crate) audit: Audit,
     pub(crate) resolver: Resolver,
     pub(crate) guards: Guards,
     pub(crate) registry: Registry,
@@ -122,6 +126,7 @@ impl Gateway {
             authenticator: config.authenticator,
             public_url: config.public_url,
             owners: config.owners,
+            audit: config.audit,
             resolver: Resolver::new(config.store, config.deploy),
             registry: config.registry,
             spool: Spool::new(config.spool_directory, &config.limits),
@@ -164,6 +169,7 @@ impl Gateway {
                 metadata::metadata(self, &route.raw_target, &head, &caller).await
             }
         };
+        self.tell(&route, &head, &caller, result.as_ref().err());
         match result {
             Ok(response) => response,
             Err(error) => {

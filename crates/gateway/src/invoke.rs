@@ -44,7 +44,7 @@ pub(crate) async fn invoke(
     };
 
     let owner = gateway.owner(caller);
-    let on_start = || {};
+    let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod audit;
 mod authenticate;
 mod authorize;
 mod authorizer;
@@ -29,6 +30,7 @@ mod target;
 mod visitor;
 mod ws;
 
+pub use audit::{Audit, AuditSink};
 pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;

@@ -25,6 +25,17 @@ pub enum Operation {
     GetRuntimeProtectedResourceMetadata,
 }
 
+impl Operation {
+    /// Returns its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvokeAgentRuntime => "InvokeAgentRuntime",
+            Self::StopRuntimeSession => "StopRuntimeSession",
+            Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
+        }
+    }
+}
+
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
     const SUFFIXES: [(Method, &str, Operation); 4] = [

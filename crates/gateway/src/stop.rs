@@ -49,6 +49,7 @@ pub(crate) async fn stop(
     // To a stranger it is as if it were not there, which is what he would find of a session that is nobody's.
     let asked = resolved.as_deref().map(|resolved| &*resolved.deployment);
     if !gateway.registry.is_open_to(&key, gateway.owner(caller), asked) {
+        caller.is_stranger = running.is_some();
         return Err(innkeep_sandbox::Error::NotRunning(key).into());
     }
     // It may hold a `clientToken`, which says nothing that the session does not, since stopping twice is a 404.

@@ -1,5 +1,6 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
+pub mod audit;
 pub mod keys;
 pub mod pools;
 

@@ -40,6 +40,8 @@ pub enum Kind {
     Issuer,
     /// Changes access keys, and writes down now and then when they were used.
     Keys,
+    /// Writes the audit log.
+    Audit,
     /// Removes old logs and artifacts that nothing uses.
     Housekeeping,
 }

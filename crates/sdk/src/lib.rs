@@ -3,6 +3,7 @@
 //! Every call opens a connection of its own, and no call spawns a task: what a dropped future was doing, stops.
 
 mod artifacts;
+mod audit;
 mod body;
 mod client;
 mod connection;
@@ -19,6 +20,7 @@ mod tests;
 mod transport;
 
 pub use artifacts::UploadKind;
+pub use audit::AuditQuery;
 pub use body::{Meter, Payload, Upload, sha256};
 pub use client::{Client, Endpoint};
 pub use connection::ResponseBody;

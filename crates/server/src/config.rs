@@ -133,6 +133,13 @@ pub struct Config {
     pub log_retention_days: u32,
     /// Days for which it is known of a session that it was there, after its last sandbox ended; default 30.
     pub session_retention_days: u32,
+    /// Days for which the audit log is kept; default 90.
+    pub audit_retention_days: u32,
+    /// Whether the audit log has calls of the data plane, too, that were let through; default false.
+    pub audit_invocations: bool,
+    /// A file that audit events are appended to besides, as JSON lines; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_file: Option<PathBuf>,
     /// What is logged, in the syntax of `RUST_LOG`; default `info`.
     pub log: String,
     /// Log lines as JSON; default false.
@@ -245,6 +252,9 @@ impl Default for Config {
             sessions_at_shutdown: AtShutdown::End,
             log_retention_days: 7,
             session_retention_days: limits::SESSION_RETENTION_DAYS,
+            audit_retention_days: limits::AUDIT_RETENTION_DAYS,
+            audit_invocations: false,
+            audit_file: None,
             log: "info".to_owned(),
             log_json: false,
             docker_config: None,

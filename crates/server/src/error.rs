@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use innkeep_sandbox::driver::Unusable;
 
@@ -43,6 +44,17 @@ pub enum Error {
     /// Containers were asked for by name.
     #[error("containers cannot be made on this host: {}", .0.why)]
     NoContainers(Unusable),
+    /// `audit_file` cannot be appended to.
+    #[error(
+        "audit_file is {path}, which cannot be appended to; name a file in a directory that this user may write to"
+    )]
+    AuditFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The driver cannot work on this host.
     #[error("sandboxes cannot be made here: {0}")]
     Driver(String),

@@ -28,6 +28,8 @@ pub(crate) struct Housekeeping {
     pub(crate) log_retention: Duration,
     /// For how long it is known of a session that has ended.
     pub(crate) session_retention: Duration,
+    /// For how long the audit log is kept.
+    pub(crate) audit_retention: Duration,
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
     pub(crate) clock: Arc<dyn Clock>,
@@ -45,6 +47,7 @@ impl Housekeeping {
             let work = async {
                 report("old logs", self.remove_logs().await);
                 report("records of sessions that ended long ago", self.remove_sessions().await);
+                report("old audit events", self.remove_audit().await);
                 report("artifacts that nobody needs", self.remove_artifacts().await);
             };
             tokio::select! {
@@ -64,6 +67,10 @@ impl Housekeeping {
 
     async fn remove_sessions(&self) -> Result<usize, Error> {
         Ok(self.store.forget_sessions(before(self.clock.now(), self.session_retention)).await?)
+    }
+
+    async fn remove_audit(&self) -> Result<usize, Error> {
+        Ok(self.store.forget_audit(before(self.clock.now(), self.audit_retention)).await?)
     }
 
     async fn remove_artifacts(&self) -> Result<usize, Error> {
@@ -174,6 +181,7 @@ mod tests {
                 logs: dir.path().join("logs"),
                 log_retention: Duration::ZERO,
                 session_retention: Duration::ZERO,
+                audit_retention: Duration::ZERO,
                 store: store.clone(),
                 artifacts: artifacts.clone(),
                 clock: Arc::new(Ahead(Duration::from_secs(ahead))),

@@ -1,5 +1,6 @@
 //! The composition root: opens the data directory, builds the parts, listens, and takes it all down again in order.
 
+mod audit;
 mod authenticate;
 mod backup;
 mod certificates;
@@ -53,6 +54,7 @@ pub use restore::restore;
 pub use tier::examine;
 pub use tls::Error as TlsError;
 
+use audit::Audit;
 use authenticate::Authenticator;
 use credentials_file::CredentialsFile;
 use data_dir::DataDir;
@@ -138,7 +140,11 @@ impl Server {
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;
         let dev_issuer = config.dev_issuer.then(|| DevIssuer::open(&data_dir, &url)).transpose()?;
         let issuers = Issuers::new(config.issuers(roots, certificates::reader(artifacts.clone())), tasks.clone());
+        let (audit, writer) = Audit::open(store.clone(), config.audit_file.as_deref(), clock.clone())
+            .map_err(|source| Error::AuditFile { path: config.audit_file.clone().unwrap_or_default(), source })?;
+        tasks.spawn(Kind::Audit, writer.run(tasks.clone()));
         let parts = Parts {
+            audit,
             deployer: deployer.clone(),
             config: &config,
             data_dir: &data_dir,
@@ -163,6 +169,7 @@ impl Server {
             logs: data_dir.path().join("logs"),
             log_retention: days(config.log_retention_days),
             session_retention: days(config.session_retention_days),
+            audit_retention: days(config.audit_retention_days),
             store: store.clone(),
             artifacts,
             clock: clock.clone(),
@@ -265,6 +272,7 @@ fn days(n: u32) -> Duration {
 
 /// What the router is made of.
 struct Parts<'a> {
+    audit: Audit,
     deployer: Deployer,
     config: &'a Config,
     data_dir: &'a DataDir,
@@ -327,17 +335,21 @@ impl Parts<'_> {
             authenticator: authenticator.clone(),
             tasks: self.tasks.clone(),
         };
-        Router { gateway, control, operator, authenticator, dev_issuer: self.dev_issuer }
+        Router { gateway, control, operator, authenticator, audit: self.audit, dev_issuer: self.dev_issuer }
     }
 
     fn gateway_config(&self, authenticator: innkeep_gateway::Authenticator) -> GatewayConfig {
-        let deployer = self.deployer.clone();
+        let (deployer, audit) = (self.deployer.clone(), self.audit.clone());
         GatewayConfig {
             region: self.config.region.clone(),
             account: self.config.account.clone(),
             authenticator,
             issuers: self.issuers.clone(),
             public_url: self.config.public_url.clone(),
+            audit: innkeep_gateway::Audit {
+                sink: Arc::new(move |event| audit.record(event)),
+                invocations: self.config.audit_invocations,
+            },
             owners: Owners::new(&self.store.derive_key("session owners")),
             store: self.store.clone(),
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),

@@ -2,6 +2,7 @@
 //! operator's token.
 
 mod artifacts;
+mod audit;
 mod body;
 mod endpoints;
 mod keys;
@@ -107,10 +108,18 @@ impl Operator {
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
             Operation::ReadLogs => self.logs(&query).await,
+            Operation::ReadAudit => self.read_audit(&query).await,
             Operation::Describe => Ok(describe()),
             Operation::UploadArtifact | Operation::UploadLayer => Err(no_route()),
         }
     }
+}
+
+/// Returns the name of what a request below [`PREFIX`] asks for.
+pub(crate) fn action(parts: &Parts) -> String {
+    let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/');
+    routes::find(&parts.method, path)
+        .map_or_else(|| "UnknownOperation".to_owned(), |(operation, _)| format!("{operation:?}"))
 }
 
 /// Returns what stands for the first segment in braces.

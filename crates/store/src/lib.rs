@@ -5,6 +5,7 @@
 //! key.
 
 mod access_keys;
+mod audit;
 mod backup;
 mod capacity_providers;
 mod columns;
@@ -34,7 +35,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use innkeep_types::{
-    EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionKey, Settings, UnixMillis, VersionConfig,
+    AuditEvent, EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionKey, Settings, UnixMillis,
+    VersionConfig,
 };
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -45,6 +47,7 @@ use seal::Sealer;
 use tokens::Operation;
 use writer::Writer;
 
+pub use audit::AuditFilter;
 pub use capacity_providers::{CapacityProviderRecord, NewCapacityProvider};
 pub use error::Error;
 pub use policies::Attached;
@@ -358,6 +361,27 @@ impl Store {
     /// Returns the sandboxes that wait for a session, oldest first.
     pub async fn list_pool_members(&self) -> Result<Vec<PoolMemberRecord>, Error> {
         self.readers.read(pool_members::list).await
+    }
+
+    /// Appends events to the audit log.
+    pub async fn append_audit(&self, events: Vec<AuditEvent>) -> Result<(), Error> {
+        self.writer.write(move |db| audit::append(db, &events)).await
+    }
+
+    /// Returns up to `limit` events of the audit log, with their numbers, in the order in which they were written, after the one with
+    /// the number `after`, which may be gone by now; 0: from the first.
+    pub async fn list_audit(
+        &self,
+        filter: AuditFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, AuditEvent)>, Error> {
+        self.readers.read(move |db| audit::list(db, &filter, after, limit)).await
+    }
+
+    /// Removes events before `time` from the audit log, and returns how many.
+    pub async fn forget_audit(&self, time: UnixMillis) -> Result<usize, Error> {
+        self.writer.write(move |db| audit::forget(db, time)).await
     }
 
     /// Returns what each version of every runtime is made of on disk.

@@ -4,6 +4,7 @@
 //! depend on each other need it.
 
 mod arn;
+mod audit;
 mod bounds;
 mod clock;
 mod error_kind;
@@ -15,6 +16,7 @@ mod runtime;
 mod session;
 
 pub use arn::{EndpointArn, InvalidArn, RuntimeArn};
+pub use audit::{AuditEvent, AuditOutcome};
 pub use bounds::OutOfBounds;
 pub use clock::{Clock, SystemClock, UnixMillis};
 pub use error_kind::ErrorKind;

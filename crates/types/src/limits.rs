@@ -173,6 +173,19 @@ pub const MEMORY_FLOOR: u64 = 256 << 20;
 /// Days for which it is known of a session that it was there, after its last sandbox ended. Source: our choice.
 pub const SESSION_RETENTION_DAYS: u32 = 30;
 
+/// Days for which the audit log is kept. Source: our choice.
+pub const AUDIT_RETENTION_DAYS: u32 = 90;
+
+/// Audit events that wait to be written; of more only the number is written. Source: our choice: a second's worth of a busy server.
+pub const AUDIT_QUEUE: usize = 4096;
+
+/// Refusals in a burst that the audit log has a line for each of. Source: our choice.
+pub const AUDIT_REFUSALS_BURST: u32 = 100;
+
+/// Refusals per second that it has lines for in the long run; further ones are counted. Source: our choice: a flood of 90 days takes
+/// less than 4 GB, at some 250 bytes a line.
+pub const AUDIT_REFUSALS_PER_SECOND: u32 = 1;
+
 /// Runtimes of one account. Source: AgentCore quotas.
 pub const MAX_RUNTIMES: u32 = 1000;
 

@@ -160,6 +160,16 @@ fn denial(request: &Request<'_>, resource: &str, why: Why) -> Denial {
 }
 
 /// As IAM puts it. Source: IAM user guide, "Troubleshoot access denied error messages".
+impl Denial {
+    /// Returns the Sid of the statement that denied it, if one did and has one.
+    pub fn statement(&self) -> Option<&str> {
+        match &self.why {
+            Why::DeniedByIdentity(sid) | Why::DeniedByResource(sid) => sid.as_deref(),
+            Why::NotAllowedByIdentity | Why::NotAllowedByResource => None,
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, action, resource, why } = self;

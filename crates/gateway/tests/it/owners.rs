@@ -118,3 +118,55 @@ async fn a_session_that_was_started_for_nobody_is_for_nobody() {
         assert_eq!(send(&world, Call::invoke("{}"), key).await.error(), STRANGER);
     }
 }
+
+#[tokio::test]
+async fn the_audit_log_is_told_of_starts_stops_and_refusals() {
+    let world = keeping().await;
+    for call in [Call::invoke("{}"), Call::invoke("{}")] {
+        send(&world, call, PLAIN_KEY).await;
+    }
+    send(&world, Call::invoke("secret of mine"), OPERATOR_KEY).await;
+    send(&world, Call::stop(), OPERATOR_KEY).await;
+    send(&world, Call::stop(), PLAIN_KEY).await;
+    send(&world, Call::stop().session(UNUSED), PLAIN_KEY).await;
+    let mut forged = Call::invoke("{}").key(Some(PLAIN_KEY));
+    forged.signed_body = Some("another".into());
+    world.client().await.send(forged).await;
+    world.client().await.send(Call::invoke("{}").bearer("a.secret.token")).await;
+
+    let events = world.events.lock().clone();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let who = event.principal.as_deref().map(|arn| arn.rsplit('/').next().unwrap());
+            (who, event.access_key_id.as_deref(), event.action.as_str(), event.outcome.as_str(), event.error.as_deref())
+        })
+        .collect();
+    let (denied, missing) = (Some("AccessDeniedException"), Some("ResourceNotFoundException"));
+    assert_eq!(
+        told,
+        [
+            (Some("plain"), Some(PLAIN_KEY), "StartRuntimeSession", "allowed", None),
+            (Some("operator"), Some(OPERATOR_KEY), "InvokeAgentRuntime", "denied", denied),
+            (Some("operator"), Some(OPERATOR_KEY), "StopRuntimeSession", "denied", missing),
+            (Some("plain"), Some(PLAIN_KEY), "StopRuntimeSession", "allowed", None),
+            (None, Some(PLAIN_KEY), "InvokeAgentRuntime", "denied", denied),
+            (None, None, "InvokeAgentRuntime", "denied", denied),
+        ]
+    );
+    let arn = format!("{}/runtime-endpoint/DEFAULT", crate::world::ARN);
+    for event in &events {
+        assert_eq!((event.resource.as_deref(), event.session.as_deref()), (Some(&*arn), Some(crate::world::SESSION)));
+        assert!(event.request.is_some() && !format!("{event:?}").contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_has_the_statement_that_denied() {
+    let world = World::new(answer("{}")).await;
+    let statement = json!({"Sid": "NotThisOne", "Effect": "Deny", "Action": "*", "Resource": "*"});
+    let documents = [ready("admin").unwrap().to_owned(), json!({"Statement": statement}).to_string()];
+    world.principal_of(PLAIN_KEY, &documents);
+    assert_eq!(send(&world, Call::invoke("{}"), PLAIN_KEY).await.status, 403);
+    assert_eq!(world.events.lock()[0].statement.as_deref(), Some("NotThisOne"));
+}

@@ -17,7 +17,7 @@ use innkeep_auth::sigv4::{self, SigningKeys};
 use innkeep_auth::{Owners, Principal};
 use innkeep_fetch::IpRange;
 use innkeep_gateway::{
-    Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError, Tunnel,
+    Audit, Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError, Tunnel,
 };
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
@@ -25,8 +25,8 @@ use innkeep_sandbox::{Asker, Deployment, Registry};
 use innkeep_store::{NewRuntime, Outcome, Store, VersionRecord};
 use innkeep_testkit::{FakeDriver, MemoryJournal, TestIssuer};
 use innkeep_types::{
-    AccountId, Artifact, ArtifactDigest, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId, RuntimeArn,
-    RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
+    AccountId, Artifact, ArtifactDigest, AuditEvent, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId,
+    RuntimeArn, RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) driver: Arc<FakeDriver>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
+    /// What the audit log was told.
+    pub(crate) events: Arc<Mutex<Vec<AuditEvent>>>,
     principals: Principals,
     broken: Arc<AtomicU32>,
     address: std::net::SocketAddr,
@@ -103,11 +105,14 @@ impl World {
             innkeep_sandbox::Limits::default(),
         );
         let issuers = Issuers::new(issuers, Tasks::default());
+        let events: Arc<Mutex<Vec<AuditEvent>>> = Arc::default();
+        let told = events.clone();
         let gateway = Gateway::new(GatewayConfig {
             region: region(),
             issuers,
             public_url: None,
             owners: Owners::new(&[7; 32]),
+            audit: Audit { sink: Arc::new(move |event| told.lock().push(event)), invocations: false },
             account: account(),
             authenticator: Authenticator {
                 keys: Arc::new(move |id, token, _| signer(&known, id, token)),
@@ -128,7 +133,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         listen(listener, Arc::new(gateway));
-        Self { agent, driver, registry, store, principals, broken, address, _directory: directory }
+        Self { agent, driver, registry, store, events, principals, broken, address, _directory: directory }
     }
 
     /// Returns a fresh client connection.

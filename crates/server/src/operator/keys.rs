@@ -8,6 +8,7 @@ use innkeep_store::AccessKey;
 use innkeep_types::{ErrorKind, UnixMillis};
 use serde::Serialize;
 
+use crate::audit::Subject;
 use crate::keys::{Ask, Change, Error, NewKey};
 use crate::operator::{Operator, body, no_content};
 use crate::respond::{self, Body, Refused};
@@ -30,7 +31,8 @@ impl Operator {
         let CreateKey { name, policies, operator, description, expires_in_secs } = body::read(body)?;
         let new = NewKey { name, policies, operator, description, expires_in_secs };
         let key = self.keys.create(new).await.map_err(refused)?;
-        Ok(secret(201, &CreatedKey { secret_access_key: key.secret.clone(), key: self.view(key) }))
+        let id = key.id.clone();
+        Ok(secret(id, &CreatedKey { secret_access_key: key.secret.clone(), key: self.view(key) }))
     }
 
     /// Changes what a key may do, or for how long it is good.
@@ -45,7 +47,8 @@ impl Operator {
     pub(crate) async fn rotate_key(&self, id: &str, body: &[u8]) -> Result<Response<Body>, Refused> {
         let RotateKey { grace_secs } = if body.is_empty() { RotateKey::default() } else { body::read(body)? };
         let key = self.keys.rotate(id, grace_secs).await.map_err(refused)?;
-        Ok(secret(201, &CreatedKey { secret_access_key: key.secret.clone(), key: self.view(key) }))
+        let id = format!("{id} -> {}", key.id);
+        Ok(secret(id, &CreatedKey { secret_access_key: key.secret.clone(), key: self.view(key) }))
     }
 
     /// Removes a key.
@@ -68,7 +71,8 @@ impl Operator {
             name: made.name,
             session_name: made.key.session,
         };
-        Ok(secret(201, &answer))
+        let id = format!("{} -> {}", answer.made_by, answer.access_key_id);
+        Ok(secret(id, &answer))
     }
 
     fn view(&self, key: AccessKey) -> KeyView {
@@ -94,9 +98,10 @@ impl Operator {
     }
 }
 
-/// Returns an answer that nobody on the way may keep.
-fn secret(status: u16, answer: &impl Serialize) -> Response<Body> {
-    let mut response = respond::json(status, answer);
+/// Returns an answer, about a new key, that nobody on the way may keep.
+fn secret(id: String, answer: &impl Serialize) -> Response<Body> {
+    let mut response = respond::json(201, answer);
+    response.extensions_mut().insert(Subject(id));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -30,11 +30,12 @@ pub(super) enum Operation {
     ListSessions,
     StopSessions,
     ReadLogs,
+    ReadAudit,
     Describe,
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 26] = [
+const ROUTES: [(Method, &str, Operation); 27] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -60,6 +61,7 @@ const ROUTES: [(Method, &str, Operation); 26] = [
     (Method::GET, "sessions", Operation::ListSessions),
     (Method::POST, "sessions/stop", Operation::StopSessions),
     (Method::GET, "logs", Operation::ReadLogs),
+    (Method::GET, "audit", Operation::ReadAudit),
     (Method::GET, "openapi.json", Operation::Describe),
 ];
 

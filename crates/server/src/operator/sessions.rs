@@ -9,6 +9,7 @@ use innkeep_sandbox::{Phase, SessionInfo, StartPhases};
 use innkeep_store::SessionRecord;
 use innkeep_types::{AgentExit, EndpointName, ErrorKind, RuntimeId, SessionId, SessionKey, StopReason, limits};
 
+use crate::audit::Subject;
 use crate::operator::query::Query;
 use crate::operator::usage::{self, Usage};
 use crate::operator::{Operator, body};
@@ -94,7 +95,12 @@ impl Operator {
             (Some(id), None) if stopped.is_empty() && !request.only_idle => {
                 Err(Refused::new(ErrorKind::NotFound, format!("session {id} has no sandbox")))
             }
-            _ => Ok(respond::json(200, &StoppedSessions { stopped })),
+            _ => {
+                let about = subject(&request.runtime_id, &stopped);
+                let mut answer = respond::json(200, &StoppedSessions { stopped });
+                answer.extensions_mut().insert(about);
+                Ok(answer)
+            }
         }
     }
 }
@@ -182,4 +188,13 @@ fn exit_of(reason: &StopReason) -> Option<AgentExit> {
         StopReason::HostLost { exit } => *exit,
         _ => None,
     }
+}
+
+/// Returns what the audit log has of it: the sessions by name, as far as that is a line.
+fn subject(runtime: &RuntimeId, stopped: &[SessionId]) -> Subject {
+    const NAMED: usize = 8;
+    let names: Vec<_> = stopped.iter().take(NAMED).map(SessionId::as_str).collect();
+    let more = stopped.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Subject(format!("{runtime}: {}{more}", names.join(", ")))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests, not what they share")]
 
 mod attached;
+mod audit;
 mod backup;
 mod concurrency;
 mod deletion;

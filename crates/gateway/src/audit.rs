@@ -1,0 +1,110 @@
+//! What the data plane tells the audit log: every refusal, which session was started and stopped by whom, and, if that is asked for,
+//! every other call. Never what a request carries, and of a token's user a digest.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request;
+use innkeep_auth::jwt::Identity;
+use innkeep_auth::policy::Via;
+use innkeep_protocol::error_shape::shape;
+use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind};
+
+use crate::call::{Caller, Principal};
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::route::{Operation, Route};
+use crate::target::Named;
+
+/// Characters of what a caller may have made up that are kept. Source: our choice: an endpoint's ARN is shorter.
+const MAX_TEXT: usize = 512;
+
+/// Takes an event. It must not block.
+pub type AuditSink = Arc<dyn Fn(AuditEvent) + Send + Sync>;
+
+/// Where events go, and which.
+#[derive(Clone)]
+pub struct Audit {
+    /// What takes them.
+    pub sink: AuditSink,
+    /// Whether calls that were let through are events too.
+    pub invocations: bool,
+}
+
+impl fmt::Debug for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit").field("invocations", &self.invocations).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Tells of a request that has an answer.
+    pub(crate) fn tell(&self, route: &Route, head: &request::Parts, caller: &Caller, error: Option<&Error>) {
+        let kind = error.map(Error::kind);
+        let is_refused = caller.is_stranger || matches!(kind, Some(ErrorKind::Unauthorized | ErrorKind::AccessDenied));
+        let outcome = match (is_refused, kind) {
+            (true, _) => AuditOutcome::Denied,
+            (false, None) => AuditOutcome::Allowed,
+            (false, Some(_)) => AuditOutcome::Failed,
+        };
+        let is_stop = route.operation == Operation::StopRuntimeSession && outcome == AuditOutcome::Allowed;
+        if !is_refused && !is_stop && !self.audit.invocations {
+            return;
+        }
+        let mut event = self.event(route.operation.as_str(), &route.raw_target, head, caller, outcome);
+        event.error = kind.map(|kind| shape(kind).exception.to_owned());
+        if let Some(Error::Denied(denial)) = error {
+            event.statement = denial.statement().map(str::to_owned);
+        }
+        if event.access_key_id.is_none() && is_refused {
+            event.access_key_id = self.authenticator.claim(head).ok().map(|claim| claim.key_id().to_owned());
+        }
+        (self.audit.sink)(event);
+    }
+
+    /// Tells that a session is being started for this request.
+    pub(crate) fn tell_start(&self, raw_target: &str, head: &request::Parts, caller: &Caller) {
+        let event = self.event("StartRuntimeSession", raw_target, head, caller, AuditOutcome::Allowed);
+        (self.audit.sink)(event);
+    }
+
+    fn event(
+        &self,
+        action: &str,
+        raw_target: &str,
+        head: &request::Parts,
+        caller: &Caller,
+        outcome: AuditOutcome,
+    ) -> AuditEvent {
+        let (principal, access_key_id) = match &caller.principal {
+            None => (None, None),
+            Some(Principal::Key(key)) => (Some(key.principal.arn.clone()), Some(key.key_id.clone())),
+            Some(Principal::Token(identity)) => (Some(self.subject(identity)), None),
+        };
+        let named = Named::parse(raw_target, head.uri.query()).ok();
+        let resource = named.map_or_else(|| raw_target.chars().take(MAX_TEXT).collect(), |named| self.arn(&named));
+        AuditEvent {
+            principal,
+            access_key_id,
+            resource: Some(resource),
+            session: caller.session.as_ref().map(ToString::to_string),
+            request: Some(caller.request_id.to_string()),
+            source: head.extensions.get::<Via>().map(|via| via.peer.to_string()),
+            ..AuditEvent::new(self.authenticator.clock.now(), action, outcome)
+        }
+    }
+
+    /// Returns what stands for a token's subject: equal ones look equal, and nobody can tell who it is without the server's key.
+    fn subject(&self, identity: &Identity) -> String {
+        match self.owners.of_identity(identity) {
+            Some(owner) => format!("{}#{owner:?}", identity.issuer),
+            None => identity.issuer.clone(),
+        }
+    }
+
+    fn arn(&self, named: &Named) -> String {
+        let (region, account) = (&self.home.region, &self.home.account);
+        let (runtime, endpoint) = (&named.target.runtime, &named.target.endpoint);
+        format!("arn:aws:bedrock-agentcore:{region}:{account}:runtime/{runtime}/runtime-endpoint/{endpoint}")
+    }
+}
