@@ -30,6 +30,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvokeAgentRuntime => "InvokeAgentRuntime",
+            Self::InvokeAgentRuntimeWithWebSocketStream => "InvokeAgentRuntimeWithWebSocketStream",
             Self::StopRuntimeSession => "StopRuntimeSession",
             Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
         }

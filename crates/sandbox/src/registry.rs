@@ -1,6 +1,7 @@
 //! The sessions of this server: finds a session's sandbox or starts one, once, however many ask.
 
 pub(crate) mod admit;
+mod boot;
 mod closing;
 mod ending;
 pub(crate) mod error;
@@ -32,7 +33,7 @@ use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::registry::owners::Asker;
 use crate::session::{Command, Ended, Lease, Origin, Session, Status};
-use crate::start::{self, Failure};
+use crate::start::Failure;
 use crate::supervisor::{End, Given, Supervisor};
 use crate::tasks::{Kind, Tasks};
 
@@ -351,28 +352,6 @@ impl Registry {
             |key: &PoolKey| key.runtime == arn.runtime && version.is_none_or(|version| key.version == version);
         let members = self.shared.pools.end(is_pool, limits::STOP_GRACE);
         tokio::join!(members, self.stop_all(matches, &reason, limits::STOP_GRACE));
-    }
-
-    /// Boots the deployment once without a session and ends it again: `Ok` if it answered its health check, and its warm-up request
-    /// if there is one. Given up with [`Error::ShuttingDown`] when the tasks are told to end.
-    ///
-    /// # Cancel safety
-    /// Not safe: run it to its end, or a sandbox may be left behind.
-    pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
-        self.check_tier(deployment)?;
-        let spec = deployment.launch_spec(self.shared.driver.name(), self.shared.clock.now());
-        let sandbox =
-            self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
-        let ready = tokio::select! {
-            ready = start::boot(&sandbox, deployment) => Some(ready),
-            () = self.shared.tasks.stopping().cancelled() => None,
-        };
-        let facts = start::end(&sandbox, limits::STOP_GRACE).await;
-        match ready {
-            None => Err(Error::ShuttingDown),
-            Some(Ok(())) => Ok(()),
-            Some(Err(failure)) => Err(Error::from_failure(failure.with_last_words(facts))),
-        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn open(
     forward::check_allowed(&deployment, &head.headers)?;
 
     let owner = gateway.owner(caller);
-    let on_start = || {};
+    let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
