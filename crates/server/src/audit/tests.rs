@@ -1,3 +1,5 @@
+//! Floods, full queues, files that are moved, and shutdowns.
+
 use innkeep_store::AuditFilter;
 use innkeep_types::{SystemClock, UnixMillis};
 use tempfile::TempDir;
