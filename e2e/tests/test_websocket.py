@@ -14,7 +14,7 @@ from bedrock_agentcore._utils import endpoints
 from bedrock_agentcore.runtime import AgentCoreRuntimeClient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from harness import EXAMPLES, REGION, SESSION_HEADER, new_session, running_server, wait_for
+from harness import EXAMPLES, REGION, SESSION_HEADER, innkeep, new_session, running_server, wait_for
 from test_jwt import LOOPBACK, running_issuer
 
 # What the SDK asks of a host's name, and the port that callers of this server know.
@@ -251,6 +251,24 @@ def test_tokens_in_the_header_and_as_a_subprotocol(monkeypatch):
             requestHeaderConfiguration={"requestHeaderAllowlist": [CUSTOM]},
         )
         asyncio.run(test(agent, Sdk(agent, monkeypatch), issuer.token()))
+
+
+def test_the_command_line_talks(agent):
+    def talk(*arguments, stdin=None):
+        return innkeep("invoke", agent.id, "--ws", *arguments, data_dir=agent.server.data_dir, stdin=stdin)
+
+    session = new_session()
+    spoken = talk("--session", session, "--wait", "1s", stdin="one\ntwo\n")
+    assert spoken.returncode == 0, spoken.stderr
+    hello, *echoes = spoken.stdout.splitlines()
+    assert (json.loads(hello)["session"], echoes) == (session, ["one", "two"])
+    assert talk("hello", "--wait", "1s").stdout.splitlines()[1:] == ['{"prompt":"hello"}']
+    left = talk("-d", '{"close": 3456}')
+    assert left.returncode != 0 and "closed with code 3456" in left.stderr, left
+    many = talk("--wait", "1s", stdin="".join(f"{n}\n" for n in range(600)))
+    assert many.stdout.splitlines()[1:] == [str(n) for n in range(600)], many.stderr
+    none = talk("hello", "--endpoint", "nowhere")
+    assert none.returncode != 0 and "No endpoint or agent found" in none.stderr, none
 
 
 def test_metrics_count_them(agent):

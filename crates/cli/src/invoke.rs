@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, Style, human_duration};
 use crate::sse::{Decoder, Event};
+use crate::websocket::Conversation;
 use crate::{args, phases, resolve, snippets};
 
 /// Invoke an agent and print its answer as it comes
@@ -29,7 +30,7 @@ pub(crate) struct Invoke {
     #[arg(value_name = "NAME|ID|ARN")]
     runtime: String,
     /// Sent as {"prompt": PROMPT}
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(required_unless_present_any = ["data", "ws"], conflicts_with = "data")]
     prompt: Option<String>,
     /// Send this instead: JSON or any text, @FILE, or - for standard input
     #[arg(short, long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
@@ -52,6 +53,12 @@ pub(crate) struct Invoke {
     /// Print the answer's bytes as they are
     #[arg(long, conflicts_with = "json")]
     raw: bool,
+    /// Talk over a WebSocket: send PROMPT or --data as one text, or each line of standard input; print what the agent says, a line each
+    #[arg(long, conflicts_with_all = ["raw", "curl"])]
+    ws: bool,
+    /// With --ws: hang up when nothing has come for this long after the last was sent
+    #[arg(long, requires = "ws", value_parser = args::duration, default_value = "5s")]
+    wait: Duration,
     /// Do not invoke: print the curl command that does
     #[arg(long)]
     curl: bool,
@@ -64,7 +71,14 @@ impl Invoke {
             Some(named) => named,
             None => (resolve::runtime(&client, &self.runtime).await?.id, None),
         };
+        let to_say = match (&self.prompt, self.data.as_deref()) {
+            (None, None | Some("-")) => None,
+            (Some(prompt), _) => Some(prompt_payload(prompt)),
+            (None, Some(data)) if self.ws => Some(read_payload(data)?),
+            (None, Some(_)) => None,
+        };
         let payload = match (self.prompt, self.data) {
+            _ if self.ws => Bytes::new(),
             (Some(prompt), _) => prompt_payload(&prompt),
             (None, data) => read_payload(&data.unwrap_or_default())?,
         };
@@ -84,6 +98,14 @@ impl Invoke {
             payload,
             timeout: self.timeout.unwrap_or(limits::SYNC_REQUEST_TIMEOUT),
         };
+        if self.ws {
+            let conversation = Conversation { invocation, to_say, wait: self.wait };
+            let talking = tokio::time::timeout(
+                self.timeout.unwrap_or(limits::STREAM_TIMEOUT),
+                conversation.hold(&client, context.out),
+            );
+            return talking.await.unwrap_or(Ok(()));
+        }
         if self.curl {
             return context.out.data(snippets::curl(&client, &invocation));
         }

@@ -38,6 +38,7 @@ mod venv;
 mod versions;
 mod wait;
 mod watch;
+mod websocket;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::upgrade::Upgraded;
 use innkeep_auth::sigv4::{self, Credentials};
 use innkeep_types::{AccountId, Clock, Region, SystemClock};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
-use crate::body::Payload;
+use crate::body::{Payload, PayloadBody};
 use crate::connection::{self, ResponseBody};
 use crate::error::Error;
 use crate::transport::{Stream, Tls};
@@ -152,9 +153,22 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let body = tokio::time::timeout(timeout, response.body_mut().collect(MAX_ANSWER_BYTES));
-        let body = body.await.map_err(within)?.unwrap_or_default();
-        Err(Error::from_response(status, response.headers(), &body))
+        Err(refusal(&mut response, timeout).await)
+    }
+
+    /// Signs and sends `call`; returns the answer's headers and the connection if the server upgrades it.
+    pub(crate) async fn upgrade(&self, call: Call) -> Result<(HeaderMap, Upgraded), Error> {
+        let timeout = call.timeout;
+        let within = |_| Error::Timeout { waited: timeout };
+        let upgraded = async {
+            let (stream, request) = self.prepare(call).await?;
+            connection::upgrade(stream, request).await.map_err(Error::Broken)
+        };
+        match tokio::time::timeout(timeout, upgraded).await.map_err(within)?? {
+            (head, Ok(stream)) => Ok((head.headers, stream)),
+            (head, Err(_)) if head.status.is_success() => Err(Error::NoWebSocket(head.status)),
+            (head, Err(body)) => Err(refusal(&mut Response::from_parts(head, body), timeout).await),
+        }
     }
 
     /// Sends `call` and returns its JSON answer, all within the call's time.
@@ -168,6 +182,12 @@ impl Client {
     }
 
     async fn exchange(&self, call: Call) -> Result<Response<ResponseBody>, Error> {
+        let (stream, request) = self.prepare(call).await?;
+        connection::exchange(stream, request).await.map_err(Error::Broken)
+    }
+
+    /// Signs `call` and connects.
+    async fn prepare(&self, call: Call) -> Result<(Box<dyn Stream>, Request<PayloadBody>), Error> {
         let Call { method, target, mut headers, payload, timeout: _ } = call;
         let (body, digest) = payload.prepare().await.map_err(Error::Payload)?;
         headers.insert(HOST, self.authority.clone());
@@ -183,8 +203,7 @@ impl Client {
         let mut request = Request::builder().method(method).uri(target).body(body).map_err(Error::Request)?;
         *request.headers_mut() = headers;
 
-        let stream = self.connect().await?;
-        connection::exchange(stream, request).await.map_err(Error::Broken)
+        Ok((self.connect().await?, request))
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
@@ -200,6 +219,15 @@ impl Client {
         let refuse = |source| Error::Tls { url: self.endpoint.url.clone(), source };
         let handshake = tokio::time::timeout(CONNECT_TIMEOUT, tls.handshake(stream));
         handshake.await.map_err(|elapsed| refuse(elapsed.into()))?.map_err(refuse)
+    }
+}
+
+/// Returns what a refusal says.
+async fn refusal(response: &mut Response<ResponseBody>, timeout: Duration) -> Error {
+    let body = tokio::time::timeout(timeout, response.body_mut().collect(MAX_ANSWER_BYTES)).await;
+    match body {
+        Ok(body) => Error::from_response(response.status(), response.headers(), &body.unwrap_or_default()),
+        Err(_) => Error::Timeout { waited: timeout },
     }
 }
 

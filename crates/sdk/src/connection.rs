@@ -7,9 +7,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, response};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, Connection};
+use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use crate::Error;
@@ -22,7 +23,7 @@ pub(crate) async fn exchange(
     request: Request<PayloadBody>,
 ) -> Result<Response<ResponseBody>, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut driver = Driver(Some(connection));
+    let mut driver = Driver(Some(Box::pin(connection.with_upgrades())));
     let mut sending = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
         driver.poll(cx);
@@ -30,6 +31,32 @@ pub(crate) async fn exchange(
     })
     .await?;
     Ok(response.map(|incoming| ResponseBody { driver, incoming }))
+}
+
+/// Sends a request to upgrade, and returns the head of the response and the connection; or the body, if the server does not upgrade.
+pub(crate) async fn upgrade(
+    stream: Box<dyn Stream>,
+    request: Request<PayloadBody>,
+) -> Result<(response::Parts, Result<Upgraded, ResponseBody>), hyper::Error> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut driver = Driver(Some(Box::pin(connection.with_upgrades())));
+    let mut sending = pin!(sender.send_request(request));
+    let mut response = poll_fn(|cx| {
+        driver.poll(cx);
+        sending.as_mut().poll(cx)
+    })
+    .await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let (head, incoming) = response.into_parts();
+        return Ok((head, Err(ResponseBody { driver, incoming })));
+    }
+    let mut upgrade = pin!(hyper::upgrade::on(&mut response));
+    let upgraded = poll_fn(|cx| {
+        driver.poll(cx);
+        upgrade.as_mut().poll(cx)
+    })
+    .await?;
+    Ok((response.into_parts().0, Ok(upgraded)))
 }
 
 /// A response's body as it comes.
@@ -84,13 +111,16 @@ impl fmt::Debug for ResponseBody {
     }
 }
 
+/// Boxed: hyper does not name it.
+type Connection = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
+
 /// The connection until it ends. How it ended is told by the request or the body that it served.
-struct Driver(Option<Connection<TokioIo<Box<dyn Stream>>, PayloadBody>>);
+struct Driver(Option<Connection>);
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {
         if let Some(connection) = &mut self.0
-            && let Poll::Ready(_) = Pin::new(connection).poll(cx)
+            && let Poll::Ready(_) = connection.as_mut().poll(cx)
         {
             self.0 = None;
         }

@@ -57,6 +57,12 @@ pub enum Error {
     /// The connection broke after the answer had begun: what was read of the body is a part.
     #[error("the answer broke off in mid-stream")]
     BrokenOff(#[source] hyper::Error),
+    /// A WebSocket was asked for, and the server answered with this status.
+    #[error("the server does not speak WebSocket here: it answered {0}")]
+    NoWebSocket(StatusCode),
+    /// A WebSocket is of no more use.
+    #[error("{0}")]
+    WebSocket(&'static str),
     /// A file or payload to be sent could not be read.
     #[error("cannot read what is to be sent")]
     Payload(#[source] std::io::Error),
@@ -94,7 +100,8 @@ impl Error {
         match self {
             Self::Url { .. } | Self::Ca { .. } | Self::Request(_) | Self::Payload(_) => ErrorKind::Validation,
             Self::Connect { .. } | Self::Tls { .. } | Self::Timeout { .. } | Self::Broken(_) => ErrorKind::Unavailable,
-            Self::BrokenOff(_) => ErrorKind::Agent,
+            Self::BrokenOff(_) | Self::WebSocket(_) => ErrorKind::Agent,
+            Self::NoWebSocket(_) => ErrorKind::Validation,
             Self::Sign(source) => source.kind(),
             Self::Encode(_) | Self::Decode(_) => ErrorKind::Internal,
             Self::Service { status, exception, .. } => service_kind(*status, exception),

@@ -82,7 +82,7 @@ impl Client {
         RuntimeArn::new(self.endpoint().region.clone(), self.endpoint().account.clone(), runtime.clone())
     }
 
-    fn session_target(&self, runtime: &RuntimeId, endpoint: &EndpointName, operation: &str) -> String {
+    pub(crate) fn session_target(&self, runtime: &RuntimeId, endpoint: &EndpointName, operation: &str) -> String {
         let arn = encode(&self.runtime_arn(runtime).to_string());
         with_query(&format!("/runtimes/{arn}/{operation}"), &[("qualifier", Some(endpoint.as_str()))])
     }
@@ -121,6 +121,6 @@ impl Answer {
     }
 }
 
-fn session_value(session: &SessionId) -> Result<HeaderValue, Error> {
+pub(crate) fn session_value(session: &SessionId) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(session.as_str()).map_err(|error| Error::Request(error.into()))
 }

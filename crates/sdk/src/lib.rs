@@ -18,6 +18,7 @@ mod operator;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod websocket;
 
 pub use artifacts::UploadKind;
 pub use audit::AuditQuery;
@@ -31,3 +32,4 @@ pub use invoke::{Answer, Invocation};
 pub use lines::LineBuffer;
 pub use logs::{LogQuery, LogStream};
 pub use operator::{Failure, SessionQuery};
+pub use websocket::{Message, WebSocket};

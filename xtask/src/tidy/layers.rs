@@ -52,7 +52,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "sdk",
         &[
+            "base64",
             "bytes",
+            "getrandom",
             "http",
             "http-body-util",
             "hyper",
