@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
 use innkeep_auth::policy::{Caller, Context, Decision, Guarded, Kind, Policy, Request, decide};
 use innkeep_auth::sigv4::{Presigned, Signed, SigningKeys};
+use innkeep_gateway::{Follower, Next, Sender, Violation};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_types::{EndpointName, RuntimeArn, RuntimeId, SessionId, UnixMillis};
@@ -46,6 +47,35 @@ pub fn sigv4(data: &[u8]) -> bool {
             || in_query.as_ref().is_ok_and(|signed| signed.verify(&keys, secret).is_ok());
     assert!(!verified, "{method} {target} {headers:?}");
     in_head.is_ok() || in_query.is_ok()
+}
+
+/// Frames of a WebSocket: whose (`c`, `a`), in pieces of how many bytes, and the bytes. Where they are cut changes nothing, and what is
+/// held back is no more than a header.
+pub fn frames(data: &[u8]) -> bool {
+    let [whose, cut, bytes @ ..] = data else { return false };
+    let sender = if *whose == b'c' { Sender::Client } else { Sender::Agent };
+    let whole = follow(sender, bytes, bytes.len().max(1));
+    assert_eq!(whole, follow(sender, bytes, usize::from(*cut).max(1)));
+    whole.0 == bytes.len() && whole.1.is_none()
+}
+
+/// Returns how many bytes pass, and what is wrong with the rest.
+fn follow(sender: Sender, bytes: &[u8], cut: usize) -> (usize, Option<Violation>) {
+    let mut follower = Follower::new(sender, 1 << 16);
+    let (mut passed, mut arrived) = (0, 0);
+    loop {
+        match follower.next(&bytes[passed..arrived]) {
+            Next::Pass { bytes: n_bytes, .. } => passed += n_bytes,
+            Next::Refuse(violation) => return (passed, Some(violation)),
+            Next::Wait => {
+                assert!(arrived - passed < 14, "held back: {}", arrived - passed);
+                if arrived == bytes.len() {
+                    return (passed, None);
+                }
+                arrived = bytes.len().min(arrived + cut);
+            }
+        }
+    }
 }
 
 /// A request's path, or what it names: what is accepted is spelled in one way only.

@@ -38,4 +38,4 @@ pub use issuers::{CertificateReader, Issuers, IssuersConfig, OwnIssuer};
 pub use resolve::Deploy;
 pub use route::{Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};
-pub use ws::{Tunnel, WebSocketCounts, WebSocketEnd};
+pub use ws::{Follower, Next, Sender, Tunnel, Violation, WebSocketCounts, WebSocketEnd};

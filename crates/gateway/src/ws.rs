@@ -19,6 +19,7 @@ mod pipe;
 mod tunnel;
 
 pub use counts::{WebSocketCounts, WebSocketEnd};
+pub use frames::{Follower, Next, Sender, Violation};
 pub use tunnel::Tunnel;
 
 pub(crate) use counts::Counters;

@@ -2,35 +2,45 @@
 
 /// Which end sent the bytes: a client's frames are masked, an agent's are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sender {
+pub enum Sender {
+    /// A client.
     Client,
+    /// An agent.
     Agent,
 }
 
 /// What a frame may not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Violation {
+pub enum Violation {
+    /// Its payload is longer than so many bytes.
     #[error("frame exceeds {0} bytes")]
     TooLong(u64),
+    /// It is of no kind that there is, or extended.
     #[error("reserved bits or opcode")]
     Reserved,
+    /// It is masked and should not be, or the other way round.
     #[error("masking is wrong")]
     Masking,
+    /// It controls, and is not whole or too long.
     #[error("control frame is fragmented or longer than 125 bytes")]
     Control,
+    /// It continues nothing, or something else is to be continued.
     #[error("continuation does not fit")]
     Continuation,
+    /// Its length is written longer than it has to be.
     #[error("length is not minimal")]
     Length,
+    /// Its sender has closed.
     #[error("frame after close")]
     AfterClose,
+    /// It is one too many.
     #[error("too many frames in one second")]
     TooMany,
 }
 
 impl Violation {
     /// Returns the close code for who sent it. Source: RFC 6455, section 7.4.1.
-    pub(crate) fn close_code(self) -> u16 {
+    pub fn close_code(self) -> u16 {
         match self {
             Self::TooLong(_) => 1009,
             Self::TooMany => 1008,
@@ -41,9 +51,14 @@ impl Violation {
 
 /// What to do with the bytes that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// So many of them may pass; in them so many frames begin.
-    Pass { bytes: usize, frames: u32 },
+    Pass {
+        /// How many bytes.
+        bytes: usize,
+        /// How many frames.
+        frames: u32,
+    },
     /// They begin a header: more have to come.
     Wait,
     /// The next one begins a frame that must not pass.
@@ -52,7 +67,7 @@ pub(crate) enum Next {
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(crate) struct Follower {
+pub struct Follower {
     sender: Sender,
     max_payload: u64,
     /// Frames that may begin.
@@ -78,27 +93,28 @@ struct Header {
 }
 
 impl Follower {
-    pub(crate) fn new(sender: Sender, max_payload: u64) -> Self {
+    /// Returns the follower of what `sender` sends, in frames of at most `max_payload` bytes.
+    pub fn new(sender: Sender, max_payload: u64) -> Self {
         Self { sender, max_payload, allowance: u32::MAX, left: 0, in_message: false, closed: false }
     }
 
     /// Lets so many frames begin, and no more until this is called again.
-    pub(crate) fn allow(&mut self, frames: u32) {
+    pub fn allow(&mut self, frames: u32) {
         self.allowance = frames;
     }
 
     /// Tells whether the bytes that have passed end with a frame: only there another frame may be put in.
-    pub(crate) fn is_between_frames(&self) -> bool {
+    pub fn is_between_frames(&self) -> bool {
         self.left == 0
     }
 
     /// Tells whether a close frame has passed, whole.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.closed && self.left == 0
     }
 
     /// Looks at the bytes that follow those which have passed.
-    pub(crate) fn next(&mut self, bytes: &[u8]) -> Next {
+    pub fn next(&mut self, bytes: &[u8]) -> Next {
         let (mut passed, mut frames) = (0, 0);
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
             if self.left > 0 {

@@ -10,7 +10,7 @@ use std::path::Path;
 #[expect(unreachable_pub, reason = "a crate's public functions, where the file is one")]
 mod targets;
 
-/// Cases per target; there are five.
+/// Cases per target.
 const CASES: usize = 300_000;
 
 /// The longest case, bytes.
@@ -156,4 +156,9 @@ fn jwt() {
 #[test]
 fn policy() {
     check("policy", targets::policy);
+}
+
+#[test]
+fn frames() {
+    check("frames", targets::frames);
 }
