@@ -3,7 +3,6 @@
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import servers
 from asking import first_answer
@@ -27,14 +26,11 @@ def measure(table: Table, quick: bool):
     seconds, bursts = (10, 2) if quick else (60, 7)
     forked = servers.chosen == "container"
     pools = {"no pool": 0, "pool = auto": "auto", f"pool = {FIXED}": FIXED}
-    with ExitStack() as stack:
-        agents = {}
-        for name, size in pools.items():
-            server = stack.enter_context(running_server(settings=MANY))
-            agents[name] = deploy(server, EXAMPLES / "sdk-echo", settings_of(size, forked))
+    with running_server(settings=MANY) as server:
+        agents = {name: deploy(server, EXAMPLES / "sdk-echo", settings_of(size, forked)) for name, size in pools.items()}
         for agent in agents.values():
             if forked:
-                await_zygote(agent.server)
+                await_zygote(agent)
             rest(agent)
         for rate in RATES:
             for name, agent in agents.items():

@@ -19,8 +19,8 @@ STATEMENTS = 100
 TOKENS = 11_000
 """More than the server remembers of one issuer's (10,000), asked with in turn: it has forgotten each when it comes again."""
 SETTINGS = 'jwt_private_issuers = ["127.0.0.0/8"]\n'
-NOTE = f"""Callers: one session of the static agent for each kind of caller, on one server; "direct" is the same agent by hand, asked with the
-same bytes. SigV4: `wrk` replays one signed request (1 KB, 1 MB) or a loop in Python sends it (100 MB); the signature covers the body, so
+NOTE = f"""Callers: one session of the static agent for each kind of caller, on one server; "direct" is the same agent by hand, asked with
+the same bytes. SigV4: `wrk` replays one signed request (1 KB, 1 MB) or a loop in Python sends it (100 MB); the signature covers the body, so
 Innkeep hashes it. JWT: an RS256 token of an issuer whose keys are cached, the same for each request; "new tokens": {TOKENS:,}
 in turn, more than it remembers to have verified. Policies: {STATEMENTS} statements with a condition on the invoking key, of which the last
 allows, against the ready-made policy `invoker`; the difference is what both have the server do."""

@@ -42,7 +42,7 @@ def add_rest(table: Table, forked: bool, window: int):
         rest, available = pss(server.pid), available_mib()
         idle = percent_of_a_core(server.pid, {}, window)["server"]
         if forked:
-            await_zygote(server)
+            await_zygote(agent)
         answer = server.request("POST", f"/innkeep/v1/runtimes/{agent.id}/prewarm", b'{"size": %d}' % KEPT)
         assert answer.status == 202, answer
         await_pool(agent, KEPT)
@@ -82,7 +82,7 @@ def add_warm(table: Table, forked: bool, blocks: int, seconds: int):
         asked = deploy_static_agent(server)
         filling = deploy(server, EXAMPLES / "sdk-echo", settings_of(size, forked))
         if forked:
-            await_zygote(server)
+            await_zygote(filling)
         session = new_session()
         asked.ask({}, session)
         request = head(asked, session, BODY, asked.path) + BODY

@@ -64,9 +64,14 @@ def await_pool(agent: Agent, size: int):
     wait_for(lambda: f"{size} to wait: {pool(agent)}", lambda: len(pool(agent)["ready"]) == size, 120)
 
 
-def await_zygote(server: Server):
-    """Until new sessions of an agent are forked; the server says so in its log."""
-    wait_for(lambda: f"a zygote: {server.stderr[-2000:]}", lambda: "are forked from zygote" in server.stderr, 60)
+def await_zygote(agent: Agent):
+    """Until its new sessions are forked; the server says so in its log."""
+    server = agent.server
+
+    def is_there():
+        return any("are forked from zygote" in line and agent.id in line for line in server.stderr_lines)
+
+    wait_for(lambda: f"a zygote: {server.stderr[-2000:]}", is_there, 60)
 
 
 def way(agent: Agent, session: str) -> str:

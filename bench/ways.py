@@ -8,22 +8,21 @@ from contextlib import ExitStack, contextmanager
 import servers
 from asking import PATIENCE, first_answer
 from contenders import scratch_directory
-from harness import Agent
+from harness import Agent, wait_for
 from places import Bare, shuffled
-from servers import MANY, await_no_sandbox, await_pool, await_zygote, deploy, live_sessions, running_server, way
+from servers import MANY, await_pool, await_zygote, deploy, live_sessions, running_server, way
 from spawner import Spawner
 from table import Table, percentile
 from workloads import Workload, read, sources
 
 WAITING = 2
-NOTE = """Ways to a new session of the SDK's agent (`examples/sdk-echo`), to the first byte of its answer, in rounds, each way with a
-server of its own. Bare: from the exec by hand. Cold: started from its program, as in "spawn". Zygote: forked from an interpreter that
+NOTE = """Ways to a new session of the SDK's agent (`examples/sdk-echo`), to the first byte of its answer, in rounds. Bare: from the exec by hand. Cold: started from its program, as in "spawn". Zygote: forked from an interpreter that
 has imported the SDK. Pool: taken from two that wait, once both do; "and zygote": those are forked. The server says each time that it
 was this way. What takes a place in a pool again is started meanwhile, and is in the figure."""
 
 
 class Way:
-    """A new session on a server of its own, always the same way."""
+    """A new session, always the same way."""
 
     def __init__(self, name: str, expected: str, agent: Agent, size: int):
         self.name, self.expected, self.agent, self.size = name, expected, agent, size
@@ -42,10 +41,7 @@ class Way:
         self.agent.stop(session)
         assert select.select([process], [], [], PATIENCE)[0], "the agent goes on"
         os.close(process)
-        if self.size:
-            servers.wait_for("the session to be gone", lambda: not live_sessions(self.agent))
-        else:
-            await_no_sandbox(self.agent.server)
+        wait_for("the session to be gone", lambda: not live_sessions(self.agent))
 
 
 def measure(table: Table, quick: bool):
@@ -75,16 +71,17 @@ def all_ways():
         bare = Bare(spawner)
         stack.callback(bare.close)
 
-        def on_its_own(name: str, expected: str, size: int, forked: bool) -> Way:
-            server = stack.enter_context(running_server(settings=MANY))
+        server = stack.enter_context(running_server(settings=MANY))
+
+        def way_of(name: str, expected: str, size: int, forked: bool) -> Way:
             agent = deploy(server, folder, settings_of(size, forked))
             if forked:
-                await_zygote(server)
+                await_zygote(agent)
             return Way(name, expected, agent, size)
 
-        ways = [bare, on_its_own("cold", "cold", 0, False), on_its_own("pool", "pool", WAITING, False)]
+        ways = [bare, way_of("cold", "cold", 0, False), way_of("pool", "pool", WAITING, False)]
         if servers.chosen == "container":
-            ways += [on_its_own("zygote", "zygote", 0, True), on_its_own("pool and zygote", "pool", WAITING, True)]
+            ways += [way_of("zygote", "zygote", 0, True), way_of("pool and zygote", "pool", WAITING, True)]
         yield ways, sdk
 
 
