@@ -71,7 +71,7 @@ impl Audit {
 
     /// Takes an event. Never waits.
     pub(crate) fn record(&self, event: AuditEvent) {
-        if event.outcome == AuditOutcome::Denied {
+        if event.outcome == AuditOutcome::Denied || event.principal.is_none() {
             let [unproven, proven] = &self.shared.refusals;
             let bucket = if event.principal.is_some() { proven } else { unproven };
             if !bucket.lock().take(event.at) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use innkeep_control::{Control, Principal};
@@ -120,7 +120,8 @@ impl Router {
         let Some(event) = heard.answered(answer) else { return };
         let claim = self.authenticator.signatures.claim(parts).ok();
         let access_key_id = claim.as_ref().map(|claim| claim.key_id().to_owned());
-        let is_proven = event.outcome != AuditOutcome::Denied;
+        // A body that is not read is refused before its signature is verified, with 400 as what is wrong in one.
+        let is_proven = event.outcome != AuditOutcome::Denied && answer.status() != StatusCode::BAD_REQUEST;
         let principal = claim.as_ref().map_or(OPERATOR_TOKEN, |claim| &claim.principal().arn);
         let principal = is_proven.then(|| principal.to_owned());
         self.audit.record(AuditEvent { principal, access_key_id, ..event });

@@ -18,6 +18,10 @@ fn event(at: i64, outcome: AuditOutcome) -> AuditEvent {
     AuditEvent::new(UnixMillis(at), "InvokeAgentRuntime", outcome)
 }
 
+fn allowed(at: i64) -> AuditEvent {
+    AuditEvent { principal: Some("bob".to_owned()), ..event(at, AuditOutcome::Allowed) }
+}
+
 async fn written(store: &Store) -> Vec<AuditEvent> {
     let found = store.list_audit(AuditFilter::default(), 0, u32::MAX).await.unwrap();
     found.into_iter().map(|(_, event)| event).collect()
@@ -39,7 +43,8 @@ async fn a_flood_of_refusals_is_counted_and_hides_nobody_elses() {
         log.record(event(now.0, AuditOutcome::Denied));
     }
     log.record(AuditEvent { principal: Some("alice".to_owned()), ..event(now.0, AuditOutcome::Denied) });
-    log.record(event(now.0, AuditOutcome::Allowed));
+    log.record(event(now.0, AuditOutcome::Failed));
+    log.record(allowed(now.0));
     let written = close(log, writer, &store).await;
     let burst = usize::try_from(limits::AUDIT_REFUSALS_BURST).unwrap();
     assert_eq!(written.len(), burst + 3);
@@ -48,7 +53,7 @@ async fn a_flood_of_refusals_is_counted_and_hides_nobody_elses() {
     let counted = written.iter().find(|event| event.action == "RefusalsCounted").unwrap();
     assert_eq!(
         (counted.count, counted.outcome),
-        (5000 - u64::from(limits::AUDIT_REFUSALS_BURST), AuditOutcome::Denied)
+        (5001 - u64::from(limits::AUDIT_REFUSALS_BURST), AuditOutcome::Denied)
     );
 }
 
@@ -57,7 +62,7 @@ async fn what_does_not_fit_is_counted() {
     let (_directory, store) = store().await;
     let (log, writer) = Audit::open(store.clone(), None, SystemClock::shared()).unwrap();
     for n in 0..limits::AUDIT_QUEUE + 7 {
-        log.record(event(i64::try_from(n).unwrap(), AuditOutcome::Allowed));
+        log.record(allowed(i64::try_from(n).unwrap()));
     }
     let written = close(log, writer, &store).await;
     assert_eq!(written.len(), limits::AUDIT_QUEUE + 1);
