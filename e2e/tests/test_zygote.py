@@ -165,6 +165,8 @@ REFUSED = {
                    "is open after the imports, and all sessions would share it: socket:"),
     "database": ("import sqlite3\ndatabase = sqlite3.connect('/tmp/state.db')\ndatabase.execute('create table if not exists t (a)')",
                  "is open after the imports, and all sessions would share it: /tmp/state.db"),
+    "lock": ("import multiprocessing\nlock = multiprocessing.Lock()",
+             "memory is shared after the imports, and all sessions would write to it"),
     "missing": ("import not_there_at_all", "No module named 'not_there_at_all'"),
 }
 

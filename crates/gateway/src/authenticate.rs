@@ -101,14 +101,61 @@ impl Authenticator {
         Ok(signer)
     }
 
-    /// Returns the key that made the request, now that its body's SHA-256 is known.
+    /// Returns the key that made the request, now that its body's SHA-256 is known. As it is now: a body may take an hour.
     pub fn verify(&self, claim: &Claim, body: &[u8; 32]) -> Result<Arc<Signer>, sigv4::Error> {
-        claim.signed.verify(&self.signing_keys, &claim.signer.secret, body)?;
-        claim.signer.used_at.fetch_max(self.clock.now().0, Ordering::Relaxed);
-        Ok(claim.signer.clone())
+        let now = self.clock.now();
+        let signer = (self.keys)(claim.signed.access_key_id(), claim.signed.session_token(), now)?;
+        claim.signed.verify(&self.signing_keys, &signer.secret, body)?;
+        signer.used_at.fetch_max(now.0, Ordering::Relaxed);
+        Ok(signer)
     }
 }
 
 pub(crate) fn raw_target(head: &request::Parts) -> &str {
     head.uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use http::header::HOST;
+    use http::{HeaderMap, HeaderValue, Method, Request};
+    use innkeep_auth::sigv4::Credentials;
+    use innkeep_types::{AccountId, SystemClock};
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_ends_while_its_body_comes_is_refused() {
+        let is_there = Arc::new(AtomicBool::new(true));
+        let account = AccountId::parse("000000000000").unwrap();
+        let signer = Arc::new(Signer {
+            key_id: "AKIAEXAMPLE".to_owned(),
+            secret: "a secret".to_owned(),
+            session: None,
+            principal: Arc::new(Principal::user("alice", &account, Vec::new(), false)),
+            used_at: Arc::default(),
+        });
+        let known = is_there.clone();
+        let authenticator = Authenticator {
+            keys: Arc::new(move |_, _, _| {
+                known.load(Ordering::Relaxed).then(|| signer.clone()).ok_or(sigv4::Error::UnknownKey)
+            }),
+            signing_keys: Arc::new(SigningKeys::default()),
+            clock: SystemClock::shared(),
+        };
+        let credentials =
+            Credentials { access_key_id: "AKIAEXAMPLE".to_owned(), secret: "a secret".to_owned(), session_token: None };
+        let digest = innkeep_auth::digest(b"{}");
+        let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
+        let (region, now) = ("us-west-2", SystemClock.now());
+        sigv4::sign(&credentials, region, &Method::POST, "/a", &mut headers, &digest, now).unwrap();
+        let mut head = Request::post("/a").body(()).unwrap().into_parts().0;
+        head.headers = headers;
+        let claim = authenticator.claim(&head).unwrap();
+        assert!(authenticator.verify(&claim, &digest).is_ok());
+        is_there.store(false, Ordering::Relaxed);
+        assert!(matches!(authenticator.verify(&claim, &digest), Err(sigv4::Error::UnknownKey)));
+    }
 }

@@ -1,7 +1,7 @@
 //! (runtime, endpoint, session) to what the session is started from. What an endpoint serves, all parts of a split, is remembered
 //! until the store says that it may have changed. Misses are remembered too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub(crate) struct Resolver {
 struct Answers {
     generation: u64,
     by_target: HashMap<Target, Served>,
+    /// What serves nothing. Apart, because anybody can make some up, and must not push out what is there.
+    missing: HashSet<Target>,
 }
 
 /// What a request is served from, and the way in to it.
@@ -134,18 +136,31 @@ impl Resolver {
 
 impl Answers {
     fn get(&self, generation: u64, target: &Target) -> Option<Served> {
-        if self.generation == generation { self.by_target.get(target).cloned() } else { None }
+        if self.generation != generation {
+            return None;
+        }
+        let missing = || self.missing.contains(target).then_some(Served::Nothing);
+        self.by_target.get(target).cloned().or_else(missing)
     }
 
     fn remember(&mut self, generation: u64, target: &Target, served: Served) {
         if generation < self.generation {
             return;
         }
-        if generation > self.generation || self.by_target.len() >= REMEMBERED {
-            self.by_target.clear();
-            self.generation = generation;
+        if generation > self.generation {
+            *self = Self { generation, ..Self::default() };
         }
-        self.by_target.insert(target.clone(), served);
+        if let Served::Nothing = served {
+            if self.missing.len() >= REMEMBERED {
+                self.missing.clear();
+            }
+            self.missing.insert(target.clone());
+        } else {
+            if self.by_target.len() >= REMEMBERED {
+                self.by_target.clear();
+            }
+            self.by_target.insert(target.clone(), served);
+        }
     }
 }
 
@@ -180,8 +195,15 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut answers = Answers::default();
-        for n in 0..=REMEMBERED {
+        let there = || Served::Parts(Arc::new(Split(Vec::new())));
+        answers.remember(1, &target(0), there());
+        for n in 1..=REMEMBERED + 1 {
             answers.remember(1, &target(n), Served::Nothing);
+        }
+        assert_eq!(answers.missing.len(), 1);
+        assert!(matches!(answers.get(1, &target(0)), Some(Served::Parts(_))), "what is not there pushes nothing out");
+        for n in 1..=REMEMBERED {
+            answers.remember(1, &target(n), there());
         }
         assert_eq!(answers.by_target.len(), 1);
     }

@@ -30,6 +30,11 @@ pub(crate) async fn stop(
 
     let (visitor, read) =
         Visitor::meet(gateway, Operation::StopRuntimeSession, head, &named, body, deadline, caller).await?;
+    // Before anything is decided: it may take its time. It may hold a `clientToken`, which says nothing that the session does not,
+    // since stopping twice is a 404.
+    if read.is_none() {
+        gateway.read(body, deadline).await?;
+    }
     let resolved = visitor.find(&session).await?;
     let key = visitor.target()?.map(|Target { runtime, endpoint }| SessionKey {
         runtime: runtime.clone(),
@@ -51,10 +56,6 @@ pub(crate) async fn stop(
     if !gateway.registry.is_open_to(&key, gateway.owner(caller), asked) {
         caller.is_stranger = running.is_some();
         return Err(innkeep_sandbox::Error::NotRunning(key).into());
-    }
-    // It may hold a `clientToken`, which says nothing that the session does not, since stopping twice is a 404.
-    if read.is_none() {
-        gateway.read(body, deadline).await?;
     }
     gateway.registry.stop(&key, StopReason::StoppedByCaller, limits::STOP_GRACE).await?;
 

@@ -9,8 +9,8 @@ use innkeep_types::{SandboxId, SessionKey};
 /// Keeps the present or last sandbox of each session, and those that wait for one. Written off the request path; a failure is logged and costs the record.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync + 'static {
-    /// Inserts or replaces the session's record.
-    async fn record(&self, record: SessionRecord);
+    /// Inserts or replaces the session's record; tells whether it is there now.
+    async fn record(&self, record: SessionRecord) -> bool;
 
     /// Returns the session's record: that of its present or last sandbox.
     ///
@@ -27,11 +27,13 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl Journal for Store {
-    async fn record(&self, record: SessionRecord) {
+    async fn record(&self, record: SessionRecord) -> bool {
         let key = record.key.clone();
-        if let Err(error) = self.put_session(record).await {
-            tracing::error!(session.key = %key, error = &error as &dyn std::error::Error, "session {key} could not be recorded");
+        let put = self.put_session(record).await;
+        if let Err(error) = &put {
+            tracing::error!(session.key = %key, error = error as &dyn std::error::Error, "session {key} could not be recorded");
         }
+        put.is_ok()
     }
 
     async fn last(&self, key: &SessionKey) -> Result<Option<SessionRecord>, innkeep_store::Error> {

@@ -157,8 +157,8 @@ impl Pools {
     /// Tells whether a new session of the deployment would find a sandbox that waits for one.
     pub(crate) fn has_one_for(&self, deployment: &Deployment) -> bool {
         let state = self.shared.state.lock();
-        let pool = state.pools.get(&deployment.pool_key());
-        pool.is_some_and(|pool| pool.ready.iter().any(|member| member::is_healthy(&member.sandbox)))
+        let (pool, now) = (state.pools.get(&deployment.pool_key()), self.shared.clock.now());
+        pool.is_some_and(|pool| pool.ready.iter().any(|member| member.is_takeable(now)))
     }
 
     /// Notes a new session, and returns a member for it if one waits. Who takes one binds it, or ends it.
@@ -169,7 +169,8 @@ impl Pools {
         pool.demand.arrived(Instant::now());
         self.shared.changed.notify_one();
         // One that has ended, or missed a check, is its task's to judge.
-        let healthy = pool.ready.iter().position(|member| member::is_healthy(&member.sandbox));
+        let now = self.shared.clock.now();
+        let healthy = pool.ready.iter().position(|member| member.is_takeable(now));
         let Some(member) = healthy.and_then(|at| pool.ready.remove(at)) else {
             pool.misses += 1;
             totals.misses += 1;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::counts::Counters;
-use crate::driver::{Binding, Driver, Sandbox};
+use crate::driver::{self, Binding, Driver, Sandbox};
 use crate::journal::Journal;
 use crate::phases::{Phase, Start, StartWay, Stopwatch};
 use crate::pool::ColdStart;
@@ -165,15 +165,18 @@ impl Supervisor {
     }
 
     /// Runs the sandbox to its end, unless it is detached.
-    async fn watch_over(&mut self, sandbox: &Arc<dyn Sandbox>, recording: Option<JoinHandle<()>>) -> ControlFlow<()> {
+    async fn watch_over(&mut self, sandbox: &Arc<dyn Sandbox>, recording: Option<JoinHandle<bool>>) -> ControlFlow<()> {
         let mut agent = sandbox.state();
         let mut wake = self.idle_wake();
         let first_ping = self.until_ready(&mut agent, &mut wake).await;
-        if let Some(recording) = recording {
-            // An answer must not be given for a session that a crash would forget.
-            let _ = recording.await;
-        }
+        // An answer must not be given for a session that a crash would forget.
+        let is_recorded = match recording {
+            Some(recording) => recording.await.unwrap_or(false),
+            None => true,
+        };
+        let needs_record = self.session.pooled || self.session.deployment.keeps_owners();
         match first_ping {
+            Some(Ok(_)) if needs_record && !is_recorded => self.unrecorded(&mut wake),
             Some(Ok(ping)) => self.ready(sandbox, ping, &mut wake),
             Some(Err(failure)) => {
                 let mut ended = failure.into_ended();
@@ -204,6 +207,15 @@ impl Supervisor {
         }
         self.end(sandbox, wake.kill.unwrap_or_default()).await;
         ControlFlow::Continue(())
+    }
+
+    /// Gives up a session without a record, which the next server would take for one that waits, or its id for nobody's.
+    fn unrecorded(&mut self, wake: &mut Wake) {
+        let source = std::io::Error::other("the store did not take it");
+        let sandbox = self.session.sandbox.clone();
+        let failure = Failure::from_driver(driver::Error::Host { sandbox, what: "record the session", source });
+        let ended = failure.into_ended();
+        self.feed(Event::StartFailed(ended.reason.clone()), Some(ended), wake);
     }
 
     /// Waits for the first good health answer; meanwhile only the server itself, or a stop without grace, may end the start.
@@ -385,7 +397,7 @@ impl Supervisor {
         Wake { at: self.session.started + self.session.deployment.rules().max_lifetime, kill: None, detached: false }
     }
 
-    fn record(&self, stopped: Option<StopReason>) -> impl Future<Output = ()> + Send + use<> {
+    fn record(&self, stopped: Option<StopReason>) -> impl Future<Output = bool> + Send + use<> {
         let (session, journal) = (&self.session, self.journal.clone());
         let record = SessionRecord {
             key: session.key.clone(),

@@ -74,7 +74,8 @@ impl Audit {
         if event.outcome == AuditOutcome::Denied || event.principal.is_none() {
             let [unproven, proven] = &self.shared.refusals;
             let bucket = if event.principal.is_some() { proven } else { unproven };
-            if !bucket.lock().take(event.at) {
+            // By our clock: an event's own time is when its request began, which may be long ago.
+            if !bucket.lock().take(self.shared.clock.now()) {
                 self.shared.counted.fetch_add(1, Ordering::Relaxed);
                 return;
             }

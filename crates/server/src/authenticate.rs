@@ -101,7 +101,7 @@ impl Authenticator {
 }
 
 /// Returns the token that the request shows, if it shows one.
-fn bearer(parts: &Parts) -> Option<&[u8]> {
+pub(crate) fn bearer(parts: &Parts) -> Option<&[u8]> {
     let (scheme, token) = parts.headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }

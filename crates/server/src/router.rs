@@ -12,7 +12,7 @@ use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind, RequestId};
 use std::sync::Arc;
 
 use crate::audit::{self, Audit, Heard, Subject};
-use crate::authenticate::Authenticator;
+use crate::authenticate::{self, Authenticator};
 use crate::dev_issuer::DevIssuer;
 use crate::operator::{self, Operator};
 use crate::respond::{self, Body, Refused};
@@ -122,8 +122,12 @@ impl Router {
         let access_key_id = claim.as_ref().map(|claim| claim.key_id().to_owned());
         // A body that is not read is refused before its signature is verified, with 400 as what is wrong in one.
         let is_proven = event.outcome != AuditOutcome::Denied && answer.status() != StatusCode::BAD_REQUEST;
-        let principal = claim.as_ref().map_or(OPERATOR_TOKEN, |claim| &claim.principal().arn);
-        let principal = is_proven.then(|| principal.to_owned());
+        let principal = match &claim {
+            Some(claim) => Some(claim.principal().arn.clone()),
+            // Without a claim it is the token's, if one was shown: a key may have ended by now, or be the one that was removed.
+            None => authenticate::bearer(parts).is_some().then(|| OPERATOR_TOKEN.to_owned()),
+        };
+        let principal = principal.filter(|_| is_proven);
         self.audit.record(AuditEvent { principal, access_key_id, ..event });
     }
 

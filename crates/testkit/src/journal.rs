@@ -1,6 +1,7 @@
 //! A journal that can be read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use innkeep_sandbox::Journal;
@@ -13,9 +14,15 @@ use parking_lot::Mutex;
 pub struct MemoryJournal {
     records: Arc<Mutex<Vec<SessionRecord>>>,
     waiting: Arc<Mutex<Vec<PoolMemberRecord>>>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl MemoryJournal {
+    /// From now on no session can be recorded.
+    pub fn break_down(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
+    }
+
     /// Returns all records so far.
     pub fn records(&self) -> Vec<SessionRecord> {
         self.records.lock().clone()
@@ -29,9 +36,13 @@ impl MemoryJournal {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn record(&self, record: SessionRecord) {
+    async fn record(&self, record: SessionRecord) -> bool {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return false;
+        }
         self.unpooled(&record.sandbox).await;
         self.records.lock().push(record);
+        true
     }
 
     async fn last(&self, key: &SessionKey) -> Result<Option<SessionRecord>, innkeep_store::Error> {

@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, request};
 use hyper::upgrade::OnUpgrade;
@@ -41,6 +41,7 @@ impl Handshake {
         let key = key.clone();
         let speaks_bearer = take_bearer(&mut head.headers)?;
         let query = head.uri.query().unwrap_or_default().to_owned();
+        drop_unsigned(&query, &mut head.headers);
         take_query(&query, &mut head.headers)?;
         Ok(Self { accept: accept(&key), key, speaks_bearer, upgrade })
     }
@@ -135,6 +136,35 @@ fn take_bearer(headers: &mut HeaderMap) -> Result<bool, Error> {
     Ok(speaks_bearer)
 }
 
+/// What a presigned request may have besides what its URL signs: what a WebSocket needs, and nothing that an agent is told.
+const UNSIGNED: [HeaderName; 9] = [
+    CONNECTION,
+    HOST,
+    ORIGIN,
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+    USER_AGENT,
+];
+
+/// Drops the headers of a presigned request that its URL does not sign: whoever was given the URL may use it, and says nothing in the
+/// name of who signed.
+fn drop_unsigned(query: &str, headers: &mut HeaderMap) {
+    let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    if parameter("X-Amz-Signature").is_none() || headers.contains_key(AUTHORIZATION) {
+        return;
+    }
+    let signed = percent_decode_str(parameter("X-Amz-SignedHeaders").unwrap_or_default()).decode_utf8_lossy();
+    let is_signed = |name: &HeaderName| signed.split(';').any(|signed| signed == name.as_str());
+    let unsigned: Vec<_> =
+        headers.keys().filter(|name| !UNSIGNED.contains(name) && !is_signed(name)).cloned().collect();
+    for name in unsigned {
+        headers.remove(name);
+    }
+}
+
 /// Moves session and custom headers from the query to where they belong; a header that says something else is a contradiction.
 fn take_query(query: &str, headers: &mut HeaderMap) -> Result<(), Error> {
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -167,6 +197,20 @@ fn accept(key: &HeaderValue) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_given_a_url_adds_nothing_that_an_agent_is_told() {
+        let sent = ["host", "upgrade", "x-signed", "x-role", "baggage", "x-amzn-bedrock-agentcore-runtime-session-id"];
+        let left = |query: &str| {
+            let mut headers: HeaderMap =
+                sent.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("a"))).collect();
+            drop_unsigned(query, &mut headers);
+            sent.iter().filter(|name| headers.contains_key(**name)).copied().collect::<Vec<_>>()
+        };
+        let presigned = "X-Amz-SignedHeaders=host%3Bx-signed&X-Amz-Signature=00";
+        assert_eq!(left(presigned), ["host", "upgrade", "x-signed"]);
+        assert_eq!(left("qualifier=DEFAULT"), sent);
+    }
 
     #[test]
     fn the_accept_is_that_of_the_standards_example() {

@@ -50,7 +50,7 @@ pub(super) struct Post {
 }
 
 /// Tells whether it answers its health checks.
-pub(super) fn is_healthy(sandbox: &Arc<dyn Sandbox>) -> bool {
+fn is_healthy(sandbox: &Arc<dyn Sandbox>) -> bool {
     let state = sandbox.state();
     // Closed: sidecar and agent are gone.
     state.has_changed().is_ok() && matches!(*state.borrow(), AgentState::Healthy(_))
@@ -60,6 +60,17 @@ pub(super) fn is_healthy(sandbox: &Arc<dyn Sandbox>) -> bool {
 pub(super) fn is_fit(sandbox: &Arc<dyn Sandbox>) -> bool {
     let state = sandbox.state();
     state.has_changed().is_ok() && why_unfit(&state.borrow()).is_none()
+}
+
+/// How long before its end a member is given to nobody: it may be ending already, which is told once its agent is gone.
+const LAST_CALL: Duration = Duration::from_secs(60);
+
+impl Member {
+    /// Tells whether a session may have it.
+    pub(super) fn is_takeable(&self, now: UnixMillis) -> bool {
+        let age = now.since(self.started_at);
+        age + LAST_CALL < limits::POOL_MEMBER_LIFETIME && is_healthy(&self.sandbox)
+    }
 }
 
 impl Fill {

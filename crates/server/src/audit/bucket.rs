@@ -26,7 +26,7 @@ impl Bucket {
     pub(super) fn take(&mut self, now: UnixMillis) -> bool {
         let passed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         self.saved = self.saved.saturating_add(passed).min(MOST);
-        self.at = now;
+        self.at = self.at.max(now);
         let has_one = self.saved >= COST;
         if has_one {
             self.saved -= COST;

@@ -109,6 +109,13 @@ def inspect(ours):
         known = [thread.name for thread in threading.enumerate()] if threading else []
         named = ", ".join(name for name in known if name != "MainThread") or "started by a library"
         raise Unfit(f"{len(tasks) - 1} threads run after the imports, and a fork has none of them: {named}")
+    for mapping in open("/proc/self/maps"):
+        _, permissions, *_ = mapping.split()
+        if "w" in permissions and "s" in permissions:
+            raise Unfit(
+                "memory is shared after the imports, and all sessions would write to it: "
+                "multiprocessing.Lock, Event and Value make some, and mmap does"
+            )
     for fd in descriptors():
         if fd > 2 and fd not in ours and (problem := what_is_wrong(fd)):
             raise Unfit(f"descriptor {fd} is open after the imports, and all sessions would share it: {problem}")

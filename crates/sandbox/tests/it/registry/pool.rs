@@ -8,7 +8,7 @@ use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::PingStatus;
 use innkeep_sandbox::{Deployment, Error, Limits, PoolInfo};
 use innkeep_testkit::{FakeDriver, wait_for};
-use innkeep_types::{AgentExit, PoolSize, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
+use innkeep_types::{AgentExit, ErrorKind, PoolSize, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
 
 use super::world::{SOON, World, deployment, key, limited, session, world};
 
@@ -220,6 +220,31 @@ async fn a_member_has_its_memory_already() {
     world.acquire("alice", &version).await.unwrap();
     let bob = world.acquire("bob", &version).await.unwrap_err();
     assert!(matches!(bob, Error::NoMemory { .. }), "{bob}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_session_cannot_be_recorded_is_nobodys() {
+    let world = world(FakeDriver::ready());
+    let version = pooled(1, FIXED(1));
+    serve(&world, &[&version]);
+    world.wait_for_ready(1).await;
+    world.journal.break_down();
+    let refused = world.acquire("alice", &version).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Internal, "{refused}");
+    assert!(world.driver.sandboxes()[0].is_dead());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_about_to_end_is_given_to_nobody() {
+    let world = world(FakeDriver::ready());
+    let version = pooled(1, FIXED(1));
+    serve(&world, &[&version]);
+    world.wait_for_ready(1).await;
+    tokio::time::sleep(limits::POOL_MEMBER_LIFETIME - Duration::from_secs(30)).await;
+    // What keeps a pool is somebody who comes.
+    world.acquire("alice", &version).await.unwrap();
+    let alice = world.registry.list().pop().unwrap();
+    assert!(alice.sandbox != world.driver.sandboxes()[0].spec.sandbox);
 }
 
 #[tokio::test(start_paused = true)]
