@@ -116,6 +116,10 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
             () = &mut output, if talking => talking = false,
         }
     };
+    if keeps_zygote && watching {
+        // It may have said why in the moment before.
+        never_ready = timeout(DRAIN, &mut health).await.ok();
+    }
     children.kill_all().await;
     if talking {
         // Nearly always done at once: nobody is left who could hold the pipes open.
