@@ -25,6 +25,9 @@ def environment_of_clients(server, monkeypatch):
                         "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    # The toolkit reads them when it is imported, which another test of this process may have done.
+    for plane in ("DP", "CP"):
+        monkeypatch.setattr(f"bedrock_agentcore_starter_toolkit.utils.endpoints.{plane}_ENDPOINT_OVERRIDE", server.url)
 
 
 @pytest.fixture
