@@ -34,6 +34,15 @@ def server_as(who: str):
     return running_server(isolation="container", user=new_user(), allow_missing_limits="true")
 
 
+KINDS = ["process", "container", "rootless container"]
+
+
+def server_of_kind(kind: str):
+    """A server whose sessions are processes, or containers of root's or of an ordinary user's: one of `KINDS`."""
+    who = {"container": "root", "rootless container": "rootless"}
+    return server_as(who[kind]) if kind in who else running_server(isolation="process")
+
+
 @dataclass
 class Secrets:
     """Things on the host that no agent may find, each with the same word in it."""

@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness import AGENTS, ROLE, innkeep, is_alive, new_session, processes, running_server, wait_for
-from hostile import server_as
+from hostile import KINDS, server_of_kind
 
 
-@pytest.fixture(params=["process", "container", "rootless container"])
+@pytest.fixture(params=KINDS)
 def own_server(request):
     """A server of the test's own, with each kind of sandbox."""
-    kinds = {"container": "root", "rootless container": "rootless"}
-    with server_as(kinds[request.param]) if request.param in kinds else running_server(isolation="process") as server:
+    with server_of_kind(request.param) as server:
         yield server
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, processes, running_server, wait_for
-from hostile import SETTINGS, server_as
+from harness import AGENTS, binary, environment, innkeep, is_alive, new_session, processes, wait_for
+from hostile import KINDS, SETTINGS, server_of_kind
 
 
-@pytest.fixture(params=["process", "container", "rootless container"])
+@pytest.fixture(params=KINDS)
 def own_server(request):
     """A server that the test kills, with each kind of sandbox."""
-    kinds = {"container": "root", "rootless container": "rootless"}
-    with server_as(kinds[request.param]) if request.param in kinds else running_server(isolation="process") as server:
+    with server_of_kind(request.param) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpgradeAnswer, UpstreamBody};
 use innkeep_sandbox::{Asker, Deployment, Lease, StartPhases};
-use innkeep_types::{RequestId, SessionId};
+use innkeep_types::SessionId;
 use tokio::time::{Instant, timeout};
 
 use crate::authorizer::Gate;
@@ -36,7 +36,6 @@ pub(crate) struct Errand<'a> {
     pub(crate) visitor: &'a Visitor<'a>,
     pub(crate) session: &'a SessionId,
     pub(crate) deployment: Arc<Deployment>,
-    pub(crate) request_id: &'a RequestId,
     pub(crate) asker: Asker<'a>,
     /// As the caller sent them.
     pub(crate) headers: &'a HeaderMap,
@@ -61,7 +60,7 @@ struct Undelivered {
 }
 
 pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payload) -> Result<Delivered, Error> {
-    let context = Context { session: errand.session, request_id: errand.request_id };
+    let context = Context { session: errand.session, request_id: errand.asker.request };
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
@@ -89,7 +88,7 @@ pub(crate) struct Upgraded {
 
 /// Delivers a WebSocket's handshake.
 pub(crate) async fn upgrade(gateway: &Gateway, errand: Errand<'_>, handshake: &Handshake) -> Result<Upgraded, Error> {
-    let context = Context { session: errand.session, request_id: errand.request_id };
+    let context = Context { session: errand.session, request_id: errand.asker.request };
     let mut is_second = false;
     loop {
         let (lease, mut watch) = reach(gateway, &errand).await?;

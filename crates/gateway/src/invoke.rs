@@ -1,10 +1,13 @@
 //! InvokeAgentRuntime, a line per step.
 
+use std::sync::LazyLock;
+
 use http::{Response, request};
 use innkeep_sandbox::Asker;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
+use crate::answer;
 use crate::call::{self, Caller};
 use crate::deliver::{self, Delivered, Errand};
 use crate::error::Error;
@@ -15,7 +18,6 @@ use crate::route::Operation;
 use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
 use crate::target::Named;
 use crate::visitor::Visitor;
-use crate::{answer, forward};
 
 pub(crate) async fn invoke(
     gateway: &Gateway,
@@ -33,24 +35,19 @@ pub(crate) async fn invoke(
 
     let (visitor, read) =
         Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await?;
-    let resolved = visitor.find(&session).await?;
-    visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
-    let Some(resolved) = resolved else { return Err(visitor.missing(caller).await) };
-    let deployment = resolved.deployment.clone();
-    forward::check_allowed(&deployment, &head.headers)?;
+    let deployment = visitor.enter(&session, caller).await?;
     let payload = match read {
         Some(read) => Payload::from(read),
         None => gateway.pass(body, deadline).await?,
     };
 
-    let owner = gateway.owner(caller);
+    let owner = LazyLock::new(|| gateway.owner(caller));
     let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
-        request_id: &caller.request_id,
-        asker: Asker { request: &caller.request_id, owner, on_start: &on_start },
+        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
         headers: &head.headers,
         deadline,
     };

@@ -8,6 +8,7 @@ use http::{HeaderValue, request};
 use innkeep_auth::policy;
 use innkeep_auth::sigv4::{self, Presigned};
 use innkeep_protocol::headers;
+use innkeep_sandbox::Deployment;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::authorize::authorize;
 use crate::authorizer::{Gate, Shown};
 use crate::call::{Caller, Principal};
 use crate::error::Error;
+use crate::forward;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::resolve::Resolved;
@@ -129,8 +131,17 @@ impl<'a> Visitor<'a> {
         self.gateway.gatekeeper.admit(gate, &self.shown).await.map(drop)
     }
 
+    /// Lets him in to what serves him. Refuses him if he may not pass, if there is nothing, and if he says more than its agent may be told.
+    pub(crate) async fn enter(&self, session: &SessionId, caller: &mut Caller) -> Result<Arc<Deployment>, Error> {
+        let resolved = self.find(session).await?;
+        self.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
+        let Some(resolved) = resolved else { return Err(self.missing(caller).await) };
+        forward::check_allowed(&resolved.deployment, &self.head.headers)?;
+        Ok(resolved.deployment.clone())
+    }
+
     /// Returns why there is nothing to answer him with: to an operator, why no version became READY.
-    pub(crate) async fn missing(&self, caller: &Caller) -> Error {
+    async fn missing(&self, caller: &Caller) -> Error {
         match self.named.at_home(&self.gateway.home) {
             Ok(target) if caller.is_operator() => match self.gateway.resolver.unmade(target).await {
                 Ok(unmade) => self.named.unmade(unmade),

@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use tokio::process::Command;
 
 const SIDECAR: &[u8] = include_bytes!(env!("INNKEEP_SIDECAR_BIN"));
 
@@ -32,9 +34,12 @@ impl Executable {
         }
     }
 
-    /// Returns the path to execute, in this process and its children.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Returns the command that runs it in `mode`, which ends with its handle: told over its standard input, it answers on its output.
+    pub(crate) fn command(&self, mode: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg0("innkeep-sidecar").arg(mode).env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command
     }
 }
 

@@ -130,7 +130,7 @@ impl Registry {
         asker: Asker<'_>,
     ) -> Result<Lease, Error> {
         let key = deployment.key(session);
-        deployment.check_named(asker.owner)?;
+        deployment.check_named(asker)?;
         let found = self.shared.sessions.lock().by_key.get(&key).cloned();
         if let Some(session) = found {
             session.check_owner(asker.owner, Some(deployment))?;
@@ -152,7 +152,7 @@ impl Registry {
         loop {
             let asked = Asked { asker: Some(asker), at: asked_at, is_admitted, looked_up };
             let Some(session) = self.find_or_start(key, deployment, asked)? else {
-                looked_up = Some(self.check_record(key, asker.owner).await?);
+                looked_up = Some(self.check_record(key, (asker.owner)()).await?);
                 continue;
             };
             session.check_owner(asker.owner, Some(deployment))?;
@@ -206,7 +206,7 @@ impl Registry {
         asked: Asked<'_>,
     ) -> Result<Option<Arc<Session>>, Error> {
         let Asked { asker, at: asked_at, is_admitted, looked_up } = asked;
-        let is_memory_short = self.is_memory_short();
+        let (is_memory_short, owner) = (self.is_memory_short(), asker.and_then(|asker| (asker.owner)()));
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
             return Ok(Some(session.clone()));
@@ -228,7 +228,6 @@ impl Registry {
             self.admit(&mut sessions, &key.runtime, is_memory_short)?;
         }
         let request = asker.map(|asker| asker.request.clone());
-        let owner = asker.and_then(|asker| asker.owner);
         let origin = Origin { at: self.shared.clock.now(), request, owner };
         let given = match self.shared.pools.take(deployment) {
             Some(member) => Given::Pooled(member),

@@ -1,6 +1,6 @@
 //! InvokeAgentRuntimeWithWebSocketStream up to 101, a line per step. Until then its errors are those of every operation.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Response, StatusCode, request};
@@ -17,7 +17,6 @@ use crate::answer;
 use crate::call::{self, Caller};
 use crate::deliver::{self, Errand, Upgraded};
 use crate::error::Error;
-use crate::forward;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::route::Operation;
@@ -46,20 +45,15 @@ pub(crate) async fn open(
 
     let operation = Operation::InvokeAgentRuntimeWithWebSocketStream;
     let (visitor, _) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
-    let resolved = visitor.find(&session).await?;
-    visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
-    let Some(resolved) = resolved else { return Err(visitor.missing(caller).await) };
-    let deployment = resolved.deployment.clone();
-    forward::check_allowed(&deployment, &head.headers)?;
+    let deployment = visitor.enter(&session, caller).await?;
 
-    let owner = gateway.owner(caller);
+    let owner = LazyLock::new(|| gateway.owner(caller));
     let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
-        request_id: &caller.request_id,
-        asker: Asker { request: &caller.request_id, owner, on_start: &on_start },
+        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
         headers: &head.headers,
         deadline,
     };

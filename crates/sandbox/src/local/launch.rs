@@ -2,12 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use innkeep_protocol::link::{LaunchAnswer, LaunchPlan, SandboxFacts};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::driver::Error;
@@ -23,18 +22,7 @@ pub(crate) struct Launcher(Child);
 impl Launcher {
     /// Starts one, in control groups that have these `cgroup.procs` files.
     pub(super) fn start(executable: &Executable, groups: &[PathBuf]) -> io::Result<Self> {
-        let launcher = Command::new(executable.path())
-            .arg0("innkeep-sidecar")
-            .arg("launch")
-            .args(groups)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Self(launcher))
+        Ok(Self(executable.command("launch").args(groups).spawn()?))
     }
 
     /// Tells whether it still waits.

@@ -15,8 +15,8 @@ use crate::session::Session;
 pub struct Asker<'a> {
     /// By which request.
     pub request: &'a RequestId,
-    /// Who that is, if it can be told.
-    pub owner: Option<SessionOwner>,
+    /// Returns who that is, if it can be told. Asked only where it matters: the answer is a digest.
+    pub owner: &'a (dyn Fn() -> Option<SessionOwner> + Send + Sync),
     /// Called once the session is being started for this request, whatever becomes of the start. It must not block.
     pub on_start: &'a (dyn Fn() + Send + Sync),
 }
@@ -24,13 +24,13 @@ pub struct Asker<'a> {
 impl<'a> Asker<'a> {
     /// Returns one of whom nothing is known but the request.
     pub fn unknown(request: &'a RequestId) -> Self {
-        Self { request, owner: None, on_start: &|| {} }
+        Self { request, owner: &|| None, on_start: &|| {} }
     }
 }
 
 impl fmt::Debug for Asker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asker").field("request", &self.request).field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Asker").field("request", &self.request).finish_non_exhaustive()
     }
 }
 
@@ -41,18 +41,22 @@ impl Deployment {
     }
 
     /// Refuses whoever could not be told from others, where that matters.
-    pub(crate) fn check_named(&self, owner: Option<SessionOwner>) -> Result<(), Error> {
-        if self.keeps_owners() && owner.is_none() { Err(Error::Nameless) } else { Ok(()) }
+    pub(crate) fn check_named(&self, asker: Asker<'_>) -> Result<(), Error> {
+        if self.keeps_owners() && (asker.owner)().is_none() { Err(Error::Nameless) } else { Ok(()) }
     }
 }
 
 impl Session {
     /// Refuses a stranger, if the session's version, or the one that he asks for, keeps sessions to their owners.
-    pub(crate) fn check_owner(&self, owner: Option<SessionOwner>, asked: Option<&Deployment>) -> Result<(), Error> {
+    pub(crate) fn check_owner(
+        &self,
+        owner: impl FnOnce() -> Option<SessionOwner>,
+        asked: Option<&Deployment>,
+    ) -> Result<(), Error> {
         if !self.deployment.keeps_owners() && !asked.is_some_and(Deployment::keeps_owners) {
             return Ok(());
         }
-        check(self.origin.owner, owner)
+        check(self.origin.owner, owner())
     }
 }
 
@@ -60,7 +64,7 @@ impl Registry {
     /// Tells whether the session has a sandbox that this caller may use or end. `asked` is what its endpoint serves now.
     pub fn is_open_to(&self, key: &SessionKey, owner: Option<SessionOwner>, asked: Option<&Deployment>) -> bool {
         let session = self.shared.sessions.lock().by_key.get(key).cloned();
-        session.is_some_and(|session| session.check_owner(owner, asked).is_ok())
+        session.is_some_and(|session| session.check_owner(|| owner, asked).is_ok())
     }
 
     /// Refuses a stranger to a session that has no sandbox now. Returns how many sessions had ended before it was looked up: none of

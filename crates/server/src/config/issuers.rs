@@ -24,26 +24,17 @@ impl Config {
 /// Ranges of addresses, as a list, or as a text with commas between them, as variables have it.
 pub(super) mod ranges {
     use innkeep_fetch::IpRange;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use serde::{Deserializer, Serialize, Serializer, de};
+
+    use crate::config::values;
 
     pub(in crate::config) fn serialize<S: Serializer>(ranges: &[IpRange], serializer: S) -> Result<S::Ok, S::Error> {
         ranges.iter().map(ToString::to_string).collect::<Vec<_>>().serialize(serializer)
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpRange>, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum ListOrText {
-            List(Vec<String>),
-            Text(String),
-        }
-        let texts = match ListOrText::deserialize(deserializer)? {
-            ListOrText::List(list) => list,
-            ListOrText::Text(text) => text.split(',').map(str::to_owned).collect(),
-        };
-        let given = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-        let parse = |text: &str| text.parse().map_err(|e| de::Error::custom(format!("jwt_private_issuers: {e}")));
-        given.map(parse).collect()
+        let parse = |text: &String| text.parse().map_err(|e| de::Error::custom(format!("jwt_private_issuers: {e}")));
+        values::list(deserializer)?.iter().map(parse).collect()
     }
 }
 

@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use innkeep_protocol::link::NestAnswer;
 use innkeep_protocol::walls;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Zygote;
@@ -36,18 +34,7 @@ impl Nest {
     /// Makes one. `first_id`: of the users of the sandbox, if it has any.
     pub(super) async fn make(zygote: &Zygote, maker: Option<&Executable>, first_id: Option<u32>) -> io::Result<Self> {
         let (Some(first_id), Some(maker)) = (first_id, maker) else { return Ok(Self { own: None }) };
-        let mut child = Command::new(maker.path())
-            .arg0("innkeep-sidecar")
-            .arg("nest")
-            .arg(path(&zygote.users))
-            .arg(first_id.to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut child = maker.command("nest").arg(path(&zygote.users)).arg(first_id.to_string()).spawn()?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             timeout(MAKER_TIMEOUT, BufReader::new(stdout).read_line(&mut line)).await??;
