@@ -320,6 +320,17 @@ pub const SETTABLE_DISK_MIB: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 /// Files in the writable layer of one sandbox. Source: AgentCore quotas, session storage, "~100–200 k files".
 pub const SESSION_DISK_FILES: u64 = 200_000;
 
+/// Directories of its code, the nearest ones, that an agent in a container may write into. Source: our choice: a project's own; each
+/// costs a start some ten microseconds, and dependencies in a code zip have thousands.
+pub const OWN_CODE_DIRECTORIES: usize = 128;
+
+/// inotify instances of one sandbox. Source: our choice: a quarter of the 128 that Linux gives one user, whom all sandboxes of a server
+/// share.
+pub const INOTIFY_INSTANCES: u32 = 32;
+
+/// Files and directories that one sandbox watches. Source: our choice: 8,192, what Linux gave one user until 5.11.
+pub const INOTIFY_WATCHES: u32 = 8_192;
+
 /// Sandboxes of one version that may wait for sessions. Source: our choice: what a host of 64 GiB holds of agents of common size.
 pub const MAX_POOL_SIZE: u32 = 100;
 

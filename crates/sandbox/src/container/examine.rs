@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use innkeep_types::limits::INOTIFY_INSTANCES;
+
 use super::cgroup::{Cgroups, Controller};
 use super::egress::Networks;
 use super::{ContainerDriver, ContainerOptions};
@@ -48,7 +50,7 @@ impl Finding {
 pub async fn examine(data_dir: &Path, options: &ContainerOptions) -> (Vec<Finding>, Result<(), Unusable>) {
     let mut findings = vec![user(), user_namespaces(), overlay()];
     findings.extend(control_groups(data_dir, options.allow_missing_limits));
-    findings.extend([filters(), landlock(), network(options)]);
+    findings.extend([filters(), landlock(), watches(WATCHES), network(options)]);
     let tried = ContainerDriver::new(data_dir, options.clone()).await;
     findings.extend(tried.as_ref().ok().map(images));
     let tried = tried.map(drop);
@@ -156,6 +158,25 @@ fn landlock() -> Finding {
     }
 }
 
+/// How many inotify instances one user has, whom all sandboxes of a server share.
+const WATCHES: &str = "/proc/sys/fs/inotify/max_user_instances";
+
+fn watches(file: &str) -> Finding {
+    let what = "watches of files";
+    let most = fs::read_to_string(file).ok().and_then(|number| number.trim().parse::<u32>().ok()).unwrap_or_default();
+    let sandboxes = most / INOTIFY_INSTANCES;
+    if sandboxes >= ENOUGH_TO_WATCH {
+        return Finding::good(what, format!("{most} inotify instances for all sandboxes together"));
+    }
+    let detail = format!(
+        "{most} inotify instances for all sandboxes together: {sandboxes} that take all they may leave none to others"
+    );
+    Finding::gap(what, FindingState::Weak, detail, "sysctl -w fs.inotify.max_user_instances=8192")
+}
+
+/// Sandboxes that may take all their inotify instances before anybody else misses one.
+const ENOUGH_TO_WATCH: u32 = 64;
+
 fn network(options: &ContainerOptions) -> Finding {
     let what = "public network";
     match Networks::find(&options.dns).way() {
@@ -180,5 +201,25 @@ fn sandbox(tried: &Result<(), Unusable>) -> Finding {
     match tried {
         Ok(()) => Finding::good(what, "started and ended"),
         Err(Unusable { why, fix }) => Finding::gap(what, FindingState::Missing, why.clone(), fix.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(most: &str, state: FindingState) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), most).unwrap();
+        let found = watches(file.path().to_str().unwrap());
+        assert_eq!(found.state, state, "{found:?}");
+        assert_eq!(found.fix.is_some(), state != FindingState::Good);
+    }
+
+    #[test]
+    fn a_host_with_few_inotify_instances_is_told_how_to_have_more() {
+        check("128\n", FindingState::Weak);
+        check("8192\n", FindingState::Good);
+        check("", FindingState::Weak);
     }
 }

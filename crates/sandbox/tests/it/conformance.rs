@@ -89,6 +89,7 @@ macro_rules! walled {
                 out_of_memory_is_told_and_only_then,
                 processes_are_limited,
                 open_files_are_limited,
+                watches_of_files_are_limited,
                 usage_is_what_is_counted,
             }
             ending::{
@@ -109,6 +110,7 @@ macro_rules! with_code {
                 what_is_not_the_agents_cannot_be_written,
                 what_is_the_agents_can_be_written,
                 the_code_on_the_host_is_not_what_the_agent_changes,
+                the_codes_own_directories_can_be_written,
             }
         }
     };

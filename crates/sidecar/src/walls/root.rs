@@ -11,11 +11,14 @@
 //! What is mounted inside is mounted on directories of `skel`, which hides whatever base or image have in their place: a link there
 //! would else lead our mounts astray.
 
+use std::collections::VecDeque;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use innkeep_protocol::walls::{Base, Root, Walls};
+use innkeep_types::limits::{INOTIFY_INSTANCES, INOTIFY_WATCHES, OWN_CODE_DIRECTORIES};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::mounts::{PLAIN, bind, bind_read_only, mount, path_of};
@@ -103,16 +106,16 @@ pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
     for (n, (spec, source)) in walls.mounts.iter().zip(&sources.mounts).enumerate() {
         let place = root.join(relative(&spec.target));
         if spec.private_layer {
-            let layer = PathBuf::from(format!("layer-{n}"));
-            overlay(&path_of(source), &[], &layer, &place)?;
-            chown(&place, Some(walls.agent.user), Some(walls.agent.group))
-                .map_err(to("give the code's directory to the agent"))?;
+            let (code, layer) = (path_of(source), PathBuf::from(format!("layer-{n}")));
+            own_directories(&code, &layer.join("upper"), walls)
+                .map_err(to("give the code's directories to the agent"))?;
+            overlay(&code, &[], &layer, &place)?;
         } else {
             bind_read_only(path_of(source), &place)?;
         }
     }
     devices::build(&root.join("dev"), walls.disk_bytes, walls.disk_files)?;
-    proc(&root.join("proc"))?;
+    proc(&root.join("proc"), walls)?;
     pivot(root).map_err(to("move into the new root"))
 }
 
@@ -179,6 +182,25 @@ fn overlay(above: &Path, below: &[PathBuf], layer: &Path, at: &Path) -> Result<(
     mount("overlay", at, PLAIN, &data)
 }
 
+/// Makes the agent's own, in its private layer, of the directories of its code, nearest first: what is on the host stays sealed, and
+/// its mode would be theirs.
+fn own_directories(code: &Path, layer: &Path, walls: &Walls) -> std::io::Result<()> {
+    let mut directories = VecDeque::from([PathBuf::new()]);
+    for _ in 0..OWN_CODE_DIRECTORIES {
+        let Some(directory) = directories.pop_front() else { break };
+        let own = layer.join(&directory);
+        fs::create_dir_all(&own)?;
+        chown(&own, Some(walls.agent.user), Some(walls.agent.group))?;
+        for entry in fs::read_dir(code.join(&directory))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                directories.push_back(directory.join(entry.file_name()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Shows the development base: the host's programs, read-only.
 fn show_host(root: &Path) -> Result<(), Error> {
     let etc = HOST_ETC.iter().map(|name| Path::new("etc").join(name));
@@ -201,8 +223,12 @@ fn show_host(root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn proc(at: &Path) -> Result<(), Error> {
+fn proc(at: &Path, walls: &Walls) -> Result<(), Error> {
     mount("proc", at, PLAIN | MountFlags::NOEXEC, "hidepid=2")?;
+    // Those of a zygote would be those of all its forks together.
+    if !walls.keeps_zygote() {
+        limit_watches(&at.join("sys/user")).map_err(to("limit what watches files"))?;
+    }
     for name in READ_ONLY {
         let place = at.join(name);
         if place.exists() {
@@ -215,6 +241,19 @@ fn proc(at: &Path) -> Result<(), Error> {
             Ok(found) if found.is_dir() => mount("tmpfs", &place, PLAIN | MountFlags::RDONLY, NOTHING)?,
             Ok(_) => bind("/dev/null", &place)?,
             Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Limits what the kernel counts per user of the host, above all its namespaces together: one sandbox would else take it from all.
+/// Source: user_namespaces(7), `/proc/sys/user`.
+fn limit_watches(limits: &Path) -> std::io::Result<()> {
+    for (name, limit) in [("max_inotify_instances", INOTIFY_INSTANCES), ("max_inotify_watches", INOTIFY_WATCHES)] {
+        match fs::write(limits.join(name), limit.to_string()) {
+            // A kernel without.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            written => written?,
         }
     }
     Ok(())

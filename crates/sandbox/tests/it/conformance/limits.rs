@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_types::AgentExit;
+use innkeep_types::limits::{INOTIFY_INSTANCES, INOTIFY_WATCHES};
 
-use super::agent::{obedient_script, run};
+use super::agent::{obedient, obedient_script, run};
 use super::world::World;
 
 pub(crate) async fn out_of_memory_is_told_and_only_then(world: World) {
@@ -77,6 +78,20 @@ except (ValueError, OSError): raised = False
 result = [fd, len(held) > 1900, raised]
 ";
     assert_eq!(run(&sandbox, open).await, serde_json::json!(["EMFILE", true, false]));
+    sandbox.kill(Duration::ZERO).await;
+}
+
+pub(crate) async fn watches_of_files_are_limited(world: World) {
+    let sandbox = obedient(&world).await;
+    let watch = r"
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+held = []
+while (fd := libc.inotify_init1(os.O_CLOEXEC)) >= 0 and len(held) < 500: held.append(fd)
+result = [len(held), errno.errorcode[ctypes.get_errno()], int(open('/proc/sys/user/max_inotify_watches').read())]
+for one in held: os.close(one)
+";
+    assert_eq!(run(&sandbox, watch).await, serde_json::json!([INOTIFY_INSTANCES, "EMFILE", INOTIFY_WATCHES]));
     sandbox.kill(Duration::ZERO).await;
 }
 
