@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # The guest's first process: a root file system in memory, with this host's /usr and what is tested (/guest) as the host shares them,
-# read-only. Then the situations; the last line on the console tells how they went, and the guest is gone.
+# read-only. Then the situations, and the units under systemd; the last line on the console tells how they went, and the guest is gone.
 
 export PATH=/bin
 /bin/busybox --install -s /bin
@@ -27,7 +27,9 @@ ip link set lo up
 export PATH=/usr/bin:/usr/sbin
 # Not chroot, in which the kernel gives nobody a user namespace. Off at once: nothing here is worth writing back.
 exec /bin/switch_root /root /bin/sh -c '
-    /usr/bin/python3 -u /guest/situations.py && echo "guest: all is well" || echo "guest: failed"
+    /usr/bin/python3 -u /guest/situations.py && /usr/bin/python3 /guest/units.py write &&
+        exec /usr/lib/systemd/systemd --unit=check.service --show-status=no --log-target=console --log-level=warning
+    echo "guest: failed"
     sleep 0.5 # until the console has said it
     echo o > /proc/sysrq-trigger
     sleep 60'

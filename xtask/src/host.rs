@@ -57,6 +57,7 @@ pub(crate) const GUEST: &[Need] = &[
     Need { check: &["qemu-system-x86_64", "--version"], packages: &["qemu-system-x86"] },
     Need { check: &["/usr/bin/busybox", "true"], packages: &["busybox-static"] },
     Need { check: &["setpriv", "--version"], packages: &["util-linux"] },
+    Need { check: &["/usr/lib/systemd/systemd", "--version"], packages: &["systemd"] },
     Need { check: &["ip", "-V"], packages: &["iproute2"] },
     Need { check: &["xz", "--version"], packages: &["xz-utils"] },
 ];
