@@ -7,6 +7,7 @@ pub mod agent_environment;
 pub mod control;
 pub mod diff;
 pub mod error_shape;
+pub mod event_stream;
 pub mod headers;
 pub mod link;
 pub mod operator;
