@@ -9,11 +9,14 @@
 //!  │ ◄─ Dialled{id} + descriptor          │   or DialFailed{id}
 //!  │ ── Bind{ends_at}                   ─►│   from protocol 2 on
 //!  │ ◄─ Bound                             │
+//!  │ ── Exec + a socket                 ─►│   from protocol 3 on; all else of that program is said there: see [`exec`]
 //!  │ ── Stop{grace_ms}                  ─►│   SIGTERM, grace, SIGKILL; ends in State(Exited), then the socket closes
 //! ```
 //!
 //! The newest host connection wins; an older one is closed. A newer server speaks to older sidecars: fields are only added,
 //! unknown ones ignored, and [`PROTOCOL`] rises when that is not enough.
+
+pub mod exec;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,11 +27,14 @@ use serde::{Deserialize, Serialize};
 use crate::ping::Ping;
 use crate::walls::Walls;
 
-/// The version of this link. 2: a sandbox can be bound to a session that came after its start.
-pub const PROTOCOL: u32 = 2;
+/// The version of this link. 2: a sandbox can be bound to a session that came after its start. 3: programs run beside the agent.
+pub const PROTOCOL: u32 = 3;
 
 /// The first version whose sidecars know [`ToSidecar::Bind`].
 pub const BINDING_PROTOCOL: u32 = 2;
+
+/// The first version whose sidecars know [`ToSidecar::Exec`].
+pub const EXEC_PROTOCOL: u32 = 3;
 
 /// The largest datagram either side sends or accepts, bytes.
 pub const MAX_FRAME: usize = 32 * 1024;
@@ -205,6 +211,8 @@ pub enum ToSidecar {
         /// When the sidecar ends the sandbox by itself, instead of [`LaunchPlan::ends_at`].
         ends_at: UnixMillis,
     },
+    /// Start a program beside the agent. The datagram carries the socket over which all else of it is said: see [`exec`].
+    Exec,
     /// End the agent and all that it started, then the sidecar.
     Stop {
         /// Milliseconds from SIGTERM to SIGKILL; 0 kills at once.

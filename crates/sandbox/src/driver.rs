@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use crate::dial::DialStream;
+use crate::exec::{self, Exec, ExecSpec};
 
 /// What a driver can do on this host, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,6 +240,13 @@ pub trait Sandbox: fmt::Debug + Send + Sync + 'static {
     /// Returns a fresh connection to the agent: to the port that it serves on, or to another one of its own, by number. Bounded in time
     /// by the driver.
     async fn dial(&self, port: Option<u16>) -> Result<DialStream, Error>;
+
+    /// Runs a program beside the agent: behind the same walls, as the same user, with the same environment, from the same directory.
+    /// Bounded in time by the driver.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills the program.
+    async fn exec(&self, spec: ExecSpec) -> Result<Exec, exec::Error>;
 
     /// Makes the sandbox, which was started for nobody, a session's. Bounded in time by the driver.
     ///

@@ -10,6 +10,7 @@ mod deployment;
 pub mod dial;
 pub mod driver;
 mod embedded;
+pub mod exec;
 mod gate;
 mod headroom;
 mod journal;

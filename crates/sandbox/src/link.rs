@@ -4,20 +4,20 @@
 mod allowance;
 
 use std::collections::HashMap;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use innkeep_protocol::link::{
-    AgentState, BINDING_PROTOCOL, ExitFacts, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar,
+    AgentState, BINDING_PROTOCOL, EXEC_PROTOCOL, ExitFacts, MAX_FRAME, PROTOCOL, SOCKET_FILE, ToHost, ToSidecar,
 };
 use innkeep_types::{SandboxId, UnixMillis};
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -163,6 +163,17 @@ impl Link {
         .await?
     }
 
+    /// Hands the sidecar the socket over which a program beside the agent is asked for.
+    ///
+    /// # Errors
+    /// Also `Unsupported`, from a sidecar that is too old.
+    pub(crate) async fn exec(&self, socket: OwnedFd) -> io::Result<()> {
+        if self.protocol < EXEC_PROTOCOL {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.send_with(&ToSidecar::Exec, Some(socket)).await
+    }
+
     /// Asks for the agent's end.
     pub(crate) async fn stop(&self, grace: Duration) -> io::Result<()> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
@@ -206,12 +217,16 @@ impl Link {
     }
 
     async fn send(&self, message: &ToSidecar) -> io::Result<()> {
+        self.send_with(message, None).await
+    }
+
+    async fn send_with(&self, message: &ToSidecar, descriptor: Option<OwnedFd>) -> io::Result<()> {
         let frame = serde_json::to_vec(message)?;
         loop {
             let mut ready = self.socket.writable().await?;
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            if let Ok(sent) = ready.try_io(|socket| Ok(rustix::net::send(socket, &frame, flags)?)) {
-                return sent.map(drop);
+            let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+            if let Ok(sent) = ready.try_io(|socket| send(socket, &frame, descriptor)) {
+                return sent;
             }
         }
     }
@@ -250,6 +265,17 @@ fn connect(directory: &Path) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
+}
+
+fn send(socket: &AsyncFd<OwnedFd>, frame: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = descriptor.as_slice();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(rustix::net::sendmsg(socket, &[IoSlice::new(frame)], &mut control, flags).map(drop)?)
 }
 
 /// Receives one message and at most one descriptor. Whatever else came is closed here, and an error.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::deployment::Deployment;
 use crate::driver::{self, Sandbox, Usage};
+use crate::exec::{self, Exec, ExecSpec};
 use crate::gate::Gate;
 use crate::phases::{Start, StartPhases};
 use crate::upstream::Upstream;
@@ -176,6 +177,17 @@ impl Lease {
     /// Returns the way to the agent.
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.session.running.get().expect("the gate opens only after `running` is set").upstream
+    }
+
+    /// Runs a program beside the agent.
+    ///
+    /// # Errors
+    /// As [`exec::Error`] says.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills the program.
+    pub async fn exec(&self, spec: ExecSpec) -> Result<Exec, exec::Error> {
+        self.session.running.get().expect("the gate opens only after `running` is set").sandbox.exec(spec).await
     }
 
     /// Returns what the sandbox was started from (its version may be older than the endpoint's).

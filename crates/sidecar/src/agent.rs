@@ -48,18 +48,14 @@ pub(crate) enum Error {
 }
 
 /// Starts the agent of `plan`, in `place` if that is given. The process must have one thread.
-pub(crate) fn start(plan: &LaunchPlan, place: Option<OwnedFd>) -> Result<Agent, launch::Error> {
+pub(crate) fn start(plan: &LaunchPlan, place: Option<Arc<OwnedFd>>) -> Result<Agent, launch::Error> {
     let program = plan.argv.first().ok_or(Error::Empty)?;
     if place.is_none() && !plan.working_directory.is_dir() {
         return Err(Error::NoDirectory(plan.working_directory.clone()).into());
     }
     let failed = |source| launch::Error::from(Error::Exec { program: program.clone(), source });
-    let mut way = Way {
-        plan,
-        argv: plan.argv.clone(),
-        environment: plan.environment.clone(),
-        working_directory: place.map(Arc::new),
-    };
+    let mut way =
+        Way { plan, argv: plan.argv.clone(), environment: plan.environment.clone(), working_directory: place };
     match with_own_port(&way, &failed)? {
         Ok(agent) => Ok(agent),
         Err(refused) => {
@@ -82,6 +78,55 @@ pub(crate) fn start_zygote(plan: &LaunchPlan, sockets: &Arc<Sockets>) -> Result<
     without_filter(&way, Some(Arc::clone(sockets)), &failed, None)
 }
 
+/// Where a program's input comes from, and its output goes.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    Three([OwnedFd; 3]),
+    /// A terminal, which becomes its session's.
+    Terminal(OwnedFd),
+}
+
+/// Starts a program beside the agent of `plan`, behind the same walls, with what an agent has but for the filter of its binds: those are
+/// the agent's. The process must have one thread. `program`: with the whole environment. `name`: what it is called in words.
+pub(crate) fn start_beside(
+    plan: &LaunchPlan,
+    place: Option<Arc<OwnedFd>>,
+    (name, program): (&str, Program),
+    streams: Streams,
+) -> Result<Pid, launch::Error> {
+    if place.is_none() && !plan.working_directory.is_dir() {
+        return Err(Error::NoDirectory(plan.working_directory.clone()).into());
+    }
+    let mut command = Command::new("program");
+    if place.is_none() {
+        command.current_dir(&plan.working_directory);
+    }
+    let has_terminal = matches!(streams, Streams::Terminal(_));
+    let [stdin, stdout, stderr] = match streams {
+        Streams::Three(three) => three,
+        Streams::Terminal(terminal) => {
+            let copy = || terminal.try_clone().map_err(to("hand the terminal on"));
+            [copy()?, copy()?, terminal]
+        }
+    };
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
+    let (mut making, failure) = Making::new(plan, program, place)?;
+    let child = sys::spawn(&mut command, move || {
+        making.begin()?;
+        // As the filter of an agent's binds has it, where there are no walls.
+        rustix::thread::set_no_new_privs(true)?;
+        if has_terminal {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        making.finish()
+    });
+    // Its end is that of the pipe, and of the streams here.
+    drop(command);
+    let failed = |source| Error::Exec { program: name.to_owned(), source }.into();
+    let child = child.map_err(|error| step(failure).unwrap_or_else(|| failed(error)))?;
+    pid_of(&child).map_err(to("follow the program"))
+}
+
 /// Starts it without the filter of its binds.
 fn without_filter(
     way: &Way<'_>,
@@ -89,7 +134,7 @@ fn without_filter(
     failed: &impl Fn(io::Error) -> launch::Error,
     caveat: Option<String>,
 ) -> Result<Agent, launch::Error> {
-    let (mut making, failure) = Making::new(way, failed)?;
+    let (mut making, failure) = way.making(failed)?;
     let child = sys::spawn(&mut way.command(), move || {
         making.begin()?;
         if let Some(sockets) = &sockets {
@@ -120,6 +165,12 @@ impl Way<'_> {
         }
         command
     }
+
+    /// Returns those last steps. `failed`: names the program.
+    fn making(&self, failed: &impl Fn(io::Error) -> launch::Error) -> Result<(Making, PipeReader), launch::Error> {
+        let program = Program::new(&self.argv, &self.environment).map_err(|nul| failed(nul.into()))?;
+        Making::new(self.plan, program, self.working_directory.clone())
+    }
 }
 
 /// Starts it under the filter. The inner error is the filter's: the agent may do without. `failed`: names the program.
@@ -129,7 +180,7 @@ fn with_own_port(
 ) -> Result<Result<Agent, io::Error>, launch::Error> {
     let (ours, theirs) = UnixDatagram::pair().map_err(to("make a socket"))?;
     ours.set_nonblocking(true).map_err(to("make a socket"))?;
-    let (mut making, failure) = Making::new(way, failed)?;
+    let (mut making, failure) = way.making(failed)?;
     let spawned = sys::spawn(&mut way.command(), move || {
         making.begin()?;
         let binds = sys::notify_binds()?;
@@ -161,9 +212,10 @@ fn with_own_port(
 /// Files that an agent may have open unless it asks for more. Source: the kernel's own default.
 pub(crate) const OPEN_FILES: u64 = 1024;
 
-/// What the new process does to become the agent's.
+/// What the new process does to become the agent's, or that of a program beside it.
 struct Making {
-    sidecar: Pid,
+    /// The sidecar, or who looks after the program for it.
+    parent: Pid,
     confinement: Option<Confinement>,
     working_directory: Option<Arc<OwnedFd>>,
     program: Program,
@@ -173,13 +225,17 @@ struct Making {
 
 impl Making {
     /// Also returns where [`step`] finds what failed.
-    fn new(way: &Way<'_>, failed: &impl Fn(io::Error) -> launch::Error) -> Result<(Self, PipeReader), launch::Error> {
+    fn new(
+        plan: &LaunchPlan,
+        program: Program,
+        working_directory: Option<Arc<OwnedFd>>,
+    ) -> Result<(Self, PipeReader), launch::Error> {
         let (failure_rx, failure) = io::pipe().map_err(to("make a pipe"))?;
         let making = Self {
-            sidecar: rustix::process::getpid(),
-            confinement: way.plan.walls.as_ref().map(Confinement::new).transpose()?,
-            working_directory: way.working_directory.clone(),
-            program: Program::new(&way.argv, &way.environment).map_err(|nul| failed(nul.into()))?,
+            parent: rustix::process::getpid(),
+            confinement: plan.walls.as_ref().map(Confinement::new).transpose()?,
+            working_directory,
+            program,
             failure,
         };
         Ok((making, failure_rx))
@@ -205,7 +261,7 @@ impl Making {
         // After the change of user, which takes it back.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(to("die with the sidecar"))?;
         // A sidecar that died before that line sends no signal any more.
-        if rustix::process::getppid() != Some(self.sidecar) {
+        if rustix::process::getppid() != Some(self.parent) {
             return Err(to("die with the sidecar")(io::Error::from(io::ErrorKind::NotFound)));
         }
         sys::default_signals();

@@ -86,7 +86,8 @@ pub(crate) fn signal_group(agent: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(agent, signal);
 }
 
-fn exit(status: WaitStatus) -> AgentExit {
+/// Returns how a process ended.
+pub(crate) fn exit(status: WaitStatus) -> AgentExit {
     match status.terminating_signal() {
         Some(signal) => AgentExit::Signal(signal),
         None => AgentExit::Code(status.exit_status().unwrap_or_default()),

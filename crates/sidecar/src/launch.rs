@@ -45,6 +45,8 @@ pub(crate) struct Launched {
     pub(crate) children: Children,
     /// Where the agent reports, if it is a zygote.
     pub(crate) reports: Option<OwnedFd>,
+    /// Where the agent of an image started, and programs beside it do.
+    pub(crate) start: Option<Arc<OwnedFd>>,
     fork: Fork,
 }
 
@@ -249,6 +251,7 @@ fn settle(plan: &LaunchPlan, place: &Place, prepared: Prepared, mut go: PipeRead
 
 fn set_up(plan: LaunchPlan, place: Rc<Place>, settled: Settled, zygote: Zygote) -> Result<Launched, Error> {
     let Settled { listener, place: start, sockets } = settled;
+    let start = start.map(Arc::new);
     let logs = Logs::open(Rc::clone(&place)).map_err(to("open the log"))?;
     let child_ended = signal(SignalKind::child()).map_err(to("watch for the end of processes"))?;
     // Before there is anybody to look. What the agent's process is until its exec, it has from us; then it is its own.
@@ -258,15 +261,15 @@ fn set_up(plan: LaunchPlan, place: Rc<Place>, settled: Settled, zygote: Zygote) 
         let agent = agent::start_zygote(&plan, &sockets)?;
         let children = Children::new(agent.pid, child_ended, true);
         let reports = Arc::into_inner(sockets).map(Sockets::into_reports);
-        return Ok(Launched { plan, place, listener, agent, logs, children, reports, fork: Fork::NotAsked });
+        return Ok(Launched { plan, place, listener, agent, logs, children, reports, start, fork: Fork::NotAsked });
     }
-    let (agent, fork) = forked_or_started(&plan, start, zygote)?;
+    let (agent, fork) = forked_or_started(&plan, start.clone(), zygote)?;
     let children = Children::new(agent.pid, child_ended, false);
-    Ok(Launched { plan, place, listener, agent, logs, children, reports: None, fork })
+    Ok(Launched { plan, place, listener, agent, logs, children, reports: None, start, fork })
 }
 
 /// Has the agent forked if that was asked for; else, or if it cannot be, starts its program.
-fn forked_or_started(plan: &LaunchPlan, place: Option<OwnedFd>, zygote: Zygote) -> Result<(Agent, Fork), Error> {
+fn forked_or_started(plan: &LaunchPlan, place: Option<Arc<OwnedFd>>, zygote: Zygote) -> Result<(Agent, Fork), Error> {
     let fork = match (zygote, &plan.walls) {
         (Zygote::Asked(socket), Some(walls)) => match fork::fork(plan, walls, &socket) {
             Ok(agent) => return Ok((agent, Fork::Done)),

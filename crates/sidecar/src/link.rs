@@ -1,18 +1,19 @@
 //! The sidecar's end of the link: one host at a time, the newest. A host that breaks the rules loses its connection, nothing
 //! else.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, MAX_FRAME, PROTOCOL, ToHost, ToSidecar};
 use innkeep_types::{SandboxId, UnixMillis};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 use rustix::process::Pid;
 use tokio::io::unix::AsyncFd;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::bind::Bound;
+use crate::exec::{self, Grounds, MAX_PROGRAMS};
 use crate::sys;
 
 /// Connections to the agent that may be in the making at one time; more are refused.
@@ -46,6 +48,8 @@ pub(crate) struct Door {
     pub(crate) ends_at: watch::Sender<UnixMillis>,
     /// Behind walls nobody but the server has a way to the socket, and the server has no user id.
     pub(crate) behind_walls: bool,
+    /// Of programs beside the agent; none where there are to be none: the agent is a zygote.
+    pub(crate) grounds: Option<Arc<Grounds>>,
 }
 
 /// Listens on `path`, which replaces whatever is there.
@@ -101,7 +105,9 @@ fn is_ours(socket: &OwnedFd, from_anybody: bool) -> io::Result<bool> {
 
 /// Serves one host until it has been told the agent's end. Any other end of its connection is an error.
 async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
-    let ToSidecar::Hello { .. } = receive(&socket).await? else { return Err(io::ErrorKind::InvalidData.into()) };
+    let (ToSidecar::Hello { .. }, None) = receive(&socket).await? else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
     let hello = ToHost::Hello {
         protocol: PROTOCOL,
         build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,6 +117,7 @@ async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
     send(&socket, &hello, None).await?;
     door.state.mark_changed();
     let mut dials = JoinSet::new();
+    let mut programs = JoinSet::new();
     loop {
         tokio::select! {
             Ok(()) = door.state.changed() => {
@@ -122,24 +129,32 @@ async fn attend(socket: AsyncFd<OwnedFd>, mut door: Door) -> io::Result<()> {
                 }
             }
             message = receive(&socket) => match message? {
-                ToSidecar::Hello { .. } => {}
-                ToSidecar::Dial { id, port } if dials.len() < MAX_DIALS => {
+                (ToSidecar::Hello { .. }, _) => {}
+                (ToSidecar::Dial { id, port }, _) if dials.len() < MAX_DIALS => {
                     let own = door.bound.borrow().address;
                     let address = port.map_or(own, |port| Some((Ipv4Addr::LOCALHOST, port).into()));
                     dials.spawn(async move { (id, dial(address).await) });
                 }
-                ToSidecar::Dial { id, .. } => {
+                (ToSidecar::Dial { id, .. }, _) => {
                     let error = "too many connections are being made".to_owned();
                     send(&socket, &ToHost::DialFailed { id, error }, None).await?;
                 }
-                ToSidecar::Bind { ends_at } => {
+                (ToSidecar::Bind { ends_at }, _) => {
                     door.ends_at.send_replace(ends_at);
                     send(&socket, &ToHost::Bound, None).await?;
                 }
-                ToSidecar::Stop { grace_ms } => {
+                (ToSidecar::Exec, Some(program)) => match &door.grounds {
+                    Some(grounds) if programs.len() < MAX_PROGRAMS => {
+                        programs.spawn(exec::run(Arc::clone(grounds), program));
+                    }
+                    _ => exec::refuse(&program),
+                },
+                (ToSidecar::Exec, None) => return Err(io::ErrorKind::InvalidData.into()),
+                (ToSidecar::Stop { grace_ms }, _) => {
                     let _ = door.stop_tx.try_send(Duration::from_millis(grace_ms));
                 }
             },
+            Some(_) = programs.join_next() => {}
             Some(Ok((id, dialled))) = dials.join_next() => match dialled {
                 Ok((stream, port)) => send(&socket, &ToHost::Dialled { id, port }, Some(stream.as_fd())).await?,
                 Err(error) => send(&socket, &ToHost::DialFailed { id, error: error.to_string() }, None).await?,
@@ -159,21 +174,30 @@ async fn dial(address: Option<SocketAddr>) -> io::Result<(OwnedFd, u16)> {
 
 /// # Cancel safety
 /// Safe: a datagram is taken whole or not at all.
-async fn receive(socket: &AsyncFd<OwnedFd>) -> io::Result<ToSidecar> {
+async fn receive(socket: &AsyncFd<OwnedFd>) -> io::Result<(ToSidecar, Option<OwnedFd>)> {
     loop {
         let mut ready = socket.readable().await?;
-        let mut frame = vec![0; MAX_FRAME];
-        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        match ready.try_io(|socket| Ok(rustix::net::recv(socket, frame.as_mut_slice(), flags)?)) {
-            Ok(Ok((_, 0))) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(Ok((_, len))) => {
-                let frame = frame.get(..len).ok_or(io::ErrorKind::InvalidData)?;
-                return Ok(serde_json::from_slice(frame)?);
-            }
-            Ok(Err(error)) => return Err(error),
-            Err(_would_block) => {}
+        if let Ok(received) = ready.try_io(|socket| receive_now(socket.get_ref())) {
+            return received;
         }
     }
+}
+
+fn receive_now(socket: &OwnedFd) -> io::Result<(ToSidecar, Option<OwnedFd>)> {
+    let mut frame = vec![0; MAX_FRAME];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut frame)];
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut parts, &mut control, flags)?;
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((serde_json::from_slice(frame.get(..received.bytes).unwrap_or_default())?, descriptor))
 }
 
 async fn send(socket: &AsyncFd<OwnedFd>, message: &ToHost, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //!        ├─ link       the host's requests, over <sandbox dir>/ctl.sock
 //!        ├─ bind       gives the agent a port of its own when it binds the one everybody binds
 //!        ├─ health     asks the agent how it is
+//!        ├─ exec       programs beside the agent
 //!        ├─ logs       the agent's stdout and stderr, to a file
 //!        ├─ fork       has the agent forked by a zygote, if the plan says so, in place of starting its program
 //!        ├─ keeper     what is different where the agent is such a zygote
@@ -18,6 +19,7 @@
 mod agent;
 mod bind;
 mod children;
+mod exec;
 mod fork;
 mod health;
 mod http;

@@ -10,6 +10,7 @@
 //! Where the agent is a zygote, the sandboxes of its forks are inside of this one: they are no part of the rest, and are waited for.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, EXIT_FILE, ExitCause, ExitFacts, LogStream};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::bind::{self, Bound, Ports};
+use crate::exec::Grounds;
 use crate::launch::Launched;
 use crate::link::{self, Door};
 use crate::logs::Output;
@@ -43,7 +45,8 @@ struct Ending {
 
 /// Looks after the sandbox to its end.
 pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
-    let Launched { plan, place, listener, agent, mut logs, mut children, reports, .. } = launched;
+    let Launched { plan, place, listener, agent, mut logs, mut children, reports, start, .. } = launched;
+    let plan = Arc::new(plan);
     let mut stdout = Output::new(agent.stdout, LogStream::Stdout)?;
     let mut stderr = Output::new(agent.stderr, LogStream::Stderr)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -63,6 +66,7 @@ pub(crate) async fn run(launched: Launched) -> std::io::Result<()> {
         stop_tx,
         ends_at: ends_at.clone(),
         behind_walls: plan.walls.is_some(),
+        grounds: reports.is_none().then(|| Arc::new(Grounds { plan: Arc::clone(&plan), start })),
     };
     let own_grace = Duration::from_millis(plan.stop_grace_ms);
 

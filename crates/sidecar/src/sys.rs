@@ -140,11 +140,9 @@ fn set_attributes(at: RawFd, place: &CStr, flags: libc::c_int, attributes: &libc
 }
 
 /// Becomes the program at `path`; returns only if that fails, and why.
-pub(crate) fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
-    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
-        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
-    };
-    let (arguments, environment) = (pointers(arguments), pointers(environment));
+pub(crate) fn execute(path: &CStr, arguments: &[&CStr], environment: &[CString]) -> io::Error {
+    let arguments: Vec<_> = arguments.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+    let environment: Vec<_> = environment.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
     // SAFETY: `path` and every word end in a null byte, both lists in a null pointer, and all outlive the call.
     // JUSTIFICATION: std's way looks for names along no PATH of ours, and hands to a shell what the kernel refuses to run.
     unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
@@ -179,6 +177,42 @@ pub(crate) fn close_inherited() {
     // then only what the server forgot to mark close-on-exec stays open, which is nothing that we know of.
     // JUSTIFICATION: rustix has no close_range; the C library's wrapper is newer than the kernel's call.
     unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint) };
+}
+
+/// Closes every descriptor above 2 but `kept`. Call it in a process that ends without looking at any other again.
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<_> = kept.iter().filter_map(|fd| libc::c_uint::try_from(fd.as_raw_fd()).ok()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept.into_iter().map(Some).chain([None]) {
+        let until = last.map_or(libc::c_uint::MAX, |last| last.saturating_sub(1));
+        if first <= until {
+            // SAFETY: by the caller's word nothing in this process uses, or closes, what is closed here. A kernel before 5.9 refuses;
+            // what stays open then is what its exec closes.
+            // JUSTIFICATION: as for [`close_inherited`].
+            unsafe { libc::syscall(libc::SYS_close_range, first, until, 0 as libc::c_uint) };
+        }
+        first = last.map_or(libc::c_uint::MAX, |last| last.saturating_add(1).max(first));
+    }
+}
+
+/// Ends this process, a fork that goes on nowhere: nothing of what it shares with its parent is undone or flushed.
+pub(crate) fn leave() -> ! {
+    // SAFETY: it takes a number and never returns.
+    // JUSTIFICATION: std's exit runs what the parent has registered.
+    unsafe { libc::_exit(0) }
+}
+
+/// Returns what `work` returns, which is done as `user` and `group` where files are made, and nowhere else.
+pub(crate) fn as_owner<T>((user, group): (u32, u32), work: impl FnOnce() -> T) -> T {
+    // SAFETY: both take and return numbers, and concern this thread alone. One that is refused changes nothing.
+    // JUSTIFICATION: rustix has no calls for it.
+    let (was_user, was_group) = unsafe { (libc::setfsuid(user), libc::setfsgid(group)) };
+    let done = work();
+    // SAFETY: as above; what they returned are the ids of before.
+    // JUSTIFICATION: as above.
+    unsafe { (libc::setfsuid(was_user.cast_unsigned()), libc::setfsgid(was_group.cast_unsigned())) };
+    done
 }
 
 /// Starts `command`, running `in_child` in the new process right before exec.

@@ -11,9 +11,12 @@ use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_sandbox::dial::DialStream;
 use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
+use innkeep_sandbox::exec::{self, Exec, ExecSpec};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use crate::programs;
 
 /// Makes [`FakeSandbox`]es and remembers them.
 #[derive(Debug, Default)]
@@ -125,6 +128,7 @@ impl Driver for FakeDriver {
             state: watch::Sender::new(state),
             killed: watch::Sender::new(None),
             dialled: Mutex::default(),
+            executed: Mutex::default(),
             bound: Mutex::default(),
             unbindable: AtomicBool::new(false),
             when_bound: Mutex::default(),
@@ -160,6 +164,7 @@ pub struct FakeSandbox {
     state: watch::Sender<AgentState>,
     killed: watch::Sender<Option<Duration>>,
     dialled: Mutex<Vec<Option<u16>>>,
+    executed: Mutex<Vec<ExecSpec>>,
     bound: Mutex<Vec<Binding>>,
     unbindable: AtomicBool,
     when_bound: Mutex<Option<AgentState>>,
@@ -208,6 +213,11 @@ impl FakeSandbox {
         *self.when_bound.lock() = Some(state);
     }
 
+    /// Returns the programs that it was asked to run, in order; they ran on this machine, without any walls.
+    pub fn executed(&self) -> Vec<ExecSpec> {
+        self.executed.lock().clone()
+    }
+
     /// Returns what it was bound to, in order.
     pub fn bound(&self) -> Vec<Binding> {
         self.bound.lock().clone()
@@ -252,6 +262,13 @@ impl Sandbox for FakeSandbox {
         let stream = tokio::net::TcpStream::connect(agent).await.map_err(|e| refused(e.to_string()))?;
         let stream = stream.into_std().map_err(|e| refused(e.to_string()))?;
         DialStream::from_descriptor(stream.into(), agent.port()).map_err(|e| refused(e.to_string()))
+    }
+
+    async fn exec(&self, spec: ExecSpec) -> Result<Exec, exec::Error> {
+        self.executed.lock().push(spec.clone());
+        let (asked, socket) = exec::ask(spec)?;
+        programs::run(socket);
+        asked.started().await
     }
 
     async fn bind(&self, binding: &Binding) -> Result<(), Error> {

@@ -4,6 +4,7 @@ mod clock;
 mod driver;
 mod issuer;
 mod journal;
+mod programs;
 mod wait;
 
 pub use clock::PausedClock;

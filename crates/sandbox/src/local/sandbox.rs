@@ -1,5 +1,6 @@
 //! One sandbox of this machine: the handle that others hold, and the follower that owns its end.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::handle::Process;
 use super::{Ground, facts, remove};
 use crate::dial::DialStream;
 use crate::driver::{Binding, Error, Sandbox, Usage};
+use crate::exec::{self, Exec, ExecSpec};
 use crate::link::{DialError, Link};
 
 /// The longest that a sidecar may take to end after its agent.
@@ -145,6 +147,15 @@ impl<G: Ground> Sandbox for LocalSandbox<G> {
             DialError::Refused(message) => Error::Refused { message },
             DialError::Closed => Error::Link { sandbox: self.parts.id.clone(), message: error.to_string() },
         })
+    }
+
+    async fn exec(&self, spec: ExecSpec) -> Result<Exec, exec::Error> {
+        let (asked, socket) = exec::ask(spec)?;
+        self.parts.link.exec(socket).await.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => exec::Error::TooOld,
+            _ => exec::Error::Gone(Some(error)),
+        })?;
+        asked.started().await
     }
 
     async fn bind(&self, binding: &Binding) -> Result<(), Error> {

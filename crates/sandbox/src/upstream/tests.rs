@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::dial::DialStream;
 use crate::driver;
+use crate::exec::{self, Exec, ExecSpec};
 
 /// A sandbox that is nothing but a listener on loopback, which the test serves.
 #[derive(Debug)]
@@ -45,6 +46,9 @@ impl Sandbox for Loopback {
         let refused = |e: std::io::Error| driver::Error::Refused { message: e.to_string() };
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.map_err(refused)?;
         Ok(DialStream::from_descriptor(stream.into_std().unwrap().into(), self.port).unwrap())
+    }
+    async fn exec(&self, _: ExecSpec) -> Result<Exec, exec::Error> {
+        Err(exec::Error::NoShell)
     }
     async fn bind(&self, _: &driver::Binding) -> Result<(), driver::Error> {
         Ok(())

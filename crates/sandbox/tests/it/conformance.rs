@@ -10,6 +10,7 @@ pub(crate) mod images;
 pub(crate) mod intruder;
 pub(crate) mod limits;
 pub(crate) mod ordinary;
+pub(crate) mod programs;
 pub(crate) mod recovery;
 pub(crate) mod remains;
 pub(crate) mod separation;
@@ -55,6 +56,17 @@ macro_rules! every_kind {
                 the_sidecar_is_no_child_of_the_server_and_ends_with_its_agent,
                 orphans_are_reaped_while_the_agent_lives,
             }
+            programs::{
+                a_program_has_what_the_agent_has_and_three_descriptors,
+                what_a_program_reads_and_writes_passes,
+                a_program_ends_with_all_that_it_started,
+                what_a_program_leaves_may_finish_its_words,
+                programs_end_with_their_sandbox,
+                a_program_dies_with_the_sidecar,
+                what_cannot_be_run_is_refused_in_words,
+                many_programs_run_at_once_and_too_many_are_refused,
+                a_program_has_a_terminal_of_its_own,
+            }
             recovery::{
                 an_agent_and_all_that_it_started_die_with_their_sidecar,
                 without_a_server_a_sandbox_ends_at_its_deadline_and_leaves_the_facts_to_the_next,
@@ -91,6 +103,9 @@ macro_rules! walled {
                 open_files_are_limited,
                 watches_of_files_are_limited,
                 usage_is_what_is_counted,
+            }
+            programs::{
+                a_program_is_filtered_like_the_agent,
             }
             ending::{
                 a_sandbox_leaves_no_process_mount_group_or_directory,
