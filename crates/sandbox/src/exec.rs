@@ -91,7 +91,8 @@ impl Error {
 pub struct Exec {
     /// What it reads and writes.
     pub streams: ExecStreams,
-    control: Control,
+    /// The program itself.
+    pub process: ExecProcess,
 }
 
 /// What a program reads and writes, seen from here. After its end what it wrote can still be read.
@@ -121,9 +122,10 @@ pub enum ExecExit {
     SandboxGone,
 }
 
-/// The host's end of the socket over which a program is spoken of.
+/// A program beside the agent, apart from its streams. Dropping it kills the program and all that it started.
 #[derive(Debug)]
-struct Control {
+pub struct ExecProcess {
+    /// Over which it is spoken of.
     socket: AsyncFd<OwnedFd>,
     exit: Option<ExecExit>,
 }
@@ -132,7 +134,7 @@ struct Control {
 #[derive(Debug)]
 pub struct Asked {
     streams: ExecStreams,
-    control: Control,
+    process: ExecProcess,
 }
 
 /// Makes what a program needs. Returns also the socket for the sandbox, in which all that it is to know lies already. Called within a
@@ -172,7 +174,7 @@ fn make(plan: &[u8], terminal: Option<TerminalSize>) -> io::Result<(Asked, Owned
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     rustix::net::sendmsg(&ours, &[IoSlice::new(&frame)], &mut control, flags)?;
     let socket = sys::watch(ours, Interest::READABLE)?;
-    Ok((Asked { streams, control: Control { socket, exit: None } }, sandboxs))
+    Ok((Asked { streams, process: ExecProcess { socket, exit: None } }, sandboxs))
 }
 
 /// Returns our ends of three pipes, and the program's.
@@ -198,9 +200,9 @@ impl Asked {
     /// # Errors
     /// As [`Error`] says.
     pub async fn started(self) -> Result<Exec, Error> {
-        let Self { streams, control } = self;
-        match timeout(START_TIMEOUT, control.next()).await {
-            Ok(Ok(FromExec::Started)) => Ok(Exec { streams, control }),
+        let Self { streams, process } = self;
+        match timeout(START_TIMEOUT, process.next()).await {
+            Ok(Ok(FromExec::Started)) => Ok(Exec { streams, process }),
             Ok(Ok(FromExec::Refused(refusal))) => Err(match refusal {
                 ExecRefusal::NoShell => Error::NoShell,
                 ExecRefusal::Program(why) => Error::Program(why),
@@ -215,32 +217,31 @@ impl Asked {
 }
 
 impl Exec {
+    /// As [`ExecProcess::wait`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait(&mut self) -> ExecExit {
+        self.process.wait().await
+    }
+
+    /// As [`ExecProcess::resize`].
+    pub fn resize(&self, size: TerminalSize) {
+        self.process.resize(size);
+    }
+
+    /// As [`ExecProcess::kill`].
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+}
+
+impl ExecProcess {
     /// Waits for the end of the program and of all that it started. What it wrote may still be on its way.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn wait(&mut self) -> ExecExit {
-        self.control.wait().await
-    }
-
-    /// Tells the programs on the terminal that it has another size.
-    pub fn resize(&self, size: TerminalSize) {
-        // One that is gone has no size, and one whose sandbox leaves hundreds of sizes untaken is as good as gone.
-        let _ = serde_json::to_vec(&ToExec::Resize(size)).map(|frame| {
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            rustix::net::send(self.control.socket.get_ref(), &frame, flags)
-        });
-    }
-
-    /// Kills the program and all that it started.
-    pub fn kill(&self) {
-        // It fails for nobody but who is gone.
-        let _ = rustix::net::shutdown(self.control.socket.get_ref(), Shutdown::Write);
-    }
-}
-
-impl Control {
-    async fn wait(&mut self) -> ExecExit {
         if let Some(exit) = self.exit {
             return exit;
         }
@@ -250,6 +251,21 @@ impl Control {
             Ok(FromExec::Started | FromExec::Refused(_)) | Err(_) => ExecExit::SandboxGone,
         };
         *self.exit.insert(exit)
+    }
+
+    /// Tells the programs on the terminal that it has another size.
+    pub fn resize(&self, size: TerminalSize) {
+        // One that is gone has no size, and one whose sandbox leaves hundreds of sizes untaken is as good as gone.
+        let _ = serde_json::to_vec(&ToExec::Resize(size)).map(|frame| {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            rustix::net::send(self.socket.get_ref(), &frame, flags)
+        });
+    }
+
+    /// Kills the program and all that it started.
+    pub fn kill(&self) {
+        // It fails for nobody but who is gone.
+        let _ = rustix::net::shutdown(self.socket.get_ref(), Shutdown::Write);
     }
 
     /// # Cancel safety
@@ -273,3 +289,6 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -303,3 +303,14 @@ async fn a_sidecar_that_does_not_answer_is_not_bound_nor_one_that_is_too_old_nor
     let (bound, ()) = tokio::join!(link.bind(UnixMillis(7)), async { link.close() });
     assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
 }
+
+#[tokio::test]
+async fn a_sidecar_that_is_too_old_is_asked_for_no_program() {
+    let socket = || rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    let (older, link) = Sidecar::greet(EXEC_PROTOCOL - 1).await;
+    assert_eq!(link.unwrap().0.exec(socket()).await.unwrap_err().kind(), io::ErrorKind::Unsupported);
+    assert!(matches!(older.hear(), ToSidecar::Hello { .. }));
+    let (sidecar, link) = Sidecar::meet().await;
+    link.exec(socket()).await.unwrap();
+    assert_eq!(sidecar.hear(), ToSidecar::Exec);
+}
