@@ -44,6 +44,7 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
             &["InvokeAgentRuntimeWithWebSocketStream", "InvokeAgentRuntimeWithWebSocketStreamForUser"]
         }
         Operation::InvokeAgentRuntimeWithWebSocketStream => &["InvokeAgentRuntimeWithWebSocketStream"],
+        Operation::InvokeAgentRuntimeCommand => &["InvokeAgentRuntimeCommand"],
         Operation::StopRuntimeSession => &["StopRuntimeSession"],
         Operation::GetRuntimeProtectedResourceMetadata => &["GetRuntimeProtectedResourceMetadata"],
     }

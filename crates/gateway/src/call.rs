@@ -98,6 +98,18 @@ pub(crate) fn check_headers(head: &request::Parts) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks the length of every header of InvokeAgentRuntimeCommand that the API bounds. Source: service model.
+pub(crate) fn check_command_headers(head: &request::Parts) -> Result<(), Error> {
+    const MAX_TRACE: usize = 1024;
+    for (header, member, min, max) in &LENGTHS {
+        let max = if [headers::AMZN_TRACE_ID, headers::TRACEPARENT].contains(header) { MAX_TRACE } else { *max };
+        for value in head.headers.get_all(header) {
+            check_length(member, value.len(), *min, max)?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the session that the caller names, if any.
 pub(crate) fn session(head: &request::Parts) -> Result<Option<SessionId>, Error> {
     const MEMBER: &str = "runtimeSessionId";

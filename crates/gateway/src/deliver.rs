@@ -27,7 +27,7 @@ const EXIT_NEWS: Duration = Duration::from_millis(250);
 
 /// The same for an agent that could not be reached at all, which is what one looks like that closes its port before it ends: the
 /// news decide whether the request can go elsewhere. Source: our choice; within the second in which a caller is told of an exit.
-const DEATH_NEWS: Duration = Duration::from_secs(1);
+pub(crate) const DEATH_NEWS: Duration = Duration::from_secs(1);
 
 /// What is to be delivered, but for its body.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ pub(crate) async fn upgrade(gateway: &Gateway, errand: Errand<'_>, handshake: &H
 }
 
 /// Returns the way to the agent, who is asked nothing yet.
-async fn reach(gateway: &Gateway, errand: &Errand<'_>) -> Result<(Arc<Lease>, Watch), Error> {
+pub(crate) async fn reach(gateway: &Gateway, errand: &Errand<'_>) -> Result<(Arc<Lease>, Watch), Error> {
     let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.asker).await?;
     let lease = Arc::new(lease);
     let watch = Watch::over_exchange(lease.clone(), errand.deadline);

@@ -10,7 +10,7 @@ use innkeep_auth::jwt;
 use innkeep_auth::policy::Denial;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
-use innkeep_sandbox::{Ended, upstream};
+use innkeep_sandbox::{Ended, exec, upstream};
 use innkeep_types::{EndpointName, ErrorKind, RuntimeStatus, RuntimeVersion, StopReason, limits};
 
 use crate::call::Caller;
@@ -70,6 +70,9 @@ pub(crate) enum Error {
     NoAgent { qualifier: EndpointName, agent: String, unmade: Option<Box<Unmade>> },
     #[error(transparent)]
     Session(#[from] innkeep_sandbox::Error),
+    /// A command that could not be started.
+    #[error("{}", exec_message(.0))]
+    Exec(#[from] exec::Error),
     #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
     AgentStatus(StatusCode),
     #[error("The agent agreed to another WebSocket than the one it was asked for")]
@@ -125,6 +128,7 @@ impl Error {
             }
             Self::NoAgent { .. } => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
+            Self::Exec(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
             Self::AgentStatus(_) | Self::AgentHandshake | Self::AgentGone { .. } | Self::AnswerTooLarge(_) => {
                 ErrorKind::Agent
@@ -235,6 +239,16 @@ impl Error {
 
 fn header_length() -> String {
     format!("Member must have length less than or equal to {}", limits::MAX_ALLOWED_HEADER_BYTES)
+}
+
+fn exec_message(error: &exec::Error) -> String {
+    match error {
+        exec::Error::NoShell => {
+            "The command needs a shell, and the agent's file system has neither bash nor sh: add one to the image"
+                .to_owned()
+        }
+        error => format!("The command could not be started: {error}"),
+    }
 }
 
 fn gone_message(ended: Option<&Ended>) -> String {

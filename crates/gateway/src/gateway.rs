@@ -27,7 +27,7 @@ use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
 use crate::ws::WebSocketCounts;
-use crate::{invoke, metadata, stop, ws};
+use crate::{command, invoke, metadata, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -80,6 +80,8 @@ pub struct Limits {
     pub max_frame_bytes: u64,
     /// Frames of one side of a WebSocket within a second; default [`limits::MAX_FRAMES_PER_SECOND`].
     pub max_frames_per_second: u32,
+    /// What a command may write, bytes; default [`limits::MAX_COMMAND_OUTPUT_BYTES`].
+    pub max_command_output_bytes: u64,
 }
 
 impl Default for Limits {
@@ -94,6 +96,7 @@ impl Default for Limits {
             write_stall_timeout: limits::WRITE_STALL_TIMEOUT,
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
+            max_command_output_bytes: limits::MAX_COMMAND_OUTPUT_BYTES,
         }
     }
 }
@@ -163,6 +166,9 @@ impl Gateway {
             Operation::InvokeAgentRuntimeWithWebSocketStream => {
                 // Boxed: it is large, and few ask for it.
                 Box::pin(ws::open(self, &route.raw_target, &mut head, &mut body, &mut caller)).await
+            }
+            Operation::InvokeAgentRuntimeCommand => {
+                Box::pin(command::run(self, &route.raw_target, &head, &mut body, &mut caller)).await
             }
             Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, &head, &mut body, &mut caller).await,
             Operation::GetRuntimeProtectedResourceMetadata => {

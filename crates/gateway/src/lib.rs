@@ -10,6 +10,7 @@ mod authenticate;
 mod authorize;
 mod authorizer;
 mod call;
+mod command;
 mod deliver;
 mod error;
 mod forward;

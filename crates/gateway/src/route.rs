@@ -19,6 +19,8 @@ pub enum Operation {
     InvokeAgentRuntime,
     /// `GET /runtimes/{target}/ws`, to be upgraded
     InvokeAgentRuntimeWithWebSocketStream,
+    /// `POST /runtimes/{target}/commands`
+    InvokeAgentRuntimeCommand,
     /// `POST /runtimes/{target}/stopruntimesession`
     StopRuntimeSession,
     /// `GET /runtimes/{target}/invocations/.well-known/oauth-protected-resource`
@@ -31,6 +33,7 @@ impl Operation {
         match self {
             Self::InvokeAgentRuntime => "InvokeAgentRuntime",
             Self::InvokeAgentRuntimeWithWebSocketStream => "InvokeAgentRuntimeWithWebSocketStream",
+            Self::InvokeAgentRuntimeCommand => "InvokeAgentRuntimeCommand",
             Self::StopRuntimeSession => "StopRuntimeSession",
             Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
         }
@@ -39,9 +42,10 @@ impl Operation {
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(Method, &str, Operation); 4] = [
+    const SUFFIXES: [(Method, &str, Operation); 5] = [
         (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
         (Method::GET, "/ws", Operation::InvokeAgentRuntimeWithWebSocketStream),
+        (Method::POST, "/commands", Operation::InvokeAgentRuntimeCommand),
         (Method::POST, "/stopruntimesession", Operation::StopRuntimeSession),
         (
             Method::GET,
@@ -74,12 +78,13 @@ mod tests {
 
     #[test]
     fn the_target_is_everything_up_to_the_last_known_suffix() {
-        use Operation::{InvokeAgentRuntime, StopRuntimeSession};
+        use Operation::{InvokeAgentRuntime, InvokeAgentRuntimeCommand, StopRuntimeSession};
         let encoded = "arn%3Aaws%3Abedrock-agentcore%3Aus-west-2%3A000000000000%3Aruntime%2Fhello-Ab3dE6gH9j";
         let raw = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
         check(&format!("/runtimes/{encoded}/invocations"), Some((InvokeAgentRuntime, encoded)));
         check(&format!("/runtimes/{raw}/invocations"), Some((InvokeAgentRuntime, raw)));
         check(&format!("/runtimes/{raw}/invocations/"), Some((InvokeAgentRuntime, raw)));
+        check(&format!("/runtimes/{encoded}/commands"), Some((InvokeAgentRuntimeCommand, encoded)));
         check(&format!("/runtimes/{raw}/stopruntimesession"), Some((StopRuntimeSession, raw)));
         check("/runtimes/a/invocations/invocations", Some((InvokeAgentRuntime, "a/invocations")));
     }

@@ -15,6 +15,8 @@ use innkeep_sandbox::{Ended, Lease};
 use innkeep_types::{AgentExit, StopReason};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::command::CommandStream;
+
 /// What an agent wrote before it exited may still be on its way for this long. Source: our choice: within the second in which
 /// a caller is told of the exit.
 const LAST_BYTES: Duration = Duration::from_millis(500);
@@ -39,6 +41,7 @@ enum Content {
     Whole(Full<Bytes>),
     /// Boxed: answers move several times before they are read.
     Agent(Box<AgentStream>),
+    Command(CommandStream),
 }
 
 /// Why an answer ended before its end. The caller sees a connection cut in the middle, never a clean end.
@@ -203,6 +206,11 @@ impl GatewayBody {
     pub(crate) fn agent(stream: AgentStream) -> Self {
         Self { content: Content::Agent(Box::new(stream)) }
     }
+
+    /// Returns a body that tells of a command.
+    pub(crate) fn command(stream: CommandStream) -> Self {
+        Self { content: Content::Command(stream) }
+    }
 }
 
 impl Body for GatewayBody {
@@ -213,6 +221,9 @@ impl Body for GatewayBody {
         match &mut self.content {
             Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Content::Agent(stream) => stream.poll_frame(cx),
+            Content::Command(stream) => {
+                stream.poll_message(cx).map(|message| message.map(|data| Ok(Frame::data(data))))
+            }
         }
     }
 
@@ -220,6 +231,7 @@ impl Body for GatewayBody {
         match &self.content {
             Content::Whole(body) => body.is_end_stream(),
             Content::Agent(stream) => stream.end == End::Framed && stream.upstream.is_end_stream(),
+            Content::Command(stream) => stream.is_over(),
         }
     }
 
@@ -227,6 +239,7 @@ impl Body for GatewayBody {
         match &self.content {
             Content::Whole(body) => body.size_hint(),
             Content::Agent(stream) => stream.upstream.size_hint(),
+            Content::Command(_) => SizeHint::new(),
         }
     }
 }

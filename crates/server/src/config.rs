@@ -118,6 +118,8 @@ pub struct Config {
     pub max_frame_bytes: u64,
     /// Frames that either side of a WebSocket may begin within a second; default 250.
     pub max_frames_per_second: u32,
+    /// What a command may write to both outputs together, bytes; more ends it.
+    pub max_command_output_bytes: u64,
     /// The largest body of an invocation, and of its answer, bytes; default 100000000.
     pub max_body_bytes: u64,
     /// Bytes of invocations' bodies in memory at one time, before they go to files; default 268435456.
@@ -245,6 +247,7 @@ impl Default for Config {
             stream_timeout_secs: limits::STREAM_TIMEOUT.as_secs(),
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
+            max_command_output_bytes: limits::MAX_COMMAND_OUTPUT_BYTES,
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,

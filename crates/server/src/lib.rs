@@ -365,6 +365,7 @@ impl Parts<'_> {
                 write_stall_timeout: Duration::from_secs(self.config.write_stall_timeout_secs),
                 max_frame_bytes: self.config.max_frame_bytes,
                 max_frames_per_second: self.config.max_frames_per_second,
+                max_command_output_bytes: self.config.max_command_output_bytes,
             },
         }
     }

@@ -65,6 +65,21 @@ pub const MAX_FRAME_BYTES: u64 = 64 << 10;
 /// Frames that one side of a WebSocket may begin within a second. Source: AgentCore quotas, "250 frames/s".
 pub const MAX_FRAMES_PER_SECOND: u32 = 250;
 
+/// The longest command, bytes. Source: service model, `InvokeAgentRuntimeCommandRequestBody`.
+pub const MAX_COMMAND_BYTES: usize = 65_536;
+
+/// How long a command runs that says nothing of it. Source: service model.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The longest that a command may ask for. Source: service model.
+pub const MAX_COMMAND_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What a command may write to both outputs together, bytes. Source: AgentCore quotas, 100 MB.
+pub const MAX_COMMAND_OUTPUT_BYTES: u64 = 100_000_000;
+
+/// The payload of one event of a command's output, bytes. Source: AgentCore quotas, 64 KB.
+pub const MAX_COMMAND_EVENT_BYTES: usize = 64 << 10;
+
 /// Time between health checks of a ready agent. Source: field reports of the service, "poll interval about 2 s".
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 

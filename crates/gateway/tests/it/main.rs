@@ -10,6 +10,7 @@ mod authorizers;
 mod bearer_bodies;
 mod bearers;
 mod client;
+mod commands;
 mod endpoints;
 mod failures;
 mod hostile_agents;
