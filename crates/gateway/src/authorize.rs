@@ -47,5 +47,8 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
         Operation::InvokeAgentRuntimeCommand => &["InvokeAgentRuntimeCommand"],
         Operation::StopRuntimeSession => &["StopRuntimeSession"],
         Operation::GetRuntimeProtectedResourceMetadata => &["GetRuntimeProtectedResourceMetadata"],
+        Operation::GetAgentCard => &["GetAgentCard"],
+        // Never asked: it is refused whoever asks.
+        Operation::InvokeAgentRuntimeOtherwise => &["InvokeAgentRuntime"],
     }
 }

@@ -7,10 +7,11 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
-use innkeep_types::{RequestId, SessionId};
+use innkeep_types::{RequestId, ServerProtocol, SessionId};
 
 use crate::authenticate::Signer;
 use crate::error::Error;
+use crate::rpc::Glance;
 
 /// What is known of the caller so far; answers and errors are labelled with it.
 #[derive(Debug)]
@@ -22,6 +23,12 @@ pub(crate) struct Caller {
     pub(crate) principal: Option<Principal>,
     /// What is sent along with a 401, once it is known that the agent takes tokens.
     pub(crate) challenge: Option<HeaderValue>,
+    /// What the runtime speaks, once he may know; his errors are in its words.
+    pub(crate) protocol: ServerProtocol,
+    /// What was seen of his request, if it is JSON-RPC.
+    pub(crate) glance: Glance,
+    /// What he is told to name his MCP session by, once there is one.
+    pub(crate) mcp_session: Option<HeaderValue>,
     /// Whether he was told that there is no such session because it is another's.
     pub(crate) is_stranger: bool,
 }
@@ -38,7 +45,16 @@ pub(crate) enum Principal {
 impl Caller {
     /// Returns a caller of whom nothing is known.
     pub(crate) fn new(request_id: RequestId) -> Self {
-        Self { request_id, session: None, principal: None, challenge: None, is_stranger: false }
+        Self {
+            request_id,
+            session: None,
+            principal: None,
+            challenge: None,
+            protocol: ServerProtocol::Http,
+            glance: Glance::default(),
+            mcp_session: None,
+            is_stranger: false,
+        }
     }
 
     /// Tells whether it is somebody with operator rights.
@@ -51,6 +67,9 @@ impl Caller {
         headers.insert(headers::AMZN_REQUEST_ID, header_value(self.request_id.as_str()));
         if let Some(session) = &self.session {
             headers.insert(headers::SESSION_ID, header_value(session.as_str()));
+        }
+        if let Some(session) = &self.mcp_session {
+            headers.insert(headers::MCP_SESSION_ID, session.clone());
         }
     }
 }
@@ -112,14 +131,22 @@ pub(crate) fn check_command_headers(head: &request::Parts) -> Result<(), Error> 
 
 /// Returns the session that the caller names, if any.
 pub(crate) fn session(head: &request::Parts) -> Result<Option<SessionId>, Error> {
-    const MEMBER: &str = "runtimeSessionId";
-    let mut values = head.headers.get_all(headers::SESSION_ID).iter();
+    session_in(head, &headers::SESSION_ID, "runtimeSessionId")
+}
+
+/// Returns the session that a header names, whose member in the API is `member`.
+pub(crate) fn session_in(
+    head: &request::Parts,
+    header: &HeaderName,
+    member: &'static str,
+) -> Result<Option<SessionId>, Error> {
+    let mut values = head.headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Error::field(MEMBER, "Member must be given once".to_owned()));
+        return Err(Error::field(member, "Member must be given once".to_owned()));
     }
-    check_length(MEMBER, value.len(), 33, 256)?;
-    let invalid = |_| Error::field(MEMBER, "Member must satisfy regular expression pattern: [\\x21-\\x7E]+".to_owned());
+    check_length(member, value.len(), 33, 256)?;
+    let invalid = |_| Error::field(member, "Member must satisfy regular expression pattern: [\\x21-\\x7E]+".to_owned());
     let session = value.to_str().map_err(|_| ()).and_then(|s| SessionId::parse(s).map_err(|_| ())).map_err(invalid)?;
     Ok(Some(session))
 }

@@ -19,7 +19,7 @@ use crate::payload::Payload;
 use crate::stream::{Interrupt, Watch, died};
 use crate::visitor::Visitor;
 use crate::ws::Handshake;
-use crate::{answer, authorizer};
+use crate::{answer, authorizer, mcp};
 
 /// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
 /// a few milliseconds.
@@ -43,6 +43,15 @@ pub(crate) struct Errand<'a> {
     pub(crate) deadline: Instant,
 }
 
+/// What the agent is asked.
+#[derive(Debug)]
+pub(crate) enum Door<'a> {
+    /// To take an invocation; of MCP, with what its sessions need.
+    Invocation(Option<mcp::Exchange<'a>>),
+    /// For its card.
+    AgentCard,
+}
+
 /// An answer that has begun.
 pub(crate) struct Delivered {
     pub(crate) answer: Response<UpstreamBody>,
@@ -59,13 +68,24 @@ struct Undelivered {
     error: Error,
 }
 
-pub(crate) async fn deliver(gateway: &Gateway, errand: Errand<'_>, payload: Payload) -> Result<Delivered, Error> {
+pub(crate) async fn deliver(
+    gateway: &Gateway,
+    errand: Errand<'_>,
+    door: &Door<'_>,
+    payload: Payload,
+) -> Result<Delivered, Error> {
     let context = Context { session: errand.session, request_id: errand.asker.request };
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
         let (lease, mut watch) = reach(gateway, &errand).await?;
-        let request = forward::request(lease.deployment(), context, errand.headers, body_bytes, body);
+        let mut request = match door {
+            Door::Invocation(_) => forward::request(lease.deployment(), context, errand.headers, body_bytes, body),
+            Door::AgentCard => forward::card(lease.deployment(), context, errand.headers, body),
+        };
+        if let Door::Invocation(Some(exchange)) = door {
+            exchange.tell(&lease, request.headers_mut())?;
+        }
         match exchange(&lease, request, &mut watch, &gateway.limits).await {
             Ok(answer) => {
                 let start = lease.answered();

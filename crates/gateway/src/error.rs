@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use innkeep_auth::jwt;
 use innkeep_auth::policy::Denial;
+use innkeep_protocol::error_envelope::envelope;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, exec, upstream};
@@ -75,6 +76,15 @@ pub(crate) enum Error {
     Exec(#[from] exec::Error),
     #[error("Received error ({0}) from runtime. Please check your CloudWatch logs for more information")]
     AgentStatus(StatusCode),
+    /// Of MCP: what a client must accept. Source: AgentCore developer guide, MCP protocol contract.
+    #[error("the Accept header must list application/json and text/event-stream: MCP servers answer with either")]
+    NotAcceptable,
+    /// Of MCP: what the client names is not known in the session's sandbox.
+    #[error(
+        "the MCP session that Mcp-Session-Id names is over: it ended with its sandbox, or the server ended it, or Innkeep was \
+         restarted. Initialize again, without Mcp-Session-Id"
+    )]
+    McpSessionGone,
     #[error("The agent agreed to another WebSocket than the one it was asked for")]
     AgentHandshake,
     /// The agent gave no answer; `ended` says more if its sandbox has ended, or is being ended, too.
@@ -126,7 +136,8 @@ impl Error {
             Self::WrongAuthorizer | Self::Denied(_) | Self::Issuer(_) | Self::ClosedAuthorizer(_) => {
                 ErrorKind::AccessDenied
             }
-            Self::NoAgent { .. } => ErrorKind::NotFound,
+            Self::NotAcceptable => ErrorKind::NotAcceptable,
+            Self::NoAgent { .. } | Self::McpSessionGone => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
             Self::Exec(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
@@ -144,13 +155,14 @@ impl Error {
     pub(crate) fn into_response(self, caller: &Caller, connection_usable: bool) -> Response<GatewayBody> {
         let kind = self.kind();
         self.log(kind, caller);
-        let shape = shape(kind);
-        let body = serde_json::to_vec(&self.body(kind, caller.is_operator())).unwrap_or_default();
-        let mut response = Response::new(GatewayBody::whole(Bytes::from(body)));
-        *response.status_mut() = StatusCode::from_u16(shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = self.body(kind, caller.is_operator());
+        let envelope = envelope(caller.protocol, kind, &caller.glance.id, &body);
+        let exception = self.exception().unwrap_or_else(|| shape(kind).exception);
+        let mut response = Response::new(GatewayBody::whole(Bytes::from(envelope.body)));
+        *response.status_mut() = StatusCode::from_u16(envelope.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(self.exception().unwrap_or(shape.exception)));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(envelope.content_type));
+        headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(exception));
         headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(kind.blame().as_str()));
         if kind == ErrorKind::Unauthorized
             && let Some(challenge) = &caller.challenge
@@ -171,6 +183,7 @@ impl Error {
     fn exception(&self) -> Option<&'static str> {
         match self {
             Self::Signature(source) => source.exception(),
+            Self::NotAcceptable => Some("McpRequestUnacceptable"),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
-use innkeep_types::{Authorizer, Protocol, RequestId, SessionId, limits};
+use innkeep_types::{Authorizer, Protocol, RequestId, ServerProtocol, SessionId, limits};
 use uuid::Uuid;
 
 use crate::call::header_value;
@@ -28,8 +28,15 @@ const PASSED: [HeaderName; 10] = [
     headers::AMZN_TRACE_ID,
 ];
 
+/// What passes besides where A2A is spoken: which revision the caller speaks, without which newer agents take it for an old one. Source:
+/// A2A specification 1.0, "Versioning", "Extensions".
+const PASSED_OF_A2A: [HeaderName; 2] = [headers::A2A_VERSION, headers::A2A_EXTENSIONS];
+
 /// Where agents take WebSockets. Source: AgentCore developer guide, HTTP and AG-UI protocol contracts.
 const WEBSOCKET_PATH: &str = "/ws";
+
+/// Where A2A agents have their card, whatever the path of their invocations is. Source: A2A specification, "Well-Known URI".
+const CARD_PATH: &str = "/.well-known/agent-card.json";
 
 /// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone.
 const OURS: [HeaderName; 9] = [
@@ -101,10 +108,25 @@ pub(crate) fn handshake(
     request
 }
 
+/// Returns the request for the agent's card, whose `body` is none.
+pub(crate) fn card(
+    deployment: &Deployment,
+    context: Context<'_>,
+    caller: &HeaderMap,
+    body: AgentRequestBody,
+) -> Request<AgentRequestBody> {
+    let mut request = Request::new(body);
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = Uri::from_static(CARD_PATH);
+    *request.headers_mut() = headers(deployment, context, caller);
+    request
+}
+
 fn headers(deployment: &Deployment, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {
     let aliases = deployment.settings.header_aliases.unwrap_or(true);
     let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
-    for name in allowed(deployment) {
+    let of_protocol = if deployment.protocol.server == ServerProtocol::A2a { &PASSED_OF_A2A[..] } else { &[] };
+    for name in of_protocol.iter().chain(allowed(deployment).filter(|name| !of_protocol.contains(name))) {
         for value in caller.get_all(name) {
             headers.append(name, value.clone());
         }

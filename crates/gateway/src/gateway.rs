@@ -27,7 +27,7 @@ use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
 use crate::ws::WebSocketCounts;
-use crate::{command, invoke, metadata, stop, ws};
+use crate::{card, command, invoke, mcp, metadata, otherwise, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -116,6 +116,7 @@ pub struct Gateway {
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,
     pub(crate) websockets: ws::Counters,
+    pub(crate) mcp_sessions: mcp::Sessions,
 }
 
 impl Gateway {
@@ -135,6 +136,7 @@ impl Gateway {
             spool: Spool::new(config.spool_directory, &config.limits),
             limits: config.limits,
             websockets: ws::Counters::default(),
+            mcp_sessions: mcp::Sessions::default(),
         }
     }
 
@@ -174,6 +176,10 @@ impl Gateway {
             Operation::GetRuntimeProtectedResourceMetadata => {
                 metadata::metadata(self, &route.raw_target, &head, &caller).await
             }
+            Operation::GetAgentCard => {
+                Box::pin(card::card(self, &route.raw_target, &head, &mut body, &mut caller)).await
+            }
+            Operation::InvokeAgentRuntimeOtherwise => Ok(otherwise::refuse(&caller)),
         };
         self.tell(&route, &head, &caller, result.as_ref().err());
         match result {

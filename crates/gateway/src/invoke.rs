@@ -2,19 +2,23 @@
 
 use std::sync::LazyLock;
 
-use http::{Response, request};
+use http::{HeaderValue, Response, request};
+use innkeep_protocol::headers;
 use innkeep_sandbox::Asker;
-use innkeep_types::SessionId;
+use innkeep_types::{ServerProtocol, SessionId};
 use tokio::time::Instant;
 
 use crate::answer;
 use crate::call::{self, Caller};
-use crate::deliver::{self, Delivered, Errand};
+use crate::deliver::{self, Delivered, Door, Errand};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
+use crate::mcp;
 use crate::payload::Payload;
 use crate::route::Operation;
+use crate::rpc::Glance;
+use crate::spool::Spooled;
 use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
 use crate::target::Named;
 use crate::visitor::Visitor;
@@ -28,19 +32,45 @@ pub(crate) async fn invoke(
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let session = call::session(head)?.unwrap_or_else(SessionId::generate);
+    let (session_named, named) = match read(raw_target, head) {
+        Ok(read) => read,
+        Err(error) => {
+            Box::pin(introduce(gateway, raw_target, head, body, deadline, caller)).await;
+            return Err(error);
+        }
+    };
+    // The other name that a session may have, where that is what is spoken.
+    let session_of_mcp = if session_named.is_none() { mcp::session(head) } else { Ok(None) };
+    let either = session_named.or_else(|| session_of_mcp.as_ref().ok().cloned().flatten());
+    let mut session = either.unwrap_or_else(SessionId::generate);
     caller.session = Some(session.clone());
-    let named = Named::parse(raw_target, head.uri.query())?;
-    call::check_headers(head)?;
 
     let (visitor, read) =
         Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await?;
-    let deployment = visitor.enter(&session, caller).await?;
+    let entered = visitor.enter(&session, caller).await;
+    caller.look(read.as_ref()).await;
+    let deployment = entered?;
+    let is_mcp = deployment.protocol.server == ServerProtocol::Mcp;
+    match session_of_mcp {
+        Err(error) if is_mcp => return Err(error),
+        Ok(Some(_)) if !is_mcp => {
+            session = SessionId::generate();
+            caller.session = Some(session.clone());
+        }
+        _ => {}
+    }
     let payload = match read {
         Some(read) => Payload::from(read),
+        None if caller.speaks_rpc() => {
+            let read = gateway.read(body, deadline).await?;
+            caller.look(Some(&read)).await;
+            Payload::from(read)
+        }
         None => gateway.pass(body, deadline).await?,
     };
+    let exchange = if is_mcp { Some(mcp::Exchange::begin(gateway, &session, head, caller)?) } else { None };
 
+    let caller = &*caller;
     let owner = LazyLock::new(|| gateway.owner(caller));
     let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
@@ -51,15 +81,77 @@ pub(crate) async fn invoke(
         headers: &head.headers,
         deadline,
     };
-    let Delivered { answer, lease, watch, start } = deliver::deliver(gateway, errand, payload).await?;
+    let door = Door::Invocation(exchange);
+    let delivered = deliver::deliver(gateway, errand, &door, payload).await;
+    match door {
+        Door::Invocation(Some(exchange)) => {
+            let delivered = delivered.map_err(|error| exchange.explain(error))?;
+            let shown = exchange.shown(&delivered.lease, delivered.answer.headers());
+            Ok(answer(gateway, delivered, Some(shown), deadline, caller))
+        }
+        _ => Ok(answer(gateway, delivered?, None, deadline, caller)),
+    }
+}
 
+/// Returns the answer that streams what the agent says. `mcp_session` is the id of it that the caller knows.
+pub(crate) fn answer(
+    gateway: &Gateway,
+    delivered: Delivered,
+    mcp_session: Option<HeaderValue>,
+    deadline: Instant,
+    caller: &Caller,
+) -> Response<GatewayBody> {
+    let Delivered { answer, lease, watch, start } = delivered;
     let (agent, body) = answer.into_parts();
     let end = answer::end(agent.status, &agent.headers);
-    let headers = answer::headers(&agent.headers, caller, &lease, start);
+    let mut headers = answer::headers(&agent.headers, caller, &lease, start);
+    if let Some(session) = mcp_session {
+        headers.insert(headers::MCP_SESSION_ID, session);
+    }
     let stream = AgentStream::new(body, lease, watch, gateway.limits.max_body_bytes, end);
     let mut response = Response::new(GatewayBody::agent(stream));
     *response.status_mut() = agent.status;
     *response.headers_mut() = headers;
     response.extensions_mut().insert(AnswerDeadline(deadline));
-    Ok(response)
+    response
+}
+
+/// Reads what the head says of itself: the session, if it names one, and the target.
+fn read(raw_target: &str, head: &request::Parts) -> Result<(Option<SessionId>, Named), Error> {
+    let session = call::session(head)?;
+    let named = Named::parse(raw_target, head.uri.query())?;
+    call::check_headers(head)?;
+    Ok((session, named))
+}
+
+/// Finds out what the runtime speaks, for a caller who is refused for what his head says: if he is one who may know, he is told in its
+/// words. The head is otherwise looked at as if it were good.
+async fn introduce(
+    gateway: &Gateway,
+    raw_target: &str,
+    head: &request::Parts,
+    body: &mut Inbound,
+    deadline: Instant,
+    caller: &mut Caller,
+) {
+    let Ok(named) = Named::parse(raw_target, head.uri.query()) else { return };
+    let met = Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await;
+    let Ok((visitor, read)) = met else { return };
+    if visitor.enter(&SessionId::generate(), caller).await.is_err() {
+        caller.protocol = ServerProtocol::Http;
+    }
+    caller.look(read.as_ref()).await;
+}
+
+impl Caller {
+    /// Looks at his request, if it is one that may have an id.
+    async fn look(&mut self, read: Option<&Spooled>) {
+        if let Some(read) = read.filter(|_| self.speaks_rpc()) {
+            self.glance = Glance::at(read).await;
+        }
+    }
+
+    fn speaks_rpc(&self) -> bool {
+        matches!(self.protocol, ServerProtocol::Mcp | ServerProtocol::A2a)
+    }
 }

@@ -25,6 +25,10 @@ pub enum Operation {
     StopRuntimeSession,
     /// `GET /runtimes/{target}/invocations/.well-known/oauth-protected-resource`
     GetRuntimeProtectedResourceMetadata,
+    /// `GET /runtimes/{target}/invocations/.well-known/agent-card.json`
+    GetAgentCard,
+    /// `GET` and `DELETE /runtimes/{target}/invocations`, which no runtime has
+    InvokeAgentRuntimeOtherwise,
 }
 
 impl Operation {
@@ -36,13 +40,15 @@ impl Operation {
             Self::InvokeAgentRuntimeCommand => "InvokeAgentRuntimeCommand",
             Self::StopRuntimeSession => "StopRuntimeSession",
             Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
+            Self::GetAgentCard => "GetAgentCard",
+            Self::InvokeAgentRuntimeOtherwise => "InvokeAgentRuntimeOtherwise",
         }
     }
 }
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(Method, &str, Operation); 5] = [
+    const SUFFIXES: [(Method, &str, Operation); 8] = [
         (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
         (Method::GET, "/ws", Operation::InvokeAgentRuntimeWithWebSocketStream),
         (Method::POST, "/commands", Operation::InvokeAgentRuntimeCommand),
@@ -52,6 +58,9 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
             "/invocations/.well-known/oauth-protected-resource",
             Operation::GetRuntimeProtectedResourceMetadata,
         ),
+        (Method::GET, "/invocations/.well-known/agent-card.json", Operation::GetAgentCard),
+        (Method::GET, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
+        (Method::DELETE, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
     ];
     let path = raw_path.strip_prefix("/runtimes/")?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -100,8 +109,12 @@ mod tests {
             "/x/a/invocations",
         ] {
             check(path, None);
+            for method in [Method::GET, Method::DELETE] {
+                assert_eq!(route(&method, path), None, "{method} {path}");
+            }
         }
-        assert_eq!(route(&Method::GET, "/runtimes/a/invocations"), None);
+        assert_eq!(route(&Method::PUT, "/runtimes/a/invocations"), None);
+        assert_eq!(route(&Method::DELETE, "/runtimes/x-1/runtime-endpoints/invocations/"), None);
     }
 
     #[test]
@@ -112,6 +125,18 @@ mod tests {
         assert_eq!(found("/runtimes/x-1/runtime-endpoints/ws/"), None);
         assert_eq!(found("/runtimes/ws"), None);
         assert_eq!(route(&Method::POST, "/runtimes/a/ws"), None);
+    }
+
+    #[test]
+    fn a_card_is_got_and_an_invocation_is_not() {
+        let found = |method, path| route(&method, path).map(|route| (route.operation, route.raw_target));
+        let card = "/runtimes/a%2Fb/invocations/.well-known/agent-card.json";
+        assert_eq!(found(Method::GET, card), Some((Operation::GetAgentCard, "a%2Fb".to_owned())));
+        assert_eq!(found(Method::POST, card), None);
+        for method in [Method::GET, Method::DELETE] {
+            let otherwise = Some((Operation::InvokeAgentRuntimeOtherwise, "a/b".to_owned()));
+            assert_eq!(found(method, "/runtimes/a/b/invocations"), otherwise);
+        }
     }
 
     #[test]

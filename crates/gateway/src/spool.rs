@@ -185,6 +185,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 impl Spooled {
+    /// Returns what stayed in memory, all of it or nothing; shares its room.
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Memory(data) => Some(data.clone()),
+            Content::File { .. } => None,
+        }
+    }
+
     /// Returns the body as it is sent on.
     pub(crate) fn into_body(self) -> SpooledBody {
         match self.content {

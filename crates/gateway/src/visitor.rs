@@ -9,7 +9,7 @@ use innkeep_auth::policy;
 use innkeep_auth::sigv4::{self, Presigned};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Deployment;
-use innkeep_types::SessionId;
+use innkeep_types::{ServerProtocol, SessionId};
 use tokio::time::Instant;
 
 use crate::address;
@@ -134,7 +134,15 @@ impl<'a> Visitor<'a> {
     /// Lets him in to what serves him. Refuses him if he may not pass, if there is nothing, and if he says more than its agent may be told.
     pub(crate) async fn enter(&self, session: &SessionId, caller: &mut Caller) -> Result<Arc<Deployment>, Error> {
         let resolved = self.find(session).await?;
-        self.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
+        let gate = resolved.as_deref().map(|resolved| &resolved.gate);
+        let speaks = resolved.as_deref().filter(|_| self.operation == Operation::InvokeAgentRuntime);
+        let speaks = speaks.map_or(ServerProtocol::Http, |resolved| resolved.deployment.protocol.server);
+        // Of what takes tokens anybody may know that it is there; of everything else, only who is let in.
+        if gate.is_some_and(Gate::is_for_tokens) {
+            caller.protocol = speaks;
+        }
+        self.pass(gate, caller).await?;
+        caller.protocol = speaks;
         let Some(resolved) = resolved else { return Err(self.missing(caller).await) };
         forward::check_allowed(&resolved.deployment, &self.head.headers)?;
         Ok(resolved.deployment.clone())

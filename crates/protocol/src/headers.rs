@@ -31,6 +31,10 @@ pub const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protoc
 pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// MCP's name (revision 2026-07-28).
 pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// A2A's revision.
+pub const A2A_VERSION: HeaderName = HeaderName::from_static("a2a-version");
+/// A2A's extensions.
+pub const A2A_EXTENSIONS: HeaderName = HeaderName::from_static("a2a-extensions");
 /// Alias of [`SESSION_ID`] towards the agent.
 pub const ALIAS_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 /// Alias of [`REQUEST_ID`] towards the agent.

@@ -6,6 +6,7 @@
 pub mod agent_environment;
 pub mod control;
 pub mod diff;
+pub mod error_envelope;
 pub mod error_shape;
 pub mod event_stream;
 pub mod headers;

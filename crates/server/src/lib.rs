@@ -135,6 +135,7 @@ impl Server {
             region: config.region.clone(),
             account: config.account.clone(),
             egress,
+            url: config.public_url.clone().unwrap_or_else(|| url.clone()),
         };
         recovery::make_bundles(&store, &artifacts, Origins::Disk).await?;
         recovery::recover(left, &registry, &store, &deployer, clock.as_ref()).await?;

@@ -412,3 +412,13 @@ pub const ZYGOTE_IDLE: Duration = Duration::from_secs(15 * 60);
 /// Time after which such an interpreter ends whatever it does, and with it one that no server knows any more. Source: our choice; three
 /// times the longest default life of a session.
 pub const ZYGOTE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest id of a JSON-RPC request that errors repeat, bytes. Source: our choice; clients count, or send UUIDs.
+pub const MAX_RPC_ID_BYTES: usize = 256;
+
+/// MCP sessions of one sandbox whose own ids are known; the oldest goes. Source: our choice: clients that share a runtime session are
+/// few.
+pub const MAX_MCP_SESSIONS: usize = 64;
+
+/// The longest id that an MCP server may give a session, bytes. Source: model, `McpSessionId`.
+pub const MAX_MCP_SESSION_ID_BYTES: usize = 1024;

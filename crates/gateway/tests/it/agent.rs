@@ -172,8 +172,8 @@ async fn receive(connection: &mut TcpStream) -> Option<Received> {
     let head = std::iter::once(request_line).chain(headers).collect();
     let mut received = Received { head, body: Bytes::new() };
     // Agents on plain libraries know nothing else; without it this panics, as they would.
-    let is_handshake = received.header("upgrade").is_some();
-    let len = received.header("content-length").or_else(|| is_handshake.then_some("0")).expect("a length");
+    let is_bare = received.header("upgrade").is_some() || received.head[0].starts_with("GET ");
+    let len = received.header("content-length").or_else(|| is_bare.then_some("0")).expect("a length");
     let len: usize = len.parse().unwrap();
     while body.len() < len {
         assert_ne!(connection.read_buf(&mut body).await.unwrap(), 0, "body ended early");

@@ -17,6 +17,8 @@ mod hostile_agents;
 mod issuers;
 mod owners;
 mod policies;
+mod protocols;
+mod protocols_mcp;
 mod refusals;
 mod smuggling;
 mod stops;
