@@ -1,6 +1,6 @@
 // A certified OpenID provider for test_jwt.py. Reads one JSON object from its first argument: port (0: a free one), and, for TLS, key and
 // cert. Prints its issuer once it listens. A line `rotate` on standard input gives it new keys; its end ends it. The resource that a token
-// is for names its algorithm: urn:agents:RS256.
+// is for names its algorithm, urn:agents:RS256, or is a URL.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
@@ -43,7 +43,7 @@ const configuration = () => ({
         scope: "invoke read",
         audience: "agents",
         accessTokenFormat: "jwt",
-        jwt: { sign: { alg: resource.split(":").at(-1) } },
+        jwt: { sign: { alg: resource.startsWith("urn:") ? resource.split(":").at(-1) : "RS256" } },
       }),
     },
   },
