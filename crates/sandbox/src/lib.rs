@@ -29,6 +29,7 @@ pub mod tasks;
 pub mod upstream;
 mod warmup;
 
+pub use admission::FairRate;
 pub use counts::{Counts, Histogram, Refusal, START_BUCKETS, StartResult};
 pub use deployment::Deployment;
 pub use journal::Journal;

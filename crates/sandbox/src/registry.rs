@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::admission::StartRate;
+use crate::admission::FairRate;
 use crate::counts::{Counters, Counts};
 use crate::deployment::Deployment;
 use crate::driver::{Capabilities, Driver, Sandbox};
@@ -62,7 +62,7 @@ struct Shared {
 #[derive(Debug)]
 struct Sessions {
     by_key: HashMap<SessionKey, Arc<Session>>,
-    start_rate: StartRate,
+    start_rate: FairRate<RuntimeId>,
     /// Deleted since this server started: who found one before that and waited must not start it any more. Ids are never given
     /// twice, and take some fifty bytes each.
     deleted: HashSet<RuntimeId>,
@@ -85,7 +85,7 @@ impl Registry {
         tasks: Tasks,
         limits: Limits,
     ) -> Self {
-        let start_rate = StartRate::new(limits.starts_per_second, Instant::now());
+        let start_rate = FairRate::new(limits.starts_per_second, Instant::now());
         let (deleted, closings) = (HashSet::new(), Closings::default());
         let by_key = HashMap::new();
         let sessions = Sessions { by_key, start_rate, deleted, closings, n_ended: 0, closed: false };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use innkeep_types::RuntimeId;
+
 use super::*;
 
 const RATE: u32 = 25;
@@ -14,7 +16,7 @@ fn runtime(name: &str) -> RuntimeId {
 /// Lets each runtime ask once in so many milliseconds, from and to so many; returns how many starts each got, and how many it wanted.
 fn simulate(rate: u32, askers: &[(&'static str, u32, u32, u32)]) -> BTreeMap<&'static str, (u32, u32)> {
     let start = Instant::now();
-    let mut bucket = StartRate::new(rate, start);
+    let mut bucket = FairRate::new(rate, start);
     let mut granted: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
     for ms in 0..askers.iter().map(|(.., to)| *to).max().unwrap() {
         for (name, every, from, to) in askers {
@@ -31,7 +33,7 @@ fn simulate(rate: u32, askers: &[(&'static str, u32, u32, u32)]) -> BTreeMap<&'s
 #[test]
 fn a_runtime_alone_has_the_whole_burst_and_then_the_whole_rate() {
     let start = Instant::now();
-    let mut bucket = StartRate::new(5, start);
+    let mut bucket = FairRate::new(5, start);
     let mut granted = |now| (0..50).filter(|_| bucket.try_take(&runtime("a"), now).is_ok()).count();
     assert_eq!(granted(start), 20);
     assert_eq!(granted(start + MS * 1000), 5);
@@ -80,7 +82,7 @@ fn bursts_at_one_time_share_alike_whatever_their_pace() {
 #[test]
 fn a_newcomer_finds_a_start_after_anothers_burst_took_all() {
     let start = Instant::now();
-    let mut bucket = StartRate::new(RATE, start);
+    let mut bucket = FairRate::new(RATE, start);
     let mut granted = |name: &str, n| (0..n).filter(|_| bucket.try_take(&runtime(name), start).is_ok()).count();
     assert_eq!(granted("a", 1000), 100);
     assert_eq!(granted("b", 1000), 1);
@@ -92,7 +94,7 @@ fn a_newcomer_finds_a_start_after_anothers_burst_took_all() {
 #[test]
 fn newcomers_do_not_take_all_from_those_who_are_there() {
     let start = Instant::now();
-    let mut bucket = StartRate::new(RATE, start);
+    let mut bucket = FairRate::new(RATE, start);
     let mut stayed = 0;
     for ms in 0..60_000 {
         let now = start + MS * ms;
@@ -110,7 +112,7 @@ fn the_wait_that_is_told_is_the_one_that_it_takes() {
     for n_askers in [1, 2, 5, 40] {
         for rate in [1, 5, RATE] {
             let start = Instant::now();
-            let mut bucket = StartRate::new(rate, start);
+            let mut bucket = FairRate::new(rate, start);
             let names: Vec<_> = (0..n_askers).map(|n| runtime(&format!("a{n}"))).collect();
             let mut wait = None;
             for _ in 0..=rate * BURST_SECONDS {
@@ -129,7 +131,7 @@ fn the_wait_that_is_told_is_the_one_that_it_takes() {
 #[test]
 fn a_rate_of_nothing_lets_nothing_through_and_tells_a_wait() {
     let start = Instant::now();
-    let mut bucket = StartRate::new(0, start);
+    let mut bucket = FairRate::new(0, start);
     for s in 0..100 {
         assert_eq!(bucket.try_take(&runtime("a"), start + MS * 1000 * s), Err(LONGEST_WAIT));
     }
@@ -139,7 +141,7 @@ fn a_rate_of_nothing_lets_nothing_through_and_tells_a_wait() {
 fn runtimes_that_ask_once_are_forgotten_and_never_are_there_more_shares_than_starts() {
     let start = Instant::now();
     for (rate, most) in [(1, 5), (RATE, 101), (100_000, 257)] {
-        let mut bucket = StartRate::new(rate, start);
+        let mut bucket = FairRate::new(rate, start);
         for n in 0..1000 {
             let _ = bucket.try_take(&runtime(&format!("a{n}")), start);
         }
@@ -155,13 +157,13 @@ proptest::proptest! {
         rate in 0u32..40, asked in proptest::collection::vec((0u32..300, 0u32..50), 1..400)
     ) {
         let start = Instant::now();
-        let mut bucket = StartRate::new(rate, start);
+        let mut bucket = FairRate::new(rate, start);
         let (mut now, mut granted) = (start, 0);
         for (later, name) in asked {
             now += MS * later;
             granted += u32::from(bucket.try_take(&runtime(&format!("a{name}")), now).is_ok());
-            let held: f64 = bucket.shares.values().map(|share| share.starts).sum();
-            proptest::prop_assert!(bucket.free >= 0.0 && bucket.shares.values().all(|share| share.starts >= 0.0));
+            let held: f64 = bucket.shares.values().map(|share| share.tokens).sum();
+            proptest::prop_assert!(bucket.free >= 0.0 && bucket.shares.values().all(|share| share.tokens >= 0.0));
             proptest::prop_assert!(bucket.free + held <= f64::from(rate * BURST_SECONDS) + 1.001);
         }
         let came_in = (now - start).as_secs_f64() * f64::from(rate);
