@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// Returns what stands for a token's subject: equal ones look equal, and nobody can tell who it is without the server's key.
-    fn subject(&self, identity: &Identity) -> String {
+    pub(crate) fn subject(&self, identity: &Identity) -> String {
         match self.owners.of_identity(identity) {
             Some(owner) => format!("{}#{owner:?}", identity.issuer),
             None => identity.issuer.clone(),

@@ -11,6 +11,7 @@ use innkeep_types::{RequestId, ServerProtocol, SessionId};
 
 use crate::authenticate::Signer;
 use crate::error::Error;
+use crate::resolve::Resolved;
 use crate::rpc::Glance;
 
 /// What is known of the caller so far; answers and errors are labelled with it.
@@ -31,6 +32,12 @@ pub(crate) struct Caller {
     pub(crate) mcp_session: Option<HeaderValue>,
     /// Whether he was told that there is no such session because it is another's.
     pub(crate) is_stranger: bool,
+    /// Whether the rate of requests had him already.
+    pub(crate) is_counted: bool,
+    /// What he was let in to.
+    pub(crate) entered: Option<Arc<Resolved>>,
+    /// What he said and nobody heard, because a presigned URL does not sign it.
+    pub(crate) unheard: Vec<HeaderName>,
 }
 
 /// Who a caller has proven to be.
@@ -54,6 +61,9 @@ impl Caller {
             glance: Glance::default(),
             mcp_session: None,
             is_stranger: false,
+            is_counted: false,
+            entered: None,
+            unheard: Vec::new(),
         }
     }
 

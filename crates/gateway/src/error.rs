@@ -69,6 +69,10 @@ pub(crate) enum Error {
     /// `unmade`: why there is nothing to serve, where the runtime is there; for operators.
     #[error("No endpoint or agent found with qualifier '{qualifier}' for agent '{agent}'")]
     NoAgent { qualifier: EndpointName, agent: String, unmade: Option<Box<Unmade>> },
+    #[error("Rate exceeded: the server lets no more requests in at present; try again in {0} s")]
+    TooManyRequests(u64),
+    #[error("The page's origin may not open WebSockets here: the server's setting cors_origins does not list it")]
+    ForeignOrigin,
     #[error(transparent)]
     Session(#[from] innkeep_sandbox::Error),
     /// A command that could not be started.
@@ -133,9 +137,12 @@ impl Error {
             Self::Signature(source) => source.kind(),
             Self::NoToken => ErrorKind::Unauthorized,
             Self::Token(source) => source.kind(),
-            Self::WrongAuthorizer | Self::Denied(_) | Self::Issuer(_) | Self::ClosedAuthorizer(_) => {
-                ErrorKind::AccessDenied
-            }
+            Self::WrongAuthorizer
+            | Self::Denied(_)
+            | Self::Issuer(_)
+            | Self::ClosedAuthorizer(_)
+            | Self::ForeignOrigin => ErrorKind::AccessDenied,
+            Self::TooManyRequests(_) => ErrorKind::Throttled,
             Self::NotAcceptable => ErrorKind::NotAcceptable,
             Self::NoAgent { .. } | Self::McpSessionGone => ErrorKind::NotFound,
             Self::Session(source) => source.kind(),
@@ -222,6 +229,7 @@ impl Error {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Session(source) => source.retry_after(),
+            Self::TooManyRequests(seconds) => Some(*seconds),
             _ => None,
         }
     }

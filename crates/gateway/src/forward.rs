@@ -1,7 +1,10 @@
 //! The request as the agent gets it. Its headers are made from a list of what may pass, never by copying and striking out:
 //! what a client may not say of itself (session, request, token, caller) cannot slip through. Source: developer guide.
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::{BodyExt, Empty};
@@ -51,6 +54,21 @@ const OURS: [HeaderName; 9] = [
     headers::OAUTH2_CALLBACK_URL,
 ];
 
+/// What is between the caller and us, or told to the agent in our own words: not missed by anybody.
+const BETWEEN_US: [HeaderName; 11] = [
+    HOST,
+    CONTENT_LENGTH,
+    CONNECTION,
+    EXPECT,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+    headers::SESSION_ID,
+];
+
 /// Who asks, as the agent is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -74,6 +92,12 @@ fn allowed(deployment: &Deployment) -> impl Iterator<Item = &HeaderName> {
         !OURS.contains(*name) && !PASSED.contains(*name) && (takes_tokens || **name != AUTHORIZATION)
     };
     deployment.request_headers.iter().filter(may_be)
+}
+
+/// Returns the names of what the caller says and the agent of `deployment` is not told.
+pub(crate) fn dropped<'a>(deployment: &Deployment, caller: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
+    let is_told = |name: &HeaderName| PASSED.contains(name) || allowed(deployment).any(|allowed| allowed == name);
+    caller.keys().filter(move |name| !BETWEEN_US.contains(name) && !is_told(name))
 }
 
 /// Returns the request for the agent of `deployment`, whose body is of `body_bytes`.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::UPGRADE;
+use http::{Request, Response, request};
 use hyper::body::{Body, Incoming};
 use innkeep_auth::Owners;
 use innkeep_sandbox::{Deployment, Registry};
@@ -16,18 +17,23 @@ use crate::audit::Audit;
 use crate::authenticate::Authenticator;
 use crate::authorizer::Gatekeeper;
 use crate::call::{Caller, Principal};
+use crate::cors::{Cors, Origin};
+use crate::crossings::{Crossings, Limit};
 use crate::error::{BoxError, Error};
 use crate::guards::Guards;
 use crate::inbound::Inbound;
 use crate::issuers::Issuers;
+use crate::names::Names;
 use crate::payload::Payload;
+use crate::rates::CallerRate;
+use crate::recent::{RecentRequest, RecentRequests, Rings};
 use crate::resolve::{Deploy, Resolver};
-use crate::route::{Operation, Route};
+use crate::route::{Door, Operation, Route};
 use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
 use crate::ws::WebSocketCounts;
-use crate::{card, command, invoke, mcp, metadata, otherwise, stop, ws};
+use crate::{card, command, forward, invoke, mcp, metadata, otherwise, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -55,11 +61,13 @@ pub struct GatewayConfig {
     pub registry: Registry,
     /// Where large request bodies wait; must exist.
     pub spool_directory: PathBuf,
-    /// How large and how long.
+    /// Pages of these may call from browsers.
+    pub cors_origins: Vec<Origin>,
+    /// How large, how long, how often.
     pub limits: Limits,
 }
 
-/// How large and how long a request may be.
+/// How large and how long a request may be, and how often there may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// A request's body, and an answer's, bytes; default [`limits::MAX_BODY_BYTES`].
@@ -82,6 +90,8 @@ pub struct Limits {
     pub max_frames_per_second: u32,
     /// What a command may write, bytes; default [`limits::MAX_COMMAND_OUTPUT_BYTES`].
     pub max_command_output_bytes: u64,
+    /// Requests of all callers together, four seconds' worth at once; 0: no limit, the default.
+    pub max_requests_per_second: u32,
 }
 
 impl Default for Limits {
@@ -97,9 +107,14 @@ impl Default for Limits {
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
             max_command_output_bytes: limits::MAX_COMMAND_OUTPUT_BYTES,
+            max_requests_per_second: 0,
         }
     }
 }
+
+/// Extension of an answer: the version that gave it.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(pub(crate) Arc<Deployment>);
 
 /// The data plane.
 #[derive(Debug)]
@@ -115,6 +130,11 @@ pub struct Gateway {
     pub(crate) registry: Registry,
     pub(crate) spool: Spool,
     pub(crate) limits: Limits,
+    pub(crate) crossings: Crossings,
+    rate: CallerRate,
+    cors: Cors,
+    names: Names,
+    rings: Rings,
     pub(crate) websockets: ws::Counters,
     pub(crate) mcp_sessions: mcp::Sessions,
 }
@@ -123,6 +143,7 @@ impl Gateway {
     /// Returns the data plane of a server.
     pub fn new(config: GatewayConfig) -> Self {
         let home = Home { region: config.region, account: config.account };
+        let rings = Rings::default();
         Self {
             guards: Guards::new(config.store.clone(), home.clone()),
             home,
@@ -131,10 +152,15 @@ impl Gateway {
             public_url: config.public_url,
             owners: config.owners,
             audit: config.audit,
-            resolver: Resolver::new(config.store, config.deploy),
+            names: Names::new(config.store.clone()),
+            resolver: Resolver::new(config.store, config.deploy, rings.clone()),
             registry: config.registry,
             spool: Spool::new(config.spool_directory, &config.limits),
             limits: config.limits,
+            crossings: Crossings::default(),
+            rate: CallerRate::new(config.limits.max_requests_per_second),
+            cors: Cors::new(&config.cors_origins),
+            rings,
             websockets: ws::Counters::default(),
             mcp_sessions: mcp::Sessions::default(),
         }
@@ -143,6 +169,22 @@ impl Gateway {
     /// Returns how many WebSockets there are, and were.
     pub fn websockets(&self) -> WebSocketCounts {
         self.websockets.get()
+    }
+
+    /// Returns how often a limit was crossed.
+    pub fn crossings(&self, limit: Limit) -> u64 {
+        self.crossings.get(limit)
+    }
+
+    /// Returns the last requests for a runtime that were let in.
+    pub fn recent_requests(&self, runtime: &RuntimeId) -> RecentRequests {
+        self.rings.list(runtime)
+    }
+
+    /// Returns what a browser is told that asks whether a page may send a request to the data plane; none if this is no such question, or
+    /// no pages may. Needs no authentication.
+    pub fn preflight<B>(&self, request: &Request<B>) -> Option<Response<GatewayBody>> {
+        self.cors.preflight(request.method(), request.uri().path(), request.headers())
     }
 
     /// Answers one request that [`route`](crate::route) recognised, errors included.
@@ -154,41 +196,100 @@ impl Gateway {
     /// An answer with status 101 has a [`Tunnel`](crate::Tunnel) among its extensions.
     pub async fn handle(
         &self,
-        route: Route,
+        mut route: Route,
         request_id: RequestId,
         request: Request<Incoming>,
     ) -> Response<GatewayBody> {
         let (mut head, incoming) = request.into_parts();
         let mut body = Inbound::new(&head, incoming);
         let mut caller = Caller::new(request_id);
-        let result = match route.operation {
-            Operation::InvokeAgentRuntime => {
-                invoke::invoke(self, &route.raw_target, &head, &mut body, &mut caller).await
-            }
-            Operation::InvokeAgentRuntimeWithWebSocketStream => {
-                // Boxed: it is large, and few ask for it.
-                Box::pin(ws::open(self, &route.raw_target, &mut head, &mut body, &mut caller)).await
-            }
-            Operation::InvokeAgentRuntimeCommand => {
-                Box::pin(command::run(self, &route.raw_target, &head, &mut body, &mut caller)).await
-            }
-            Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, &head, &mut body, &mut caller).await,
-            Operation::GetRuntimeProtectedResourceMetadata => {
-                metadata::metadata(self, &route.raw_target, &head, &caller).await
-            }
-            Operation::GetAgentCard => {
-                Box::pin(card::card(self, &route.raw_target, &head, &mut body, &mut caller)).await
-            }
-            Operation::InvokeAgentRuntimeOtherwise => Ok(otherwise::refuse(&caller)),
+        let (began, at) = (Instant::now(), self.authenticator.clock.now());
+        let result = match route.door {
+            Door::Runtimes => self.answer(&route, &mut head, &mut body, &mut caller).await,
+            Door::Agents => Box::pin(self.answer_by_name(&mut route, &mut head, &mut body, &mut caller)).await,
         };
         self.tell(&route, &head, &caller, result.as_ref().err());
-        match result {
+        let mut response = match result {
             Ok(response) => response,
             Err(error) => {
+                self.crossings.count_refusal(&error, &self.limits);
                 let connection_usable = body.drain().await;
                 error.into_response(&caller, connection_usable)
             }
+        };
+        let served = response.extensions_mut().remove::<Served>();
+        if let Some(entered) = caller.entered {
+            let deployment = served.as_ref().map_or(&entered.deployment, |Served(deployment)| deployment);
+            entered.ring.push(RecentRequest {
+                id: caller.request_id,
+                operation: route.operation.as_str(),
+                session: caller.session,
+                at,
+                answered_after: began.elapsed(),
+                status: response.status().as_u16(),
+                dropped: forward::dropped(deployment, &head.headers).chain(&caller.unheard).collect(),
+            });
         }
+        self.cors.label(&head.headers, response.headers_mut());
+        response
+    }
+
+    /// Answers a request that names its agent by name.
+    async fn answer_by_name(
+        &self,
+        route: &mut Route,
+        head: &mut request::Parts,
+        body: &mut Inbound,
+        caller: &mut Caller,
+    ) -> Result<Response<GatewayBody>, Error> {
+        let alias = self.names.find(&route.raw_target, &self.home).await?;
+        let asked = Route { raw_target: alias.arn.to_string(), ..route.clone() };
+        let result = self.answer(&asked, head, body, caller).await;
+        if alias.is_there {
+            *route = asked;
+        }
+        result.map_err(|error| alias.reword(error))
+    }
+
+    async fn answer(
+        &self,
+        route: &Route,
+        head: &mut request::Parts,
+        body: &mut Inbound,
+        caller: &mut Caller,
+    ) -> Result<Response<GatewayBody>, Error> {
+        if head.headers.contains_key(UPGRADE) {
+            self.cors.check_socket(head)?;
+        }
+        match route.operation {
+            Operation::InvokeAgentRuntime => invoke::invoke(self, route, head, body, caller).await,
+            Operation::InvokeAgentRuntimeWithWebSocketStream => {
+                // Boxed: it is large, and few ask for it.
+                Box::pin(ws::open(self, route, head, body, caller)).await
+            }
+            Operation::InvokeAgentRuntimeCommand => {
+                Box::pin(command::run(self, &route.raw_target, head, body, caller)).await
+            }
+            Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, head, body, caller).await,
+            Operation::GetRuntimeProtectedResourceMetadata => {
+                metadata::metadata(self, &route.raw_target, head, caller).await
+            }
+            Operation::GetAgentCard => Box::pin(card::card(self, &route.raw_target, head, body, caller)).await,
+            Operation::InvokeAgentRuntimeOtherwise => Ok(otherwise::refuse(caller)),
+        }
+    }
+
+    /// Refuses a caller who has proven who he is, if there were too many requests. Counts each once.
+    pub(crate) fn count(&self, caller: &mut Caller) -> Result<(), Error> {
+        if std::mem::replace(&mut caller.is_counted, true) {
+            return Ok(());
+        }
+        let who = || match &caller.principal {
+            Some(Principal::Key(key)) => key.principal.arn.clone(),
+            Some(Principal::Token(identity)) => self.subject(identity),
+            None => String::new(),
+        };
+        self.rate.try_take(who).map_err(Error::TooManyRequests)
     }
 
     /// Returns whose a session is that this caller starts; none, if he has proven to be nobody in particular.

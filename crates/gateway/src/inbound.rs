@@ -1,6 +1,7 @@
 //! A request's body as it arrives, and what becomes of the rest of it when the request is refused: it is read on for a moment,
 //! or the client, still sending, would see a reset where it should see the answer.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use innkeep_types::limits;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use crate::alias::may_be_object;
+use crate::error::Error;
 
 /// How long a refused request's body is read on. Source: our choice; a client on the same host sends 100 MB in less.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -28,6 +32,8 @@ pub struct Inbound {
 #[derive(Debug)]
 struct Arrival {
     incoming: Incoming,
+    /// What was looked at, and is still to be read.
+    ahead: VecDeque<Bytes>,
     /// The client holds the body back until it is polled (`Expect: 100-continue`): polling is what makes hyper send the 100.
     held_back: bool,
 }
@@ -44,7 +50,7 @@ impl Inbound {
     pub fn new(head: &request::Parts, incoming: Incoming) -> Self {
         let expect = head.headers.get(EXPECT).map(|value| value.as_bytes());
         let held_back = expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-        Self { here: Some(Arrival { incoming, held_back }), away: None }
+        Self { here: Some(Arrival { incoming, ahead: VecDeque::new(), held_back }), away: None }
     }
 
     /// Lends the body out; what is read of this one meanwhile is nothing.
@@ -52,6 +58,22 @@ impl Inbound {
         let (home, away) = oneshot::channel();
         self.away = Some(away);
         Lent { arrival: self.here.take(), home: Some(home) }
+    }
+
+    /// Returns the beginning of a body that may be a JSON object, of `most` bytes and what came with them, or all of it; none may be
+    /// waited for longer than `patience`. It is still to be read.
+    pub(crate) async fn peek(&mut self, most: usize, patience: Duration) -> Result<Vec<u8>, Error> {
+        let mut seen = Vec::new();
+        let Some(arrival) = &mut self.here else { return Ok(seen) };
+        while seen.len() < most && may_be_object(&seen) {
+            let frame = timeout(patience, arrival.incoming_frame()).await.map_err(|_| Error::BodyStalled(patience))?;
+            let Some(frame) = frame else { break };
+            // Trailers carry nothing that the agent could get.
+            let Ok(data) = frame.map_err(|error| Error::BodyBroken(error.into()))?.into_data() else { continue };
+            seen.extend_from_slice(&data);
+            arrival.ahead.push_back(data);
+        }
+        Ok(seen)
     }
 
     /// Reads the body of a refused request on, unless its client still holds it back. Tells whether it was read to its end, so
@@ -65,7 +87,7 @@ impl Inbound {
                 self.here = away.await.ok();
             }
             match &mut self.here {
-                Some(arrival) => arrival.incoming.is_end_stream() || !arrival.held_back && arrival.read_to_end().await,
+                Some(arrival) => arrival.is_end_stream() || !arrival.held_back && arrival.read_to_end().await,
                 None => false,
             }
         })
@@ -75,6 +97,16 @@ impl Inbound {
 }
 
 impl Arrival {
+    /// Returns what comes next beyond what was looked at.
+    async fn incoming_frame(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        self.held_back = false;
+        self.incoming.frame().await
+    }
+
+    fn n_ahead(&self) -> u64 {
+        self.ahead.iter().map(|data| data.len() as u64).sum()
+    }
+
     async fn read_to_end(&mut self) -> bool {
         let mut n_bytes = 0;
         while let Some(frame) = self.frame().await {
@@ -93,16 +125,25 @@ impl Body for Arrival {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(data) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         self.held_back = false;
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_empty() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let (rest, n_ahead) = (self.incoming.size_hint(), self.n_ahead());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(n_ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(n_ahead));
+        }
+        hint
     }
 }
 

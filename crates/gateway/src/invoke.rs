@@ -8,56 +8,67 @@ use innkeep_sandbox::Asker;
 use innkeep_types::{ServerProtocol, SessionId};
 use tokio::time::Instant;
 
+use crate::alias;
 use crate::answer;
 use crate::call::{self, Caller};
 use crate::deliver::{self, Delivered, Door, Errand};
 use crate::error::Error;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Served};
 use crate::inbound::Inbound;
 use crate::mcp;
 use crate::payload::Payload;
-use crate::route::Operation;
+use crate::route::{self, Operation, Route};
 use crate::rpc::Glance;
 use crate::spool::Spooled;
-use crate::stream::{AgentStream, AnswerDeadline, GatewayBody};
+use crate::stream::{AgentStream, AnswerDeadline, Bounds, GatewayBody};
 use crate::target::Named;
 use crate::visitor::Visitor;
 
 pub(crate) async fn invoke(
     gateway: &Gateway,
-    raw_target: &str,
+    route: &Route,
     head: &request::Parts,
     body: &mut Inbound,
     caller: &mut Caller,
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let (session_named, named) = match read(raw_target, head) {
+    let (said, named) = match read(route, head) {
         Ok(read) => read,
         Err(error) => {
-            Box::pin(introduce(gateway, raw_target, head, body, deadline, caller)).await;
+            Box::pin(introduce(gateway, route, head, body, deadline, caller)).await;
             return Err(error);
         }
     };
-    // The other name that a session may have, where that is what is spoken.
-    let session_of_mcp = if session_named.is_none() { mcp::session(head) } else { Ok(None) };
-    let either = session_named.or_else(|| session_of_mcp.as_ref().ok().cloned().flatten());
-    let mut session = either.unwrap_or_else(SessionId::generate);
+    // The other names that a session may have, where those are what is spoken.
+    let session_of_mcp = if said.is_none() { mcp::session(head) } else { Ok(None) };
+    let mut is_said = said.is_some();
+    let said = said.or_else(|| session_of_mcp.as_ref().ok().cloned().flatten());
+    let mut session = said.unwrap_or_else(SessionId::generate);
     caller.session = Some(session.clone());
 
     let (visitor, read) =
         Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await?;
     let entered = visitor.enter(&session, caller).await;
     caller.look(read.as_ref()).await;
-    let deployment = entered?;
+    let mut deployment = entered?;
     let is_mcp = deployment.protocol.server == ServerProtocol::Mcp;
     match session_of_mcp {
         Err(error) if is_mcp => return Err(error),
-        Ok(Some(_)) if !is_mcp => {
+        Ok(Some(_)) if is_mcp => is_said = true,
+        Ok(Some(_)) => {
             session = SessionId::generate();
             caller.session = Some(session.clone());
         }
         _ => {}
+    }
+    if route.door == route::Door::Agents
+        && !is_said
+        && let Some(said) = alias::session_in_body(gateway, read.as_ref(), body, deadline).await?
+    {
+        session = said;
+        caller.session = Some(session.clone());
+        deployment = visitor.enter(&session, caller).await?;
     }
     let payload = match read {
         Some(read) => Payload::from(read),
@@ -72,7 +83,7 @@ pub(crate) async fn invoke(
 
     let caller = &*caller;
     let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(raw_target, head, caller);
+    let on_start = || gateway.tell_start(&route.raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
@@ -108,18 +119,21 @@ pub(crate) fn answer(
     if let Some(session) = mcp_session {
         headers.insert(headers::MCP_SESSION_ID, session);
     }
-    let stream = AgentStream::new(body, lease, watch, gateway.limits.max_body_bytes, end);
+    let bounds = Bounds { max_bytes: gateway.limits.max_body_bytes, deadline, crossings: gateway.crossings.clone() };
+    let served = lease.deployment().clone();
+    let stream = AgentStream::new(body, lease, watch, bounds, end);
     let mut response = Response::new(GatewayBody::agent(stream));
     *response.status_mut() = agent.status;
     *response.headers_mut() = headers;
     response.extensions_mut().insert(AnswerDeadline(deadline));
+    response.extensions_mut().insert(Served(served));
     response
 }
 
 /// Reads what the head says of itself: the session, if it names one, and the target.
-fn read(raw_target: &str, head: &request::Parts) -> Result<(Option<SessionId>, Named), Error> {
-    let session = call::session(head)?;
-    let named = Named::parse(raw_target, head.uri.query())?;
+fn read(route: &Route, head: &request::Parts) -> Result<(Option<SessionId>, Named), Error> {
+    let session = alias::session(route.door, head)?;
+    let named = Named::parse(&route.raw_target, head.uri.query())?;
     call::check_headers(head)?;
     Ok((session, named))
 }
@@ -128,13 +142,13 @@ fn read(raw_target: &str, head: &request::Parts) -> Result<(Option<SessionId>, N
 /// words. The head is otherwise looked at as if it were good.
 async fn introduce(
     gateway: &Gateway,
-    raw_target: &str,
+    route: &Route,
     head: &request::Parts,
     body: &mut Inbound,
     deadline: Instant,
     caller: &mut Caller,
 ) {
-    let Ok(named) = Named::parse(raw_target, head.uri.query()) else { return };
+    let Ok(named) = Named::parse(&route.raw_target, head.uri.query()) else { return };
     let met = Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await;
     let Ok((visitor, read)) = met else { return };
     if visitor.enter(&SessionId::generate(), caller).await.is_err() {

@@ -4,14 +4,17 @@
 //! only in [`error`], from the one table of the protocol crate. Nothing here knows the control plane.
 
 mod address;
+mod alias;
 mod answer;
 mod audit;
 mod authenticate;
 mod authorize;
 mod authorizer;
 mod call;
-mod command;
 mod card;
+mod command;
+mod cors;
+mod crossings;
 mod deliver;
 mod error;
 mod forward;
@@ -22,8 +25,11 @@ mod invoke;
 mod issuers;
 mod mcp;
 mod metadata;
+mod names;
 mod otherwise;
 mod payload;
+mod rates;
+mod recent;
 mod resolve;
 mod route;
 mod rpc;
@@ -37,10 +43,14 @@ mod ws;
 
 pub use audit::{Audit, AuditSink};
 pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
+pub use cors::{BadOrigin, Origin};
+pub use crossings::Limit;
 pub use gateway::{Gateway, GatewayConfig, Limits};
 pub use inbound::Inbound;
 pub use issuers::{CertificateReader, Issuers, IssuersConfig, OwnIssuer};
+pub use rates::CallerRate;
+pub use recent::{Dropped, RecentRequest, RecentRequests};
 pub use resolve::Deploy;
-pub use route::{Operation, Route, route};
+pub use route::{Door, Operation, Route, route};
 pub use stream::{AnswerDeadline, GatewayBody, StreamError};
 pub use ws::{Follower, Next, Sender, Tunnel, Violation, WebSocketCounts, WebSocketEnd};

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::authorizer::Gate;
 use crate::error::{BoxError, Error, Unmade};
+use crate::recent::{Ring, Rings};
 use crate::split::{Part, Split};
 use crate::target::Target;
 
@@ -26,6 +27,7 @@ const REMEMBERED: usize = 4096;
 pub(crate) struct Resolver {
     store: Store,
     deploy: Deploy,
+    rings: Rings,
     answers: Mutex<Answers>,
 }
 
@@ -42,6 +44,8 @@ struct Answers {
 pub(crate) struct Resolved {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) gate: Gate,
+    /// Where its runtime's requests are noted.
+    pub(crate) ring: Arc<Ring>,
 }
 
 /// What an endpoint serves.
@@ -55,8 +59,8 @@ enum Served {
 }
 
 impl Resolver {
-    pub(crate) fn new(store: Store, deploy: Deploy) -> Self {
-        Self { store, deploy, answers: Mutex::default() }
+    pub(crate) fn new(store: Store, deploy: Deploy, rings: Rings) -> Self {
+        Self { store, deploy, rings, answers: Mutex::default() }
     }
 
     /// Returns what the session is started from if it has no sandbox; none if runtime or endpoint is absent or not READY.
@@ -130,7 +134,8 @@ impl Resolver {
         if let Gate::Closed(error) = &gate {
             tracing::warn!("version {} of {} lets nobody in: {error}", deployment.version, deployment.arn);
         }
-        Ok(Arc::new(Resolved { deployment, gate }))
+        let ring = self.rings.of(&deployment.arn.runtime);
+        Ok(Arc::new(Resolved { deployment, gate, ring }))
     }
 }
 

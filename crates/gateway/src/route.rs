@@ -8,8 +8,19 @@ use http::Method;
 pub struct Route {
     /// What is asked for.
     pub operation: Operation,
-    /// Of which runtime or endpoint: ARN or id, still percent-encoded.
+    /// Of which runtime or endpoint: ARN or id, still percent-encoded; behind [`Door::Agents`] its name.
     pub raw_target: String,
+    /// Where it came in.
+    pub door: Door,
+}
+
+/// What a path of the data plane begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// `/runtimes/`, of the API.
+    Runtimes,
+    /// `/agents/`, ours: for people with curl, and pages of browsers.
+    Agents,
 }
 
 /// An operation of the data plane.
@@ -62,17 +73,28 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
         (Method::GET, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
         (Method::DELETE, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
     ];
-    let path = raw_path.strip_prefix("/runtimes/")?;
+    let (door, path) = match raw_path.strip_prefix("/runtimes/") {
+        Some(path) => (Door::Runtimes, path),
+        None => (Door::Agents, raw_path.strip_prefix("/agents/")?),
+    };
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut of_method = SUFFIXES.into_iter().filter(|(of, ..)| of == method);
     of_method.find_map(|(_, suffix, operation)| {
         let raw_target = path.strip_suffix(suffix).filter(|target| !target.is_empty())?;
+        if door == Door::Agents && (raw_target.contains('/') || !is_aliased(operation)) {
+            return None;
+        }
         // The control plane's: an endpoint whose name is that of an operation.
         if raw_target.ends_with("/runtime-endpoints") {
             return None;
         }
-        Some(Route { operation, raw_target: raw_target.to_owned() })
+        Some(Route { operation, raw_target: raw_target.to_owned(), door })
     })
+}
+
+/// Tells what can be asked for by an agent's name.
+fn is_aliased(operation: Operation) -> bool {
+    matches!(operation, Operation::InvokeAgentRuntime | Operation::InvokeAgentRuntimeWithWebSocketStream)
 }
 
 #[cfg(test)]
@@ -136,6 +158,25 @@ mod tests {
         for method in [Method::GET, Method::DELETE] {
             let otherwise = Some((Operation::InvokeAgentRuntimeOtherwise, "a/b".to_owned()));
             assert_eq!(found(method, "/runtimes/a/b/invocations"), otherwise);
+        }
+    }
+
+    #[test]
+    fn by_name_there_are_invocations_and_sockets_and_nothing_else() {
+        let found = |method, path| route(&method, path).map(|route| (route.operation, route.raw_target, route.door));
+        let of = |operation| Some((operation, "my%20agent".to_owned(), Door::Agents));
+        assert_eq!(found(Method::POST, "/agents/my%20agent/invocations"), of(Operation::InvokeAgentRuntime));
+        let socket = Operation::InvokeAgentRuntimeWithWebSocketStream;
+        assert_eq!(found(Method::GET, "/agents/my%20agent/ws"), of(socket));
+        for (method, path) in [
+            (Method::POST, "/agents/a/stopruntimesession"),
+            (Method::GET, "/agents/a/invocations/.well-known/oauth-protected-resource"),
+            (Method::POST, "/agents/a/b/invocations"),
+            (Method::POST, "/agents/invocations"),
+            (Method::POST, "/agents//invocations"),
+            (Method::GET, "/agents/a/invocations"),
+        ] {
+            assert_eq!(found(method, path), None, "{path}");
         }
     }
 

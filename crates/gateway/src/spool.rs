@@ -8,7 +8,7 @@ mod room;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +190,24 @@ impl Spooled {
         match &self.content {
             Content::Memory(data) => Some(data.clone()),
             Content::File { .. } => None,
+        }
+    }
+
+    /// Returns its first bytes, `most` of them, or all.
+    pub(crate) async fn beginning(&self, most: usize) -> Result<Bytes, Error> {
+        match &self.content {
+            Content::Memory(data) => Ok(data.slice(..data.len().min(most))),
+            Content::File { file, .. } => {
+                let file = file.try_clone().map_err(Error::Spool)?;
+                let n_bytes = usize::try_from(self.len).unwrap_or(most).min(most);
+                blocking(move || {
+                    let mut beginning = vec![0; n_bytes];
+                    // From its start, wherever others read it.
+                    file.read_exact_at(&mut beginning, 0)?;
+                    Ok(Bytes::from(beginning))
+                })
+                .await
+            }
         }
     }
 

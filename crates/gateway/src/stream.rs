@@ -16,6 +16,7 @@ use innkeep_types::{AgentExit, StopReason};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::command::CommandStream;
+use crate::crossings::{Crossings, Limit};
 
 /// What an agent wrote before it exited may still be on its way for this long. Source: our choice: within the second in which
 /// a caller is told of the exit.
@@ -135,8 +136,22 @@ pub(crate) struct AgentStream {
     watch: Watch,
     /// What may still pass, bytes.
     allowance: u64,
+    deadline: Instant,
+    crossings: Crossings,
     end: End,
     failure: Option<StreamError>,
+    /// Whether it has come to its end, well or not.
+    is_over: bool,
+}
+
+/// What an answer is held to.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    pub(crate) max_bytes: u64,
+    /// When it must be over.
+    pub(crate) deadline: Instant,
+    /// Where it is counted that it was not.
+    pub(crate) crossings: Crossings,
 }
 
 /// What tells that an answer is complete.
@@ -151,16 +166,24 @@ pub(crate) enum End {
 }
 
 impl AgentStream {
-    pub(crate) fn new(upstream: UpstreamBody, lease: Arc<Lease>, watch: Watch, max_bytes: u64, end: End) -> Self {
-        Self { upstream, lease, watch, allowance: max_bytes, end, failure: None }
+    pub(crate) fn new(upstream: UpstreamBody, lease: Arc<Lease>, watch: Watch, bounds: Bounds, end: End) -> Self {
+        let Bounds { max_bytes, deadline, crossings } = bounds;
+        Self { upstream, lease, watch, allowance: max_bytes, deadline, crossings, end, failure: None, is_over: false }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         if let Some(failure) = self.failure.take() {
             return Poll::Ready(Some(Err(failure)));
         }
-        match ready!(self.poll_next(cx)) {
+        let next = ready!(self.poll_next(cx));
+        self.is_over = !matches!(next, Some(Ok(_)));
+        match next {
             Some(Err(failure)) => {
+                match failure {
+                    StreamError::TooLarge => self.crossings.count(Limit::Body),
+                    StreamError::TooLong => self.crossings.count(Limit::Stream),
+                    StreamError::Agent(_) | StreamError::Ended(_) => {}
+                }
                 // A failing body makes hyper close at once and forget what it has not written yet, the head even. Pausing makes
                 // it write: the caller gets all that the agent said, and does not take the failure for one to be retried.
                 self.failure = Some(failure);
@@ -192,6 +215,15 @@ impl AgentStream {
                 self.poll_next(cx)
             }
             None => Poll::Ready(None),
+        }
+    }
+}
+
+/// One that is cut off at its deadline because its client does not read is not asked again, and only dropped.
+impl Drop for AgentStream {
+    fn drop(&mut self) {
+        if !self.is_over && Instant::now() >= self.deadline {
+            self.crossings.count(Limit::Stream);
         }
     }
 }

@@ -53,6 +53,7 @@ impl<'a> Visitor<'a> {
             Shown::Signature if visitor.is_presigned() => {
                 let key = gateway.authenticator.presigned(head)?;
                 caller.principal = Some(Principal::Key(key.clone()));
+                gateway.count(caller)?;
                 visitor.authorize(policy::Caller::Signed(&key.principal)).await?;
                 None
             }
@@ -61,6 +62,7 @@ impl<'a> Visitor<'a> {
                 let body = gateway.read(body, deadline).await?;
                 let key = gateway.authenticator.verify(&claim, &body.digest)?;
                 caller.principal = Some(Principal::Key(key.clone()));
+                gateway.count(caller)?;
                 visitor.authorize(policy::Caller::Signed(&key.principal)).await?;
                 Some(body)
             }
@@ -115,6 +117,7 @@ impl<'a> Visitor<'a> {
             (gate, shown) => {
                 if let Some(identity) = self.gateway.gatekeeper.admit(gate, shown).await? {
                     caller.principal = Some(Principal::Token(identity));
+                    self.gateway.count(caller)?;
                     self.authorize(policy::Caller::Token).await?;
                 }
             }
@@ -144,6 +147,7 @@ impl<'a> Visitor<'a> {
         self.pass(gate, caller).await?;
         caller.protocol = speaks;
         let Some(resolved) = resolved else { return Err(self.missing(caller).await) };
+        caller.entered = Some(resolved.clone());
         forward::check_allowed(&resolved.deployment, &self.head.headers)?;
         Ok(resolved.deployment.clone())
     }

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod keys;
 pub mod pools;
+pub mod requests;
 
 use std::collections::BTreeMap;
 

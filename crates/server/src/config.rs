@@ -5,6 +5,7 @@ mod artifacts;
 mod error;
 mod fields;
 mod issuers;
+mod rates;
 mod tls;
 mod values;
 
@@ -13,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use innkeep_fetch::IpRange;
+use innkeep_gateway::Origin;
 use innkeep_protocol::walls::Base;
 use innkeep_sandbox::host_memory;
 use innkeep_types::{AccountId, Egress, Region, limits};
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use artifacts::{RegistrySettings, S3Settings};
 pub use error::Error;
+pub(crate) use rates::Rates;
 pub(crate) use tls::Certificate;
 pub use tls::TlsMode;
 
@@ -56,6 +59,10 @@ pub struct Config {
     /// of them asked for, with `http`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "issuers::base_url")]
     pub public_url: Option<String>,
+    /// Pages of these origins may call agents from browsers: `https://app.example.com`, or `*` for any, then without the browser's own
+    /// credentials. Default none. A variable separates them by commas.
+    #[serde(with = "rates::origins")]
+    pub cors_origins: Vec<Origin>,
     /// Addresses of issuers of tokens that are not public, as ranges: `10.2.0.0/16`. None other of the kind is asked for anything, whatever
     /// discovery URLs say. Default none, with `innkeep dev` those of loopback. A variable separates them by commas.
     #[serde(with = "issuers::ranges")]
@@ -120,6 +127,19 @@ pub struct Config {
     pub max_frames_per_second: u32,
     /// What a command may write to both outputs together, bytes; more ends it.
     pub max_command_output_bytes: u64,
+    /// Requests of the data plane per second, of all callers, four seconds' worth in a burst; 0: no limit. Default 1000; where only this
+    /// machine reaches the server (it listens on loopback, and has no `public_url`) 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests_per_second: Option<u32>,
+    /// The same of the control plane's requests that change something; default 50, or 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_changes_per_second: Option<u32>,
+    /// The same of its Get requests; default 150, or 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gets_per_second: Option<u32>,
+    /// The same of its List requests; default 25, or 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lists_per_second: Option<u32>,
     /// The largest body of an invocation, and of its answer, bytes; default 100000000.
     pub max_body_bytes: u64,
     /// Bytes of invocations' bodies in memory at one time, before they go to files; default 268435456.
@@ -222,6 +242,7 @@ impl Default for Config {
             egress: Egress::Public,
             allow_plain_http: false,
             public_url: None,
+            cors_origins: Vec::new(),
             jwt_private_issuers: Vec::new(),
             jwt_plain_http_issuers: false,
             jwt_ca_file: None,
@@ -248,6 +269,10 @@ impl Default for Config {
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
             max_command_output_bytes: limits::MAX_COMMAND_OUTPUT_BYTES,
+            max_requests_per_second: None,
+            max_changes_per_second: None,
+            max_gets_per_second: None,
+            max_lists_per_second: None,
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,
@@ -329,7 +354,7 @@ impl Config {
 
     /// Returns the settings as a file that would give them; of secrets it has a comment in their place.
     pub fn to_toml(&self) -> String {
-        let mut text = toml::to_string(self).unwrap_or_default();
+        let mut text = self.rates_unset() + &toml::to_string(self).unwrap_or_default();
         for secret in artifacts::secrets(self) {
             text.push_str(&format!("# {secret} is set, and not shown\n"));
         }

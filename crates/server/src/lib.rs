@@ -17,6 +17,7 @@ mod logging;
 mod metrics;
 mod operator;
 mod pools;
+mod rates;
 mod recovery;
 mod respond;
 mod restore;
@@ -65,6 +66,7 @@ use keys::Keys;
 use listener::{Front, Patience};
 use operator::Operator;
 use pools::Served;
+use rates::ControlRates;
 use recovery::Origins;
 use router::Router;
 use tls::Tls;
@@ -323,7 +325,9 @@ impl Parts<'_> {
             operator_token: self.operator_token.clone(),
             body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
         });
+        let rates = Arc::new(ControlRates::new(self.config.rates()));
         let operator = Operator {
+            rates: rates.clone(),
             store: self.store.clone(),
             control: control.clone(),
             gateway: gateway.clone(),
@@ -336,7 +340,7 @@ impl Parts<'_> {
             authenticator: authenticator.clone(),
             tasks: self.tasks.clone(),
         };
-        Router { gateway, control, operator, authenticator, audit: self.audit, dev_issuer: self.dev_issuer }
+        Router { gateway, control, operator, authenticator, rates, audit: self.audit, dev_issuer: self.dev_issuer }
     }
 
     fn gateway_config(&self, authenticator: innkeep_gateway::Authenticator) -> GatewayConfig {
@@ -347,6 +351,7 @@ impl Parts<'_> {
             authenticator,
             issuers: self.issuers.clone(),
             public_url: self.config.public_url.clone(),
+            cors_origins: self.config.cors_origins.clone(),
             audit: innkeep_gateway::Audit {
                 sink: Arc::new(move |event| audit.record(event)),
                 invocations: self.config.audit_invocations,
@@ -367,6 +372,7 @@ impl Parts<'_> {
                 max_frame_bytes: self.config.max_frame_bytes,
                 max_frames_per_second: self.config.max_frames_per_second,
                 max_command_output_bytes: self.config.max_command_output_bytes,
+                max_requests_per_second: self.config.rates().requests,
             },
         }
     }

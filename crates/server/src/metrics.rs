@@ -1,22 +1,29 @@
 //! `/metrics`: what Prometheus asks for, in its text format 0.0.4.
 
+mod crossings;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use http::{HeaderValue, Response, header};
-use innkeep_gateway::{WebSocketCounts, WebSocketEnd};
+use innkeep_gateway::{Gateway, Limit, WebSocketCounts, WebSocketEnd};
 use innkeep_protocol::operator::SESSION_STATES;
 use innkeep_sandbox::{
     Counts, Histogram, PoolCounts, PoolInfo, Refusal, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
 };
 use innkeep_types::{StopReason, Tier};
 
+use crate::rates::ControlRates;
 use crate::respond::{self, Body};
 
 /// Returns the answer to a scrape.
-pub(crate) fn answer(registry: &Registry, websockets: &WebSocketCounts) -> Response<Body> {
+pub(crate) fn answer(registry: &Registry, gateway: &Gateway, control: &ControlRates) -> Response<Body> {
     let pools = Waiting { pools: registry.pools(), counts: registry.pool_counts() };
-    let text = render(registry.capabilities().tier, &registry.list(), &registry.counts(), &pools, websockets);
+    let (counts, websockets) = (registry.counts(), gateway.websockets());
+    let of_gateway = Limit::ALL.map(|limit| (limit.as_str(), gateway.crossings(limit)));
+    let crossings = crossings::all(&of_gateway, &control.crossings(), &counts, &websockets);
+    let text = render(registry.capabilities().tier, &registry.list(), &counts, &pools, &websockets)
+        + &crossings::text(&crossings);
     let mut response = Response::new(respond::full(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

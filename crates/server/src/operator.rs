@@ -9,6 +9,7 @@ mod keys;
 mod logs;
 mod pools;
 mod query;
+mod requests;
 mod routes;
 mod runtimes;
 mod sessions;
@@ -33,6 +34,7 @@ use crate::keys::Keys;
 use crate::metrics;
 use crate::operator::query::Query;
 use crate::operator::routes::Operation;
+use crate::rates::ControlRates;
 use crate::respond::{self, Body, Refused};
 
 /// What the operator API works on.
@@ -50,6 +52,7 @@ pub(crate) struct Operator {
     pub(crate) logs_dir: PathBuf,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) tasks: Tasks,
+    pub(crate) rates: Arc<ControlRates>,
 }
 
 /// The path that all of its routes begin with.
@@ -67,7 +70,7 @@ impl Operator {
     /// Answers `GET /metrics`.
     pub(crate) async fn metrics(&self, parts: &Parts, body: &mut Inbound) -> Response<Body> {
         let asked = self.authenticator.small_operator(parts, body).await;
-        asked.map_or_else(Refused::into_response, |_| metrics::answer(&self.registry, &self.gateway.websockets()))
+        asked.map_or_else(Refused::into_response, |_| metrics::answer(&self.registry, &self.gateway, &self.rates))
     }
 
     async fn route(&self, parts: &Parts, body: &mut Inbound) -> Result<Response<Body>, Refused> {
@@ -91,6 +94,7 @@ impl Operator {
             Operation::ListRuntimes => self.list_runtimes(&query).await,
             Operation::ExplainFailure => self.runtime_failure(value, &query).await,
             Operation::ShowProgress => self.runtime_progress(value).await,
+            Operation::ListRequests => self.list_requests(value).await,
             Operation::SplitEndpoint => self.split_endpoint(value, last(&values), &body).await,
             Operation::Rollback => self.rollback(value, &body).await,
             Operation::DiffVersions => self.diff_versions(value, &query).await,

@@ -22,11 +22,13 @@ pub(crate) struct Refused {
     pub(crate) message: String,
     /// The name that AWS has for this very error, where it is another than that of its kind.
     exception: Option<&'static str>,
+    /// In how many seconds it is worth to ask again, if that is known.
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Refused {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), exception: None }
+        Self { kind, message: message.into(), exception: None, retry_after: None }
     }
 
     /// Refuses who did not prove who they are.
@@ -47,6 +49,9 @@ impl Refused {
         let headers = response.headers_mut();
         headers.insert(headers::AMZN_ERROR_TYPE, HeaderValue::from_static(self.exception.unwrap_or(shape.exception)));
         headers.insert(headers::ERROR_SOURCE, HeaderValue::from_static(self.kind.blame().as_str()));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }

@@ -15,6 +15,7 @@ use crate::audit::{self, Audit, Heard, Subject};
 use crate::authenticate::{self, Authenticator};
 use crate::dev_issuer::DevIssuer;
 use crate::operator::{self, Operator};
+use crate::rates::ControlRates;
 use crate::respond::{self, Body, Refused};
 
 /// All parts of the server behind one listener. The path sets of the two AWS planes do not collide.
@@ -26,6 +27,7 @@ pub(crate) struct Router {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) dev_issuer: Option<DevIssuer>,
     pub(crate) audit: Audit,
+    pub(crate) rates: Arc<ControlRates>,
 }
 
 /// Who it is that shows the operator's token.
@@ -36,6 +38,9 @@ impl Router {
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if let Some(route) = innkeep_gateway::route(request.method(), request.uri().path()) {
             let answer = self.gateway.handle(route, RequestId::generate(), request).await;
+            return answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
+        }
+        if let Some(answer) = self.gateway.preflight(&request) {
             return answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
         }
         let (parts, incoming) = request.into_parts();
@@ -100,6 +105,9 @@ impl Router {
             }
         };
         let principal = Principal { key_id: signer.key_id.clone(), who: signer.principal.clone() };
+        if let Err(refused) = self.rates.try_take(action, &signer.principal.arn) {
+            return refused.into_response();
+        }
         let mut answer = self.control.handle(route, parts, body, &principal).await;
         if action.starts_with("Create")
             && let Some(arn) = made(answer.body()).await

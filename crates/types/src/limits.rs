@@ -181,6 +181,18 @@ pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 /// New sandboxes per second. Source: AgentCore quotas, "25 new sessions/s/account".
 pub const MAX_STARTS_PER_SECOND: u32 = 25;
 
+/// Requests of the data plane per second, of all callers, where others reach the server. Source: AgentCore quotas, 1000 TPS.
+pub const MAX_REQUESTS_PER_SECOND: u32 = 1000;
+
+/// Requests of the control plane per second that change something; as above. Source: AgentCore quotas, 50 TPS.
+pub const MAX_CHANGES_PER_SECOND: u32 = 50;
+
+/// Get requests of the control plane per second; as above. Source: AgentCore quotas, 150 TPS.
+pub const MAX_GETS_PER_SECOND: u32 = 150;
+
+/// List requests of the control plane per second; as above. Source: AgentCore quotas, 25 TPS.
+pub const MAX_LISTS_PER_SECOND: u32 = 25;
+
 /// Memory that new sandboxes leave free, bytes. Source: our choice: what four agents of a framework take beyond what they share, so that
 /// those who were let in last do not end those who were there.
 pub const MEMORY_FLOOR: u64 = 256 << 20;

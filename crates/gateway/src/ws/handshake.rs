@@ -26,6 +26,8 @@ pub(crate) struct Handshake {
     key: HeaderValue,
     accept: HeaderValue,
     speaks_bearer: bool,
+    /// What a presigned URL does not sign, and nobody is told.
+    pub(crate) unheard: Vec<HeaderName>,
     pub(crate) upgrade: OnUpgrade,
 }
 
@@ -41,9 +43,9 @@ impl Handshake {
         let key = key.clone();
         let speaks_bearer = take_bearer(&mut head.headers)?;
         let query = head.uri.query().unwrap_or_default().to_owned();
-        drop_unsigned(&query, &mut head.headers);
+        let unheard = drop_unsigned(&query, &mut head.headers);
         take_query(&query, &mut head.headers)?;
-        Ok(Self { accept: accept(&key), key, speaks_bearer, upgrade })
+        Ok(Self { accept: accept(&key), key, speaks_bearer, unheard, upgrade })
     }
 
     /// Adds to the headers of a request to the agent what makes it one to upgrade. No subprotocol and no extension is asked for: the
@@ -150,19 +152,20 @@ const UNSIGNED: [HeaderName; 9] = [
 ];
 
 /// Drops the headers of a presigned request that its URL does not sign: whoever was given the URL may use it, and says nothing in the
-/// name of who signed.
-fn drop_unsigned(query: &str, headers: &mut HeaderMap) {
+/// name of who signed. Returns their names.
+fn drop_unsigned(query: &str, headers: &mut HeaderMap) -> Vec<HeaderName> {
     let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     if parameter("X-Amz-Signature").is_none() || headers.contains_key(AUTHORIZATION) {
-        return;
+        return Vec::new();
     }
     let signed = percent_decode_str(parameter("X-Amz-SignedHeaders").unwrap_or_default()).decode_utf8_lossy();
     let is_signed = |name: &HeaderName| signed.split(';').any(|signed| signed == name.as_str());
     let unsigned: Vec<_> =
         headers.keys().filter(|name| !UNSIGNED.contains(name) && !is_signed(name)).cloned().collect();
-    for name in unsigned {
+    for name in &unsigned {
         headers.remove(name);
     }
+    unsigned
 }
 
 /// Moves session and custom headers from the query to where they belong; a header that says something else is a contradiction.

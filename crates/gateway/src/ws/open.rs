@@ -13,32 +13,34 @@ use tokio::time::Instant;
 use super::flow::Rules;
 use super::handshake::Handshake;
 use super::tunnel::{Parts, Tunnel};
+use crate::alias;
 use crate::answer;
 use crate::call::{self, Caller};
 use crate::deliver::{self, Errand, Upgraded};
 use crate::error::Error;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Served};
 use crate::inbound::Inbound;
-use crate::route::Operation;
+use crate::route::{Operation, Route};
 use crate::stream::GatewayBody;
 use crate::target::Named;
 use crate::visitor::Visitor;
 
 pub(crate) async fn open(
     gateway: &Gateway,
-    raw_target: &str,
+    Route { raw_target, door, .. }: &Route,
     head: &mut request::Parts,
     body: &mut Inbound,
     caller: &mut Caller,
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let handshake = Handshake::read(head)?;
+    let mut handshake = Handshake::read(head)?;
+    caller.unheard = std::mem::take(&mut handshake.unheard);
     if !body.is_end_stream() {
         return Err(Error::field("payload", "must be empty".to_owned()));
     }
     let head = &*head;
-    let session = call::session(head)?.unwrap_or_else(SessionId::generate);
+    let session = alias::session(*door, head)?.unwrap_or_else(SessionId::generate);
     caller.session = Some(session.clone());
     let named = Named::parse(raw_target, head.uri.query())?;
     call::check_headers(head)?;
@@ -86,6 +88,7 @@ pub(crate) async fn open(
         },
         open: gateway.websockets.open(),
     }));
+    response.extensions_mut().insert(Served(lease.deployment().clone()));
     // The watch holds one of its own.
     drop::<Arc<_>>(lease);
     Ok(response)

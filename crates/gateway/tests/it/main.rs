@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod agent;
+mod alias;
 mod allowed_headers;
 mod answers;
 mod authorizers;
 mod bearer_bodies;
 mod bearers;
+mod browsers;
 mod client;
 mod commands;
 mod endpoints;
@@ -19,6 +21,7 @@ mod owners;
 mod policies;
 mod protocols;
 mod protocols_mcp;
+mod recent;
 mod refusals;
 mod smuggling;
 mod stops;

@@ -41,6 +41,8 @@ pub(crate) const ARN: &str = "arn:aws:bedrock-agentcore:us-west-2:000000000000:r
 pub(crate) const SESSION: &str = "a-session-of-thirty-six-characters-1";
 pub(crate) const OPERATOR_KEY: &str = "AKIAOPERATOR";
 pub(crate) const PLAIN_KEY: &str = "AKIAPLAIN";
+/// Where pages come from that may call.
+pub(crate) const PAGE: &str = "https://app.example";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 
 /// Long enough for anything, short enough to be waited for.
@@ -56,6 +58,7 @@ pub(crate) struct World {
     principals: Principals,
     broken: Arc<AtomicU32>,
     address: std::net::SocketAddr,
+    pub(crate) gateway: Arc<Gateway>,
     _directory: TempDir,
 }
 
@@ -128,12 +131,14 @@ impl World {
             }),
             registry: registry.clone(),
             spool_directory: directory.path().to_owned(),
+            cors_origins: [PAGE, "https://other.example"].map(|origin| origin.parse().unwrap()).to_vec(),
             limits,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        listen(listener, Arc::new(gateway));
-        Self { agent, driver, registry, store, events, principals, broken, address, _directory: directory }
+        let gateway = Arc::new(gateway);
+        listen(listener, gateway.clone());
+        Self { agent, driver, registry, store, events, principals, broken, address, gateway, _directory: directory }
     }
 
     /// Returns a fresh client connection.
@@ -149,6 +154,11 @@ impl World {
     pub(crate) async fn create_failed(&self, id: &str, reason: &str, line: &str) {
         let outcome = Outcome::Failed { reason: reason.to_owned(), log: vec![line.to_owned()] };
         create(&self.store, id, outcome).await;
+    }
+
+    /// Creates one more runtime, which is READY.
+    pub(crate) async fn create_ready(&self, id: &str) {
+        create(&self.store, id, Outcome::Ready { bundle: digest() }).await;
     }
 
     /// Gives the runtime a next version that takes the tokens of `issuer` for one client, and whatever else `rules` say.
@@ -318,6 +328,9 @@ async fn route(
     gateway: &Gateway,
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<bytes::Bytes, StreamError>>, std::convert::Infallible> {
+    if let Some(answer) = gateway.preflight(&request) {
+        return Ok(answer.map(BodyExt::boxed_unsync));
+    }
     let Some(route) = innkeep_gateway::route(request.method(), request.uri().path()) else {
         let body = Full::from("not the data plane's").map_err(|never| match never {});
         return Ok(Response::builder().status(418).body(body.boxed_unsync()).unwrap());

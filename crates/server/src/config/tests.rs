@@ -38,6 +38,37 @@ fn listening_beyond_loopback_needs_a_word() {
 }
 
 #[test]
+fn rates_are_off_where_nobody_else_comes_and_what_is_set_holds() {
+    let rates = |file: &str| load(file, &[]).unwrap().rates().named().map(|(_, rate)| rate);
+    assert_eq!(rates(""), [0; 4]);
+    assert_eq!(rates("listen = \"0.0.0.0:7080\""), [1000, 50, 150, 25]);
+    assert_eq!(rates("public_url = \"https://agents.example\""), [1000, 50, 150, 25]);
+    assert_eq!(rates("max_gets_per_second = 7"), [0, 0, 7, 0]);
+    assert_eq!(rates("listen = \"0.0.0.0:7080\"\nmax_requests_per_second = 0"), [0, 50, 150, 25]);
+    let printed = load("max_gets_per_second = 7", &[]).unwrap().to_toml();
+    assert!(printed.contains("# max_lists_per_second is not set; at this address it is 0\n"), "{printed}");
+    assert!(printed.contains("\nmax_gets_per_second = 7\n"), "{printed}");
+}
+
+#[test]
+fn origins_of_pages_are_read_as_browsers_write_them() {
+    let origins = |file: &str, variables: &[(&str, &str)]| {
+        load(file, variables).map(|config| config.cors_origins.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let expect = ["https://app.example.com", "http://localhost:3000"];
+    assert_eq!(
+        origins("cors_origins = [\"https://App.example.com/\", \"http://localhost:3000\"]", &[]).unwrap(),
+        expect
+    );
+    let variable = [("INNKEEP_CORS_ORIGINS", "https://app.example.com:443, http://localhost:3000")];
+    assert_eq!(origins("", &variable).unwrap(), expect);
+    assert_eq!(origins("cors_origins = \"*\"", &[]).unwrap(), ["*"]);
+    for bad in ["app.example.com", "https://a/b", "null"] {
+        assert!(origins("", &[("INNKEEP_CORS_ORIGINS", bad)]).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn settings_of_tls_that_do_not_fit_each_other_are_refused() {
     let read = |file: &str| load(file, &[("INNKEEP_TLS_NAMES", "a.example, 192.0.2.1")]).map(Config::check);
     assert!(read("tls = \"auto\"").unwrap().is_ok());

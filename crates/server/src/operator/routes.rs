@@ -7,6 +7,7 @@ use http::Method;
 pub(super) enum Operation {
     ListArtifacts,
     ShowProgress,
+    ListRequests,
     UploadArtifact,
     RemoveArtifact,
     HasLayer,
@@ -35,7 +36,7 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 27] = [
+const ROUTES: [(Method, &str, Operation); 28] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -44,6 +45,7 @@ const ROUTES: [(Method, &str, Operation); 27] = [
     (Method::GET, "runtimes", Operation::ListRuntimes),
     (Method::GET, "runtimes/{runtimeId}/failure", Operation::ExplainFailure),
     (Method::GET, "runtimes/{runtimeId}/progress", Operation::ShowProgress),
+    (Method::GET, "runtimes/{runtimeId}/requests", Operation::ListRequests),
     (Method::PUT, "runtimes/{runtimeId}/endpoints/{endpoint}/split", Operation::SplitEndpoint),
     (Method::POST, "runtimes/{runtimeId}/rollback", Operation::Rollback),
     (Method::GET, "runtimes/{runtimeId}/versions/diff", Operation::DiffVersions),

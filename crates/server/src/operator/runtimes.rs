@@ -59,7 +59,7 @@ impl Operator {
         Ok(respond::json(200, &ProgressView { pull }))
     }
 
-    async fn newest_version(&self, id: &str) -> Result<VersionRecord, Refused> {
+    pub(super) async fn newest_version(&self, id: &str) -> Result<VersionRecord, Refused> {
         let id = RuntimeId::parse(id).map_err(|e| Refused::new(ErrorKind::Validation, e.to_string()))?;
         let version = self.store.get_version(&id, None).await.map_err(|e| Refused::internal(&e))?;
         let missing = || Refused::new(ErrorKind::NotFound, format!("agent runtime {id} does not exist"));
