@@ -34,6 +34,8 @@ pub(crate) const TESTS: &[Need] = &[
     Need { check: &["pasta", "--version"], packages: &["passt"] },
     Need { check: &["node", "--version"], packages: &["nodejs"] },
     Need { check: &["npm", "--version"], packages: &["npm"] },
+    // What test_browser.py drives.
+    Need { check: &["sh", "-c", "command -v chromium"], packages: &["chromium"] },
     // What test_images.py makes images and registries of.
     Need { check: &["umoci", "--version"], packages: &["umoci"] },
     Need { check: &["skopeo", "--version"], packages: &["skopeo"] },
