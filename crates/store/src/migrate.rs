@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_principals.sql"),
     include_str!("../migrations/0009_session_owner.sql"),
     include_str!("../migrations/0010_audit.sql"),
+    include_str!("../migrations/0011_invocations.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.

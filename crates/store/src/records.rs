@@ -1,6 +1,7 @@
 //! What is kept: runtimes, versions, endpoints, access keys, sessions.
 
 pub(crate) mod endpoint;
+mod invocation;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,8 @@ use innkeep_types::{
     SandboxId, SessionId, SessionKey, SessionOwner, Settings, StopReason, Tier, UnixMillis, VersionConfig,
 };
 use serde::{Deserialize, Serialize};
+
+pub use invocation::InvocationRecord;
 
 /// A runtime without its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Who is to blame for an error: the one closed set that every public error maps to.
 
+use serde::{Deserialize, Serialize};
+
 /// What went wrong, in the terms that decide status, retry and metric label. Each kind has exactly one blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// The caller sent something that breaks a rule of the contract.
     Validation,

@@ -114,6 +114,11 @@ string_id!(
     |s| (1..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 );
 string_id!(
+    /// One invocation whose caller does not wait: 32 lower-case hexadecimal digits; the name of its result's file.
+    InvocationId, "invocationId", "[0-9a-f]{32}",
+    |s| s.len() == 32 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+);
+string_id!(
     /// The SHA-256 of an artifact as stored, in lower-case hex; also names the bundle made from it.
     ArtifactDigest, "artifact digest", "[0-9a-f]{64}",
     |s| s.len() == 64 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -211,6 +216,13 @@ fn scramble(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     n ^ (n >> 31)
+}
+
+impl InvocationId {
+    /// Returns a fresh id, which nobody can guess.
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
 }
 
 impl SandboxId {

@@ -9,6 +9,7 @@ mod bounds;
 mod clock;
 mod error_kind;
 mod ids;
+mod invocation;
 pub mod lifecycle;
 pub mod limits;
 mod resources;
@@ -21,9 +22,10 @@ pub use bounds::OutOfBounds;
 pub use clock::{Clock, SystemClock, UnixMillis};
 pub use error_kind::ErrorKind;
 pub use ids::{
-    AccountId, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, InvalidId, Region, RequestId,
-    RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId,
+    AccountId, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, InvalidId, InvocationId, Region,
+    RequestId, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId,
 };
+pub use invocation::{InvocationFailure, InvocationHead, InvocationState};
 pub use resources::{Egress, Resources};
 pub use runtime::{
     Artifact, Authorizer, ExplicitProtocol, HealthCheck, Lifecycle, PoolSize, Protocol, RuntimeStatus, ServerProtocol,

@@ -10,6 +10,7 @@ mod deletion;
 mod durability;
 mod endpoints;
 mod fixture;
+mod invocations;
 mod keys_and_sessions;
 mod listing;
 mod making;
