@@ -19,6 +19,9 @@ use crate::target::Named;
 /// Characters of what a caller may have made up that are kept. Source: our choice: an endpoint's ARN is shorter.
 const MAX_TEXT: usize = 512;
 
+/// Who it is that shows the operator's token.
+const OPERATOR_TOKEN: &str = "operator-token";
+
 /// Takes an event. It must not block.
 pub type AuditSink = Arc<dyn Fn(AuditEvent) + Send + Sync>;
 
@@ -47,7 +50,8 @@ impl Gateway {
             (false, None) => AuditOutcome::Allowed,
             (false, Some(_)) => AuditOutcome::Failed,
         };
-        let is_stop = route.operation == Operation::StopRuntimeSession && outcome == AuditOutcome::Allowed;
+        let ends = matches!(route.operation, Operation::StopRuntimeSession | Operation::CancelInvocation);
+        let is_stop = ends && outcome == AuditOutcome::Allowed;
         if !is_refused && !is_stop && !self.audit.invocations {
             return;
         }
@@ -80,6 +84,7 @@ impl Gateway {
             None => (None, None),
             Some(Principal::Key(key)) => (Some(key.principal.arn.clone()), Some(key.key_id.clone())),
             Some(Principal::Token(identity)) => (Some(self.subject(identity)), None),
+            Some(Principal::OperatorToken) => (Some(OPERATOR_TOKEN.to_owned()), None),
         };
         let named = Named::parse(raw_target, head.uri.query()).ok();
         let resource = named.map_or_else(|| raw_target.chars().take(MAX_TEXT).collect(), |named| self.arn(&named));

@@ -50,5 +50,7 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
         Operation::GetAgentCard => &["GetAgentCard"],
         // Never asked: it is refused whoever asks.
         Operation::InvokeAgentRuntimeOtherwise => &["InvokeAgentRuntime"],
+        // Ours: an answer is for who may ask for it.
+        Operation::GetInvocation | Operation::CancelInvocation => &["InvokeAgentRuntime"],
     }
 }

@@ -7,7 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
-use innkeep_types::{RequestId, ServerProtocol, SessionId};
+use innkeep_types::{InvocationState, RequestId, ServerProtocol, SessionId};
 
 use crate::authenticate::Signer;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::resolve::Resolved;
 use crate::rpc::Glance;
 
 /// What is known of the caller so far; answers and errors are labelled with it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) request_id: RequestId,
     /// The session, once it is known to be a valid one.
@@ -38,15 +38,19 @@ pub(crate) struct Caller {
     pub(crate) entered: Option<Arc<Resolved>>,
     /// What he said and nobody heard, because a presigned URL does not sign it.
     pub(crate) unheard: Vec<HeaderName>,
+    /// How far the invocation is that the answer is about, where he did not wait for it.
+    pub(crate) invocation: Option<InvocationState>,
 }
 
 /// Who a caller has proven to be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Principal {
     /// Whoever holds this key.
     Key(Arc<Signer>),
     /// Whoever a token speaks for.
     Token(Identity),
+    /// Whoever has the operator's token.
+    OperatorToken,
 }
 
 impl Caller {
@@ -64,12 +68,22 @@ impl Caller {
             is_counted: false,
             entered: None,
             unheard: Vec::new(),
+            invocation: None,
         }
     }
 
     /// Tells whether it is somebody with operator rights.
     pub(crate) fn is_operator(&self) -> bool {
-        matches!(&self.principal, Some(Principal::Key(key)) if key.principal.operator)
+        match &self.principal {
+            Some(Principal::Key(key)) => key.principal.operator,
+            Some(Principal::OperatorToken) => true,
+            Some(Principal::Token(_)) | None => false,
+        }
+    }
+
+    /// Says what the answer is about: an invocation in this session, and how far it is.
+    pub(crate) fn about(&mut self, session: SessionId, state: InvocationState) {
+        (self.session, self.invocation) = (Some(session), Some(state));
     }
 
     /// Adds request id and session to an answer's headers.
@@ -80,6 +94,9 @@ impl Caller {
         }
         if let Some(session) = &self.mcp_session {
             headers.insert(headers::MCP_SESSION_ID, session.clone());
+        }
+        if let Some(state) = self.invocation {
+            headers.insert(headers::INVOCATION_STATE, HeaderValue::from_static(state.as_str()));
         }
     }
 }
@@ -92,6 +109,7 @@ impl fmt::Display for Caller {
             Some(Principal::Token(Identity { issuer, client, .. })) => {
                 write!(f, "client {} of {issuer}", client.as_deref().unwrap_or("without id"))
             }
+            Some(Principal::OperatorToken) => f.write_str("the operator's token"),
             None => f.write_str("a caller unknown"),
         }
     }

@@ -74,6 +74,17 @@ pub(crate) async fn deliver(
     door: &Door<'_>,
     payload: Payload,
 ) -> Result<Delivered, Error> {
+    deliver_within(gateway, errand, door, payload, &gateway.limits).await
+}
+
+/// The same, within other limits than those of who waits.
+pub(crate) async fn deliver_within(
+    gateway: &Gateway,
+    errand: Errand<'_>,
+    door: &Door<'_>,
+    payload: Payload,
+    limits: &Limits,
+) -> Result<Delivered, Error> {
     let context = Context { session: errand.session, request_id: errand.asker.request };
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
@@ -86,7 +97,7 @@ pub(crate) async fn deliver(
         if let Door::Invocation(Some(exchange)) = door {
             exchange.tell(&lease, request.headers_mut())?;
         }
-        match exchange(&lease, request, &mut watch, &gateway.limits).await {
+        match exchange(&lease, request, &mut watch, limits).await {
             Ok(answer) => {
                 let start = lease.answered();
                 return Ok(Delivered { answer, lease, watch, start });

@@ -12,11 +12,15 @@ use innkeep_protocol::error_envelope::envelope;
 use innkeep_protocol::error_shape::{ErrorBody, ValidationField, ValidationReason, shape};
 use innkeep_protocol::headers;
 use innkeep_sandbox::{Ended, exec, upstream};
-use innkeep_types::{EndpointName, ErrorKind, RuntimeStatus, RuntimeVersion, StopReason, limits};
+use innkeep_types::{EndpointName, ErrorKind, InvocationFailure, RuntimeStatus, RuntimeVersion, StopReason, limits};
 
 use crate::call::Caller;
+use crate::invocations::Full;
 use crate::issuers;
-use crate::stream::GatewayBody;
+use crate::stream::{GatewayBody, StreamError};
+
+/// After how many seconds a caller may try again who has too much that he does not wait for. Source: our choice.
+const ASYNC_RETRY_SECS: u64 = 10;
 
 /// A failure inside the server, of whatever part.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -106,6 +110,23 @@ pub(crate) enum Error {
     SpoolFull,
     #[error("could not keep the request's body")]
     Spool(#[source] std::io::Error),
+    /// Told to whoever asks for it and to whoever it is not for: equal words.
+    #[error("No invocation '{0}' was found: it is too old, was never made, or is another caller's")]
+    NoInvocation(String),
+    /// Why one failed whose caller did not wait; it was logged then.
+    #[error("{}", .0.as_deref().map_or("The invocation failed", |failure| &failure.message))]
+    Invocation(Option<Arc<InvocationFailure>>),
+    #[error("The invocation was cancelled")]
+    Cancelled,
+    #[error("the invocation is still being cancelled, please ask again")]
+    NotCancelled,
+    #[error("{}", full_message(*.0))]
+    AsyncFull(Full),
+    /// An answer that nobody waited for broke off.
+    #[error("The agent's answer broke off: {0}")]
+    Broken(#[source] StreamError),
+    #[error("could not keep the agent's answer")]
+    Invocations(#[source] std::io::Error),
     #[error("could not look up the agent")]
     Resolve(#[source] BoxError),
 }
@@ -144,7 +165,12 @@ impl Error {
             | Self::ForeignOrigin => ErrorKind::AccessDenied,
             Self::TooManyRequests(_) => ErrorKind::Throttled,
             Self::NotAcceptable => ErrorKind::NotAcceptable,
-            Self::NoAgent { .. } | Self::McpSessionGone => ErrorKind::NotFound,
+            Self::NoAgent { .. } | Self::McpSessionGone | Self::NoInvocation(_) => ErrorKind::NotFound,
+            Self::Invocation(failure) => failure.as_ref().map_or(ErrorKind::Internal, |failure| failure.kind),
+            Self::Cancelled => ErrorKind::Conflict,
+            Self::AsyncFull(_) => ErrorKind::Throttled,
+            Self::Broken(StreamError::TooLong) => ErrorKind::AgentTimeout,
+            Self::Broken(_) => ErrorKind::Agent,
             Self::Session(source) => source.kind(),
             Self::Exec(source) => source.kind(),
             Self::AgentGone { source: Some(upstream::Error::Dial(source)), ended: None } => source.kind(),
@@ -152,8 +178,8 @@ impl Error {
                 ErrorKind::Agent
             }
             Self::AgentTimeout(_) => ErrorKind::AgentTimeout,
-            Self::SpoolFull => ErrorKind::Unavailable,
-            Self::Spool(_) | Self::Resolve(_) => ErrorKind::Internal,
+            Self::SpoolFull | Self::NotCancelled => ErrorKind::Unavailable,
+            Self::Spool(_) | Self::Resolve(_) | Self::Invocations(_) => ErrorKind::Internal,
         }
     }
 
@@ -186,6 +212,12 @@ impl Error {
         response
     }
 
+    /// Returns what is kept of it for a caller who did not wait.
+    pub(crate) fn to_failure(&self) -> InvocationFailure {
+        let kind = self.kind();
+        InvocationFailure { kind, message: self.message(kind, false), log_tail: self.log_tail() }
+    }
+
     /// Returns the name that AWS has for this very error, where it is another than that of its kind.
     fn exception(&self) -> Option<&'static str> {
         match self {
@@ -215,6 +247,8 @@ impl Error {
     /// Our own failures are not explained to callers; the log has them, under the request id.
     fn message(&self, kind: ErrorKind, operator: bool) -> String {
         match (kind, self) {
+            // Its message is for callers already.
+            (_, Self::Invocation(Some(_))) => self.to_string(),
             (ErrorKind::Internal, _) => "The server encountered an internal error".to_owned(),
             (_, Self::NoAgent { unmade: Some(unmade), .. }) if operator => {
                 let Unmade { version, status, reason, .. } = &**unmade;
@@ -230,6 +264,7 @@ impl Error {
         match self {
             Self::Session(source) => source.retry_after(),
             Self::TooManyRequests(seconds) => Some(*seconds),
+            Self::AsyncFull(_) => Some(ASYNC_RETRY_SECS),
             _ => None,
         }
     }
@@ -239,6 +274,7 @@ impl Error {
             Self::Session(innkeep_sandbox::Error::StartFailed { log_tail, .. }) => log_tail.clone(),
             Self::AgentGone { ended: Some(ended), .. } => ended.log_tail.clone(),
             Self::NoAgent { unmade: Some(unmade), .. } => unmade.log_tail.clone(),
+            Self::Invocation(Some(failure)) => failure.log_tail.clone(),
             _ => Vec::new(),
         }
     }
@@ -247,6 +283,8 @@ impl Error {
         let chain = Chain(self);
         let request = &caller.request_id;
         match kind {
+            // It was logged when it failed.
+            _ if matches!(self, Self::Invocation(_)) => {}
             ErrorKind::Internal => {
                 tracing::error!(request.id = %request, "request {request} of {caller} failed: {chain}")
             }
@@ -269,6 +307,21 @@ fn exec_message(error: &exec::Error) -> String {
                 .to_owned()
         }
         error => format!("The command could not be started: {error}"),
+    }
+}
+
+fn full_message(full: Full) -> &'static str {
+    match full {
+        Full::Running => {
+            "too many invocations run whose callers do not wait, of all callers or of you; try again when some have ended, or wait for \
+             the answer: without `Prefer: respond-async`"
+        }
+        Full::Kept => {
+            "too many invocations are kept, of all callers or of you; remove some with DELETE, or wait until they are too old"
+        }
+        Full::Bytes => {
+            "the answers that are kept leave no room for this one, of all callers or of you; remove some with DELETE, and invoke anew"
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use http::header::UPGRADE;
 use http::{Request, Response, request};
 use hyper::body::{Body, Incoming};
 use innkeep_auth::Owners;
+use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::Store;
 use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, SessionOwner, limits};
@@ -22,6 +23,7 @@ use crate::crossings::{Crossings, Limit};
 use crate::error::{BoxError, Error};
 use crate::guards::Guards;
 use crate::inbound::Inbound;
+use crate::invocations::{self, AsyncLimits, InvocationCounts, InvocationView, Invocations};
 use crate::issuers::Issuers;
 use crate::names::Names;
 use crate::payload::Payload;
@@ -65,6 +67,12 @@ pub struct GatewayConfig {
     pub cors_origins: Vec<Origin>,
     /// How large, how long, how often.
     pub limits: Limits,
+    /// The same for invocations whose callers do not wait.
+    pub async_limits: AsyncLimits,
+    /// Where answers are kept for callers who do not wait.
+    pub invocations_directory: PathBuf,
+    /// Runs those invocations.
+    pub tasks: Tasks,
 }
 
 /// How large and how long a request may be, and how often there may be one.
@@ -137,6 +145,8 @@ pub struct Gateway {
     rings: Rings,
     pub(crate) websockets: ws::Counters,
     pub(crate) mcp_sessions: mcp::Sessions,
+    pub(crate) invocations: Invocations,
+    pub(crate) tasks: Tasks,
 }
 
 impl Gateway {
@@ -144,7 +154,10 @@ impl Gateway {
     pub fn new(config: GatewayConfig) -> Self {
         let home = Home { region: config.region, account: config.account };
         let rings = Rings::default();
+        let (store, clock) = (config.store.clone(), config.authenticator.clock.clone());
         Self {
+            invocations: Invocations::new(config.invocations_directory, store, clock, config.async_limits),
+            tasks: config.tasks,
             guards: Guards::new(config.store.clone(), home.clone()),
             home,
             gatekeeper: Gatekeeper { issuers: config.issuers, clock: config.authenticator.clock.clone() },
@@ -187,6 +200,32 @@ impl Gateway {
         self.cors.preflight(request.method(), request.uri().path(), request.headers())
     }
 
+    /// Takes over the invocations whose callers did not wait for the server before this one. Called once, before any request.
+    ///
+    /// # Errors
+    /// A store that does not answer, and a directory that cannot be made or read.
+    pub async fn load_invocations(&self) -> Result<(), BoxError> {
+        Ok(self.invocations.load().await?)
+    }
+
+    /// Removes those that ended too long ago.
+    ///
+    /// # Errors
+    /// A store that does not answer, and files that cannot be removed.
+    pub async fn sweep_invocations(&self) -> Result<(), BoxError> {
+        Ok(self.invocations.sweep().await?)
+    }
+
+    /// Returns the invocations whose callers do not wait, newest first.
+    pub fn invocations(&self) -> Vec<InvocationView> {
+        self.invocations.list()
+    }
+
+    /// Returns how many of them there are, and were.
+    pub fn invocation_counts(&self) -> InvocationCounts {
+        self.invocations.counts()
+    }
+
     /// Answers one request that [`route`](crate::route) recognised, errors included.
     ///
     /// # Cancel safety
@@ -195,7 +234,7 @@ impl Gateway {
     ///
     /// An answer with status 101 has a [`Tunnel`](crate::Tunnel) among its extensions.
     pub async fn handle(
-        &self,
+        self: &Arc<Self>,
         mut route: Route,
         request_id: RequestId,
         request: Request<Incoming>,
@@ -236,7 +275,7 @@ impl Gateway {
 
     /// Answers a request that names its agent by name.
     async fn answer_by_name(
-        &self,
+        self: &Arc<Self>,
         route: &mut Route,
         head: &mut request::Parts,
         body: &mut Inbound,
@@ -252,7 +291,7 @@ impl Gateway {
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         route: &Route,
         head: &mut request::Parts,
         body: &mut Inbound,
@@ -276,6 +315,12 @@ impl Gateway {
             }
             Operation::GetAgentCard => Box::pin(card::card(self, &route.raw_target, head, body, caller)).await,
             Operation::InvokeAgentRuntimeOtherwise => Ok(otherwise::refuse(caller)),
+            Operation::GetInvocation => {
+                Box::pin(invocations::read::get(self, &route.raw_target, head, body, caller)).await
+            }
+            Operation::CancelInvocation => {
+                Box::pin(invocations::read::cancel(self, &route.raw_target, head, body, caller)).await
+            }
         }
     }
 
@@ -287,7 +332,7 @@ impl Gateway {
         let who = || match &caller.principal {
             Some(Principal::Key(key)) => key.principal.arn.clone(),
             Some(Principal::Token(identity)) => self.subject(identity),
-            None => String::new(),
+            Some(Principal::OperatorToken) | None => String::new(),
         };
         self.rate.try_take(who).map_err(Error::TooManyRequests)
     }
@@ -297,6 +342,7 @@ impl Gateway {
         match caller.principal.as_ref()? {
             Principal::Key(key) => Some(self.owners.of_principal(&key.principal)),
             Principal::Token(identity) => self.owners.of_identity(identity),
+            Principal::OperatorToken => None,
         }
     }
 

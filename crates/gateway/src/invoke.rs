@@ -1,11 +1,11 @@
 //! InvokeAgentRuntime, a line per step.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::{HeaderValue, Response, request};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Asker;
-use innkeep_types::{ServerProtocol, SessionId};
+use innkeep_types::{ServerProtocol, SessionId, SessionKey};
 use tokio::time::Instant;
 
 use crate::alias;
@@ -15,17 +15,19 @@ use crate::deliver::{self, Delivered, Door, Errand};
 use crate::error::Error;
 use crate::gateway::{Gateway, Served};
 use crate::inbound::Inbound;
+use crate::invocations::accept::{Wanted, accept};
+use crate::invocations::prefer;
 use crate::mcp;
 use crate::payload::Payload;
 use crate::route::{self, Operation, Route};
 use crate::rpc::Glance;
 use crate::spool::Spooled;
 use crate::stream::{AgentStream, AnswerDeadline, Bounds, GatewayBody};
-use crate::target::Named;
+use crate::target::{Named, Target};
 use crate::visitor::Visitor;
 
 pub(crate) async fn invoke(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     route: &Route,
     head: &request::Parts,
     body: &mut Inbound,
@@ -69,6 +71,17 @@ pub(crate) async fn invoke(
         session = said;
         caller.session = Some(session.clone());
         deployment = visitor.enter(&session, caller).await?;
+    }
+    // Who cannot be told from others could not ask for the answer, so he waits.
+    if let (true, Some(owner)) = (!is_mcp && prefer::is_async(&head.headers), gateway.owner(caller)) {
+        let body = match read {
+            Some(read) => read,
+            None => gateway.read(body, deadline).await?,
+        };
+        let Target { runtime, endpoint } = named.target.clone();
+        let session = SessionKey { runtime, endpoint, session };
+        let wanted = Wanted { raw_target: &route.raw_target, head, named: &named, session, deployment, body, owner };
+        return Box::pin(accept(gateway, wanted, caller)).await;
     }
     let payload = match read {
         Some(read) => Payload::from(read),

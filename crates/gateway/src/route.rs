@@ -23,6 +23,9 @@ pub enum Door {
     Agents,
 }
 
+/// Where invocations are found whose callers do not wait. Not of the contract's: ours.
+pub(crate) const INVOCATIONS: &str = "/innkeep/v1/invocations/";
+
 /// An operation of the data plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -40,6 +43,10 @@ pub enum Operation {
     GetAgentCard,
     /// `GET` and `DELETE /runtimes/{target}/invocations`, which no runtime has
     InvokeAgentRuntimeOtherwise,
+    /// `GET /innkeep/v1/invocations/{id}`
+    GetInvocation,
+    /// `DELETE /innkeep/v1/invocations/{id}`
+    CancelInvocation,
 }
 
 impl Operation {
@@ -53,6 +60,8 @@ impl Operation {
             Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
             Self::GetAgentCard => "GetAgentCard",
             Self::InvokeAgentRuntimeOtherwise => "InvokeAgentRuntimeOtherwise",
+            Self::GetInvocation => "GetInvocation",
+            Self::CancelInvocation => "CancelInvocation",
         }
     }
 }
@@ -73,6 +82,9 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
         (Method::GET, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
         (Method::DELETE, "/invocations", Operation::InvokeAgentRuntimeOtherwise),
     ];
+    if let Some(id) = raw_path.strip_prefix(INVOCATIONS) {
+        return of_invocation(method, id);
+    }
     let (door, path) = match raw_path.strip_prefix("/runtimes/") {
         Some(path) => (Door::Runtimes, path),
         None => (Door::Agents, raw_path.strip_prefix("/agents/")?),
@@ -95,6 +107,16 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
 /// Tells what can be asked for by an agent's name.
 fn is_aliased(operation: Operation) -> bool {
     matches!(operation, Operation::InvokeAgentRuntime | Operation::InvokeAgentRuntimeWithWebSocketStream)
+}
+
+fn of_invocation(method: &Method, id: &str) -> Option<Route> {
+    let operation = match *method {
+        Method::GET => Operation::GetInvocation,
+        Method::DELETE => Operation::CancelInvocation,
+        _ => return None,
+    };
+    let is_one = !id.is_empty() && !id.contains('/');
+    is_one.then(|| Route { operation, raw_target: id.to_owned(), door: Door::Runtimes })
 }
 
 #[cfg(test)]
@@ -137,6 +159,18 @@ mod tests {
         }
         assert_eq!(route(&Method::PUT, "/runtimes/a/invocations"), None);
         assert_eq!(route(&Method::DELETE, "/runtimes/x-1/runtime-endpoints/invocations/"), None);
+    }
+
+    #[test]
+    fn an_invocation_has_one_segment_and_two_methods() {
+        let found = |method, path| route(&method, path).map(|route| (route.operation, route.raw_target));
+        let of = |operation| Some((operation, "0af7".to_owned()));
+        assert_eq!(found(Method::GET, "/innkeep/v1/invocations/0af7"), of(Operation::GetInvocation));
+        assert_eq!(found(Method::DELETE, "/innkeep/v1/invocations/0af7"), of(Operation::CancelInvocation));
+        assert_eq!(found(Method::POST, "/innkeep/v1/invocations/0af7"), None);
+        for path in ["/innkeep/v1/invocations", "/innkeep/v1/invocations/", "/innkeep/v1/invocations/a/b"] {
+            assert_eq!(found(Method::GET, path), None, "{path}");
+        }
     }
 
     #[test]

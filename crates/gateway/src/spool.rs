@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use crate::error::{BoxError, Error};
 use crate::gateway::Limits;
 use buffer::Buffer;
-use room::{Room, Share};
+
+pub(crate) use room::{Room, Share};
 
 pub(crate) use body::SpooledBody;
 

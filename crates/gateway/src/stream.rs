@@ -12,11 +12,12 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use innkeep_sandbox::upstream::{self, UpstreamBody};
 use innkeep_sandbox::{Ended, Lease};
-use innkeep_types::{AgentExit, StopReason};
+use innkeep_types::{AgentExit, InvocationState, StopReason};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::command::CommandStream;
 use crate::crossings::{Crossings, Limit};
+use crate::invocations::StoredBody;
 
 /// What an agent wrote before it exited may still be on its way for this long. Source: our choice: within the second in which
 /// a caller is told of the exit.
@@ -43,6 +44,7 @@ enum Content {
     /// Boxed: answers move several times before they are read.
     Agent(Box<AgentStream>),
     Command(CommandStream),
+    Stored(Box<StoredBody>),
 }
 
 /// Why an answer ended before its end. The caller sees a connection cut in the middle, never a clean end.
@@ -60,6 +62,12 @@ pub enum StreamError {
     /// It is larger than an answer may be.
     #[error("the answer is too large")]
     TooLarge,
+    /// It is one that was kept, and broke off.
+    #[error("the invocation {}", .0.as_str())]
+    Unfinished(InvocationState),
+    /// It is one that was kept, and its file cannot be read.
+    #[error("a kept answer could not be read")]
+    Stored(#[source] std::io::Error),
 }
 
 /// What ends an exchange with an agent from outside.
@@ -182,7 +190,7 @@ impl AgentStream {
                 match failure {
                     StreamError::TooLarge => self.crossings.count(Limit::Body),
                     StreamError::TooLong => self.crossings.count(Limit::Stream),
-                    StreamError::Agent(_) | StreamError::Ended(_) => {}
+                    _ => {}
                 }
                 // A failing body makes hyper close at once and forget what it has not written yet, the head even. Pausing makes
                 // it write: the caller gets all that the agent said, and does not take the failure for one to be retried.
@@ -243,6 +251,11 @@ impl GatewayBody {
     pub(crate) fn command(stream: CommandStream) -> Self {
         Self { content: Content::Command(stream) }
     }
+
+    /// Returns a body that was kept.
+    pub(crate) fn stored(body: StoredBody) -> Self {
+        Self { content: Content::Stored(Box::new(body)) }
+    }
 }
 
 impl Body for GatewayBody {
@@ -256,6 +269,7 @@ impl Body for GatewayBody {
             Content::Command(stream) => {
                 stream.poll_message(cx).map(|message| message.map(|data| Ok(Frame::data(data))))
             }
+            Content::Stored(body) => body.poll_frame(cx),
         }
     }
 
@@ -264,6 +278,7 @@ impl Body for GatewayBody {
             Content::Whole(body) => body.is_end_stream(),
             Content::Agent(stream) => stream.end == End::Framed && stream.upstream.is_end_stream(),
             Content::Command(stream) => stream.is_over(),
+            Content::Stored(body) => body.is_end_stream(),
         }
     }
 
@@ -272,6 +287,7 @@ impl Body for GatewayBody {
             Content::Whole(body) => body.size_hint(),
             Content::Agent(stream) => stream.upstream.size_hint(),
             Content::Command(_) => SizeHint::new(),
+            Content::Stored(body) => body.size_hint(),
         }
     }
 }

@@ -71,6 +71,16 @@ impl<'a> Visitor<'a> {
         Ok((visitor, body))
     }
 
+    /// Returns a caller who was let in before.
+    pub(crate) fn admitted(
+        gateway: &'a Gateway,
+        operation: Operation,
+        head: &'a request::Parts,
+        named: &'a Named,
+    ) -> Self {
+        Self { gateway, operation, head, named, shown: Shown::of(head) }
+    }
+
     /// Tells whether his signature is in the query, which is for those who cannot set headers.
     fn is_presigned(&self) -> bool {
         self.operation == Operation::InvokeAgentRuntimeWithWebSocketStream

@@ -55,5 +55,7 @@ pub const START: HeaderName = HeaderName::from_static("x-innkeep-start");
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Ours, on a data-plane response: the runtime version that answered.
 pub const VERSION: HeaderName = HeaderName::from_static("x-innkeep-version");
+/// Ours, on an answer about an invocation whose caller does not wait: `running`, `done`, `failed` or `cancelled`.
+pub const INVOCATION_STATE: HeaderName = HeaderName::from_static("x-innkeep-invocation-state");
 /// Ours, on Create and Update: the version's settings as one JSON object.
 pub const SETTINGS: HeaderName = HeaderName::from_static("x-innkeep-settings");

@@ -1,6 +1,7 @@
 //! `/innkeep/v1`: the operator API that the CLI uses. JSON, camelCase, times as ISO-8601 strings unless named `…Ms`.
 
 pub mod audit;
+pub mod invocations;
 pub mod keys;
 pub mod pools;
 pub mod requests;

@@ -30,6 +30,8 @@ pub enum Kind {
     Connection,
     /// Serves one request of an HTTP/2 connection.
     Stream,
+    /// Runs one invocation whose caller does not wait.
+    Invocation,
     /// Keeps the certificate of the listener fresh.
     Certificate,
     /// Makes bundles anew that this host lacks, once after a start.

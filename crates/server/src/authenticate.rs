@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
@@ -43,9 +44,14 @@ impl Authenticator {
         Ok((signer, body))
     }
 
+    /// Tells whether a request shows the operator's token.
+    pub(crate) fn is_operator_token(&self, headers: &HeaderMap) -> bool {
+        bearer(headers).is_some_and(|token| self.operator_token.is(token))
+    }
+
     /// Checks the head of what only operators may ask for.
     pub(crate) fn operator_head(&self, parts: &Parts) -> Result<OperatorClaim, Refused> {
-        match bearer(parts) {
+        match bearer(&parts.headers) {
             Some(token) if self.operator_token.is(token) => Ok(OperatorClaim(None)),
             Some(_) => Err(Refused::new(ErrorKind::AccessDenied, "the bearer token is not the operator's")),
             None => self.signatures.claim(parts).map(|claim| OperatorClaim(Some(claim))).map_err(refused),
@@ -101,8 +107,8 @@ impl Authenticator {
 }
 
 /// Returns the token that the request shows, if it shows one.
-pub(crate) fn bearer(parts: &Parts) -> Option<&[u8]> {
-    let (scheme, token) = parts.headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 

@@ -146,6 +146,18 @@ pub struct Config {
     pub spool_memory_total_bytes: u64,
     /// Bytes of invocations' bodies in files at one time, before requests are refused; default 5000000000.
     pub spool_total_bytes: u64,
+    /// Seconds to the end of the answer of an invocation whose caller does not wait; default 28800.
+    pub async_timeout_secs: u64,
+    /// Seconds for which such an invocation is kept after its end; default 3600.
+    pub async_retention_secs: u64,
+    /// The largest answer of such an invocation, bytes; default 100000000.
+    pub async_max_bytes: u64,
+    /// Bytes of such answers that are kept at one time; of one caller half of it; default 2000000000.
+    pub async_total_bytes: u64,
+    /// Such invocations that run at one time; of one caller half of it; default 1000.
+    pub max_async_running: usize,
+    /// Such invocations that run or are kept; of one caller half of it; default 10000.
+    pub max_async_kept: usize,
     /// Seconds that streams may take to finish, and agents to end, at shutdown; default 15.
     pub shutdown_grace_secs: u64,
     /// What becomes of sessions at shutdown: `end`, or `detach`: their agents live on for the next server, at most to their
@@ -276,6 +288,12 @@ impl Default for Config {
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,
+            async_timeout_secs: limits::ASYNC_TIMEOUT.as_secs(),
+            async_retention_secs: limits::ASYNC_RETENTION.as_secs(),
+            async_max_bytes: limits::MAX_BODY_BYTES,
+            async_total_bytes: limits::ASYNC_TOTAL_BYTES,
+            max_async_running: limits::MAX_ASYNC_RUNNING,
+            max_async_kept: limits::MAX_ASYNC_KEPT,
             shutdown_grace_secs: limits::STOP_GRACE.as_secs(),
             sessions_at_shutdown: AtShutdown::End,
             log_retention_days: 7,

@@ -55,6 +55,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What is kept of invocations cannot be read.
+    #[error("could not take over the invocations whose callers do not wait")]
+    Invocations(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The driver cannot work on this host.
     #[error("sandboxes cannot be made here: {0}")]
     Driver(String),

@@ -11,6 +11,7 @@ mod deployer;
 mod dev_issuer;
 mod error;
 mod housekeeping;
+mod invocations;
 mod keys;
 mod listener;
 mod logging;
@@ -163,6 +164,8 @@ impl Server {
             tasks: &tasks,
         };
         let router = Arc::new(parts.router());
+        router.gateway.load_invocations().await.map_err(Error::Invocations)?;
+        tasks.spawn(Kind::Housekeeping, invocations::keep(router.gateway.clone(), tasks.stopping().clone()));
         router.control.resume().await?;
         tasks.spawn(Kind::Restore, fetch_bundles(store.clone(), artifacts.clone(), tasks.stopping().clone()));
         let (followed, known) = (registry.clone(), HashMap::new());
@@ -361,6 +364,9 @@ impl Parts<'_> {
             deploy: Arc::new(move |version, endpoint| deployer.deploy(version, endpoint)),
             registry: self.registry.clone(),
             spool_directory: self.data_dir.path().to_owned(),
+            async_limits: invocations::limits(self.config),
+            invocations_directory: self.data_dir.path().join("invocations"),
+            tasks: self.tasks.clone(),
             limits: innkeep_gateway::Limits {
                 max_body_bytes: self.config.max_body_bytes,
                 spool_total_bytes: self.config.spool_total_bytes,

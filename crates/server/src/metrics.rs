@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use http::{HeaderValue, Response, header};
-use innkeep_gateway::{Gateway, Limit, WebSocketCounts, WebSocketEnd};
+use innkeep_gateway::{Gateway, InvocationCounts, Limit, WebSocketCounts, WebSocketEnd};
 use innkeep_protocol::operator::SESSION_STATES;
 use innkeep_sandbox::{
     Counts, Histogram, PoolCounts, PoolInfo, Refusal, Registry, START_BUCKETS, SessionInfo, StartResult, StartWay,
 };
-use innkeep_types::{StopReason, Tier};
+use innkeep_types::{InvocationState, StopReason, Tier};
 
 use crate::rates::ControlRates;
 use crate::respond::{self, Body};
@@ -23,7 +23,8 @@ pub(crate) fn answer(registry: &Registry, gateway: &Gateway, control: &ControlRa
     let of_gateway = Limit::ALL.map(|limit| (limit.as_str(), gateway.crossings(limit)));
     let crossings = crossings::all(&of_gateway, &control.crossings(), &counts, &websockets);
     let text = render(registry.capabilities().tier, &registry.list(), &counts, &pools, &websockets)
-        + &crossings::text(&crossings);
+        + &crossings::text(&crossings)
+        + &render_invocations(&gateway.invocation_counts());
     let mut response = Response::new(respond::full(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -151,6 +152,36 @@ fn write_websockets(text: &mut String, counts: &WebSocketCounts) -> fmt::Result 
     Ok(())
 }
 
+fn render_invocations(counts: &InvocationCounts) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_invocations(&mut text, counts);
+    text
+}
+
+/// Those whose callers do not wait.
+fn write_invocations(text: &mut String, counts: &InvocationCounts) -> fmt::Result {
+    for (name, help, n) in [
+        ("innkeep_async_running", "Invocations without waiting callers that run.", counts.running as u64),
+        ("innkeep_async_kept", "Those that run and those that are kept.", counts.kept as u64),
+        ("innkeep_async_bytes", "Bytes of their answers.", counts.bytes),
+    ] {
+        head(text, name, "gauge", help)?;
+        writeln!(text, "{name} {n}")?;
+    }
+    head(text, "innkeep_async_ended_total", "counter", "Invocations without waiting callers that ended.")?;
+    for (state, n) in
+        InvocationState::ALL.iter().zip(counts.ended).filter(|(state, _)| **state != InvocationState::Running)
+    {
+        writeln!(text, "innkeep_async_ended_total{{state=\"{}\"}} {n}", state.as_str())?;
+    }
+    head(text, "innkeep_async_refused_total", "counter", "Those that a limit refused or cut off.")?;
+    for (limit, n) in ["running", "kept", "bytes"].into_iter().zip(counts.refused) {
+        writeln!(text, "innkeep_async_refused_total{{limit=\"{limit}\"}} {n}")?;
+    }
+    Ok(())
+}
+
 fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
@@ -172,7 +203,8 @@ mod tests {
 
     #[test]
     fn every_series_is_there_from_the_start_and_its_family_is_described() {
-        let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default(), &WebSocketCounts::default());
+        let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default(), &WebSocketCounts::default())
+            + &render_invocations(&InvocationCounts::default());
         let mut series = BTreeSet::new();
         let mut family = String::new();
         for line in text.lines() {

@@ -5,6 +5,7 @@ mod artifacts;
 mod audit;
 mod body;
 mod endpoints;
+mod invocations;
 mod keys;
 mod logs;
 mod pools;
@@ -109,12 +110,15 @@ impl Operator {
             Operation::MakeTemporaryKey => self.make_temporary_key(&body),
             Operation::Prewarm => self.prewarm(value, &body).await,
             Operation::ListPools => Ok(self.list_pools()),
+            Operation::ListInvocations => self.list_invocations(&query),
             Operation::ListSessions => self.list_sessions(&query).await,
             Operation::StopSessions => self.stop_sessions(&body).await,
             Operation::ReadLogs => self.logs(&query).await,
             Operation::ReadAudit => self.read_audit(&query).await,
             Operation::Describe => Ok(describe()),
             Operation::UploadArtifact | Operation::UploadLayer => Err(no_route()),
+            // The gateway's, which answers them before it comes to this.
+            Operation::GetInvocation | Operation::CancelInvocation => Err(no_route()),
         }
     }
 }

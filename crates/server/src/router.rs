@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use innkeep_control::{Control, Principal};
-use innkeep_gateway::{Gateway, Inbound};
+use innkeep_gateway::{ByOperatorToken, Gateway, Inbound};
 use innkeep_protocol::headers;
 use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind, RequestId};
 use std::sync::Arc;
@@ -35,7 +35,11 @@ const OPERATOR_TOKEN: &str = "operator-token";
 
 impl Router {
     /// Answers one request, whatever it is.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(operator::PREFIX) && self.authenticator.is_operator_token(request.headers())
+        {
+            request.extensions_mut().insert(ByOperatorToken);
+        }
         if let Some(route) = innkeep_gateway::route(request.method(), request.uri().path()) {
             let answer = self.gateway.handle(route, RequestId::generate(), request).await;
             return answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
@@ -133,7 +137,7 @@ impl Router {
         let principal = match &claim {
             Some(claim) => Some(claim.principal().arn.clone()),
             // Without a claim it is the token's, if one was shown: a key may have ended by now, or be the one that was removed.
-            None => authenticate::bearer(parts).is_some().then(|| OPERATOR_TOKEN.to_owned()),
+            None => authenticate::bearer(&parts.headers).is_some().then(|| OPERATOR_TOKEN.to_owned()),
         };
         let principal = principal.filter(|_| is_proven);
         self.audit.record(AuditEvent { principal, access_key_id, ..event });

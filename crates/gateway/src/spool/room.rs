@@ -7,40 +7,40 @@ use bytes::Bytes;
 
 /// What all requests may take together.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     used: AtomicU64,
     total: u64,
 }
 
 /// Bytes of a room that one request holds; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     room: Arc<Room>,
     bytes: u64,
 }
 
 impl Room {
-    pub(super) fn new(total: u64) -> Arc<Self> {
+    pub(crate) fn new(total: u64) -> Arc<Self> {
         Arc::new(Self { used: AtomicU64::new(0), total })
     }
 
-    #[cfg(test)]
-    pub(super) fn used(&self) -> u64 {
+    /// Returns how much of it is taken, bytes.
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 }
 
 impl Share {
-    pub(super) fn of(room: &Arc<Room>) -> Self {
+    pub(crate) fn of(room: &Arc<Room>) -> Self {
         Self { room: room.clone(), bytes: 0 }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Grows by so many bytes; false, and as it was, if there is no room for them.
-    pub(super) fn try_grow(&mut self, bytes: u64) -> bool {
+    pub(crate) fn try_grow(&mut self, bytes: u64) -> bool {
         let room = &self.room;
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= room.total);
         let grown = room.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
@@ -51,19 +51,19 @@ impl Share {
     }
 
     /// Grows to so many bytes, unless it has them already.
-    pub(super) fn try_reach(&mut self, bytes: u64) -> bool {
+    pub(crate) fn try_reach(&mut self, bytes: u64) -> bool {
         self.try_grow(bytes.saturating_sub(self.bytes))
     }
 
     /// Gives back what is beyond so many bytes.
-    pub(super) fn shrink_to(&mut self, bytes: u64) {
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
         let excess = self.bytes.saturating_sub(bytes);
         self.bytes -= excess;
         self.room.used.fetch_sub(excess, Ordering::Relaxed);
     }
 
     /// Ties the share to the data that it is for: the last to let go of a part of it gives all back.
-    pub(super) fn over(self, data: Vec<u8>) -> Bytes {
+    pub(crate) fn over(self, data: Vec<u8>) -> Bytes {
         if self.bytes == 0 { data.into() } else { Bytes::from_owner(Held { data, _share: self }) }
     }
 }

@@ -1,6 +1,7 @@
 //! A client of the data plane that signs, unless told otherwise.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -80,6 +81,8 @@ pub(crate) struct Call {
     pub(crate) key: Option<&'static str>,
     /// What is signed for the body's digest, if not the body.
     pub(crate) signed_body: Option<Bytes>,
+    /// How far its clock is ahead.
+    pub(crate) ahead: Duration,
 }
 
 impl Call {
@@ -101,6 +104,7 @@ impl Call {
             body: body.into(),
             key: Some(OPERATOR_KEY),
             signed_body: None,
+            ahead: Duration::ZERO,
         };
         call.session(SESSION)
     }
@@ -135,13 +139,22 @@ impl Call {
     }
 
     pub(crate) fn sign(self) -> Request<Full<Bytes>> {
-        let Self { method, path, mut headers, body, key, signed_body } = self;
+        let Self { method, path, mut headers, body, key, signed_body, ahead } = self;
         headers.insert("host", HeaderValue::from_static("localhost"));
         if let Some(key) = key {
             let credentials =
                 Credentials { access_key_id: key.to_owned(), secret: SECRET.to_owned(), session_token: None };
             let digest = innkeep_auth::digest(signed_body.as_ref().unwrap_or(&body));
-            sigv4::sign(&credentials, "us-west-2", &method, &path, &mut headers, &digest, SystemClock.now()).unwrap();
+            sigv4::sign(
+                &credentials,
+                "us-west-2",
+                &method,
+                &path,
+                &mut headers,
+                &digest,
+                SystemClock.now().plus(ahead),
+            )
+            .unwrap();
         }
         let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).unwrap();
         *request.headers_mut() = headers;

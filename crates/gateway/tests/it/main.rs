@@ -16,6 +16,7 @@ mod commands;
 mod endpoints;
 mod failures;
 mod hostile_agents;
+mod invocations;
 mod issuers;
 mod owners;
 mod policies;

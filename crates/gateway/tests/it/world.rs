@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -17,7 +17,8 @@ use innkeep_auth::sigv4::{self, SigningKeys};
 use innkeep_auth::{Owners, Principal};
 use innkeep_fetch::IpRange;
 use innkeep_gateway::{
-    Audit, Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError, Tunnel,
+    AsyncLimits, Audit, Authenticator, Gateway, GatewayConfig, Issuers, IssuersConfig, Limits, Signer, StreamError,
+    Tunnel,
 };
 use innkeep_sandbox::driver::Driver;
 use innkeep_sandbox::tasks::Tasks;
@@ -25,8 +26,9 @@ use innkeep_sandbox::{Asker, Deployment, Registry};
 use innkeep_store::{NewRuntime, Outcome, Store, VersionRecord};
 use innkeep_testkit::{FakeDriver, MemoryJournal, TestIssuer};
 use innkeep_types::{
-    AccountId, Artifact, ArtifactDigest, AuditEvent, Egress, EndpointName, Lifecycle, Protocol, Region, RequestId,
-    RuntimeArn, RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis, VersionConfig,
+    AccountId, Artifact, ArtifactDigest, AuditEvent, Clock, Egress, EndpointName, Lifecycle, Protocol, Region,
+    RequestId, RuntimeArn, RuntimeId, RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, UnixMillis,
+    VersionConfig,
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -51,6 +53,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     pub(crate) agent: Agent,
     pub(crate) driver: Arc<FakeDriver>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) tasks: Tasks,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
     /// What the audit log was told.
@@ -58,8 +62,23 @@ pub(crate) struct World {
     principals: Principals,
     broken: Arc<AtomicU32>,
     address: std::net::SocketAddr,
-    pub(crate) gateway: Arc<Gateway>,
-    _directory: TempDir,
+    pub(crate) directory: TempDir,
+}
+
+/// The host's clock, or one ahead of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ahead(Arc<AtomicI64>);
+
+impl Ahead {
+    pub(crate) fn set(&self, ahead: Duration) {
+        self.0.store(i64::try_from(ahead.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
+    }
 }
 
 impl World {
@@ -81,12 +100,29 @@ impl World {
         Self::asking(steps, limits, driver, IssuersConfig { private, ..IssuersConfig::default() }).await
     }
 
+    /// Returns a world whose invocations without waiting callers have these limits, and whose time is `clock`'s.
+    pub(crate) async fn keeping(steps: Vec<Step>, async_limits: AsyncLimits, clock: Ahead) -> Self {
+        let issuers = IssuersConfig { private: IpRange::LOOPBACK.to_vec(), ..IssuersConfig::default() };
+        Self::build(steps, Limits::default(), FakeDriver::reaching, issuers, async_limits, clock).await
+    }
+
     /// Returns a world that reaches these issuers.
     pub(crate) async fn asking(
         steps: Vec<Step>,
         limits: Limits,
         driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
         issuers: IssuersConfig,
+    ) -> Self {
+        Self::build(steps, limits, driver, issuers, AsyncLimits::default(), Ahead::default()).await
+    }
+
+    async fn build(
+        steps: Vec<Step>,
+        limits: Limits,
+        driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
+        issuers: IssuersConfig,
+        async_limits: AsyncLimits,
+        clock: Ahead,
     ) -> Self {
         let directory = TempDir::new().unwrap();
         let agent = Agent::new(steps).await;
@@ -110,6 +146,7 @@ impl World {
         let issuers = Issuers::new(issuers, Tasks::default());
         let events: Arc<Mutex<Vec<AuditEvent>>> = Arc::default();
         let told = events.clone();
+        let tasks = Tasks::default();
         let gateway = Gateway::new(GatewayConfig {
             region: region(),
             issuers,
@@ -120,7 +157,7 @@ impl World {
             authenticator: Authenticator {
                 keys: Arc::new(move |id, token, _| signer(&known, id, token)),
                 signing_keys: Arc::new(SigningKeys::default()),
-                clock: SystemClock::shared(),
+                clock: Arc::new(clock),
             },
             store: store.clone(),
             deploy: Arc::new(move |version, endpoint| {
@@ -133,12 +170,16 @@ impl World {
             spool_directory: directory.path().to_owned(),
             cors_origins: [PAGE, "https://other.example"].map(|origin| origin.parse().unwrap()).to_vec(),
             limits,
+            async_limits,
+            invocations_directory: directory.path().join("invocations"),
+            tasks: tasks.clone(),
         });
+        gateway.load_invocations().await.unwrap();
+        let gateway = Arc::new(gateway);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let gateway = Arc::new(gateway);
         listen(listener, gateway.clone());
-        Self { agent, driver, registry, store, events, principals, broken, address, gateway, _directory: directory }
+        Self { agent, driver, gateway, tasks, registry, store, events, principals, broken, address, directory }
     }
 
     /// Returns a fresh client connection.
@@ -325,7 +366,7 @@ fn listen(listener: TcpListener, gateway: Arc<Gateway>) {
 }
 
 async fn route(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<bytes::Bytes, StreamError>>, std::convert::Infallible> {
     if let Some(answer) = gateway.preflight(&request) {

@@ -28,6 +28,9 @@ pub(super) enum Operation {
     MakeTemporaryKey,
     Prewarm,
     ListPools,
+    ListInvocations,
+    GetInvocation,
+    CancelInvocation,
     ListSessions,
     StopSessions,
     ReadLogs,
@@ -36,7 +39,7 @@ pub(super) enum Operation {
 }
 
 /// A segment in braces stands for any one segment.
-const ROUTES: [(Method, &str, Operation); 28] = [
+const ROUTES: [(Method, &str, Operation); 31] = [
     (Method::GET, "artifacts", Operation::ListArtifacts),
     (Method::POST, "artifacts", Operation::UploadArtifact),
     (Method::DELETE, "artifacts/{digest}", Operation::RemoveArtifact),
@@ -60,6 +63,9 @@ const ROUTES: [(Method, &str, Operation); 28] = [
     (Method::POST, "keys/{accessKeyId}/rotate", Operation::RotateKey),
     (Method::POST, "runtimes/{runtimeId}/prewarm", Operation::Prewarm),
     (Method::GET, "pools", Operation::ListPools),
+    (Method::GET, "invocations", Operation::ListInvocations),
+    (Method::GET, "invocations/{invocationId}", Operation::GetInvocation),
+    (Method::DELETE, "invocations/{invocationId}", Operation::CancelInvocation),
     (Method::GET, "sessions", Operation::ListSessions),
     (Method::POST, "sessions/stop", Operation::StopSessions),
     (Method::GET, "logs", Operation::ReadLogs),

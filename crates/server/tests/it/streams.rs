@@ -135,13 +135,14 @@ async fn the_one_that_is_not_read_is_reset(settings: Config) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_write_stall_limit() {
-    the_one_that_is_not_read_is_reset(Config { write_stall_timeout_secs: 1, ..Config::default() }).await;
+    let limits = Config { write_stall_timeout_secs: 1, ..Config::default() };
+    Box::pin(the_one_that_is_not_read_is_reset(limits)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_latest_when_the_stream_must_be_over() {
     let limits = Config { stream_timeout_secs: 1, write_stall_timeout_secs: 8, ..Config::default() };
-    the_one_that_is_not_read_is_reset(limits).await;
+    Box::pin(the_one_that_is_not_read_is_reset(limits)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
