@@ -12,9 +12,13 @@ use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
 use innkeep_auth::policy::{Caller, Context, Decision, Guarded, Kind, Policy, Request, decide};
 use innkeep_auth::sigv4::{Presigned, Signed, SigningKeys};
 use innkeep_gateway::{Follower, Next, Sender, Violation};
+use innkeep_protocol::error_envelope::{envelope, open};
+use innkeep_protocol::error_shape::ErrorBody;
+use innkeep_protocol::json_rpc::Glance;
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
-use innkeep_types::{EndpointName, RuntimeArn, RuntimeId, SessionId, UnixMillis};
+use innkeep_types::limits::MAX_RPC_ID_BYTES;
+use innkeep_types::{EndpointName, ErrorKind, RuntimeArn, RuntimeId, ServerProtocol, SessionId, UnixMillis};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -120,6 +124,27 @@ pub fn link(data: &[u8]) -> bool {
         survives::<LogLine>(data),
     ];
     understood.contains(&true)
+}
+
+/// The body of a request to an MCP or A2A runtime: what is found of it is in the error, which is JSON-RPC whatever the body is, and one
+/// line of an event stream where AG-UI is spoken.
+pub fn json_rpc(data: &[u8]) -> bool {
+    let Glance { id, .. } = Glance::of(data);
+    assert!(id.to_string().len() <= 8 * MAX_RPC_ID_BYTES, "{id}");
+    let said = ErrorBody { message: String::from_utf8_lossy(data).into_owned(), ..ErrorBody::default() };
+    for protocol in ServerProtocol::ALL {
+        let envelope = envelope(protocol, ErrorKind::Agent, &id, &said);
+        assert_eq!(open(&envelope.body), said);
+        if protocol == ServerProtocol::AgUi {
+            let lines = envelope.body.split(|byte| matches!(byte, b'\n' | b'\r'));
+            assert_eq!(lines.filter(|line| !line.is_empty()).count(), 1);
+        } else {
+            let body: serde_json::Value = serde_json::from_slice(&envelope.body).expect("it is JSON");
+            // Of a fraction the last digit may be lost.
+            assert!(protocol == ServerProtocol::Http || id.is_f64() || body["id"] == id);
+        }
+    }
+    !id.is_null()
 }
 
 /// A policy document, of a principal or of a resource: what is understood is JSON to others too, and allows nothing unless it

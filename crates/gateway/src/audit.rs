@@ -43,6 +43,10 @@ impl fmt::Debug for Audit {
 impl Gateway {
     /// Tells of a request that has an answer.
     pub(crate) fn tell(&self, route: &Route, head: &request::Parts, caller: &Caller, error: Option<&Error>) {
+        if route.operation == Operation::InvokeAgentRuntimeOtherwise {
+            // Nobody was asked who he is, and nothing was done.
+            return;
+        }
         let kind = error.map(Error::kind);
         let is_refused = caller.is_stranger || matches!(kind, Some(ErrorKind::Unauthorized | ErrorKind::AccessDenied));
         let outcome = match (is_refused, kind) {

@@ -7,12 +7,12 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
+use innkeep_protocol::json_rpc::Glance;
 use innkeep_types::{InvocationState, RequestId, ServerProtocol, SessionId};
 
 use crate::authenticate::Signer;
 use crate::error::Error;
 use crate::resolve::Resolved;
-use crate::rpc::Glance;
 
 /// What is known of the caller so far; answers and errors are labelled with it.
 #[derive(Debug, Clone)]

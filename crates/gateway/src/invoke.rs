@@ -20,7 +20,7 @@ use crate::invocations::prefer;
 use crate::mcp;
 use crate::payload::Payload;
 use crate::route::{self, Operation, Route};
-use crate::rpc::Glance;
+use crate::rpc;
 use crate::spool::Spooled;
 use crate::stream::{AgentStream, AnswerDeadline, Bounds, GatewayBody};
 use crate::target::{Named, Target};
@@ -174,7 +174,7 @@ impl Caller {
     /// Looks at his request, if it is one that may have an id.
     async fn look(&mut self, read: Option<&Spooled>) {
         if let Some(read) = read.filter(|_| self.speaks_rpc()) {
-            self.glance = Glance::at(read).await;
+            self.glance = rpc::glance(read).await;
         }
     }
 

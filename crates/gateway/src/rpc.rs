@@ -1,11 +1,6 @@
-//! What errors and sessions need to know of a JSON-RPC request: its id, and whether it begins an MCP session. Nothing else of a payload
-//! is looked at, and it passes as it came, whatever is found. Source: JSON-RPC 2.0 section 4.
+//! The glance at a JSON-RPC request that was read: never at more than stayed in memory, and off the async workers where it takes time.
 
-use std::borrow::Cow;
-
-use innkeep_types::limits;
-use serde::Deserialize;
-use serde_json::Value;
+use innkeep_protocol::json_rpc::Glance;
 use tokio::task::spawn_blocking;
 
 use crate::spool::Spooled;
@@ -13,97 +8,11 @@ use crate::spool::Spooled;
 /// The most that is parsed on an async worker, bytes: some 100 µs. Source: our choice.
 const INLINE_PARSE_BYTES: usize = 64 << 10;
 
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Glance {
-    /// A string or a number; `Null` where there is none, as in a notification, a batch, and what is no JSON-RPC.
-    pub(crate) id: Value,
-    /// Whether it is the first request of an MCP session.
-    pub(crate) is_initialize: bool,
-}
-
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(default)]
-    id: Value,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-}
-
-impl Glance {
-    /// Looks at a body that was read. One that did not stay in memory is not looked at: it is beyond what messages are.
-    pub(crate) async fn at(body: &Spooled) -> Self {
-        let Some(data) = body.in_memory() else { return Self::default() };
-        if data.len() <= INLINE_PARSE_BYTES {
-            return Self::of(&data);
-        }
-        spawn_blocking(move || Self::of(&data)).await.unwrap_or_default()
+/// Returns what is found in a body. One that did not stay in memory is not looked at: it is beyond what messages are.
+pub(crate) async fn glance(body: &Spooled) -> Glance {
+    let Some(data) = body.in_memory() else { return Glance::default() };
+    if data.len() <= INLINE_PARSE_BYTES {
+        return Glance::of(&data);
     }
-
-    fn of(data: &[u8]) -> Self {
-        let Ok(Request { id, method }) = serde_json::from_slice(data) else { return Self::default() };
-        let is_id = match &id {
-            Value::String(id) => id.len() <= limits::MAX_RPC_ID_BYTES,
-            Value::Number(_) => true,
-            _ => false,
-        };
-        Self { id: if is_id { id } else { Value::Null }, is_initialize: method.as_deref() == Some("initialize") }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    #[track_caller]
-    fn check(body: &str, id: Value, is_initialize: bool) {
-        assert_eq!(Glance::of(body.as_bytes()), Glance { id, is_initialize }, "{body}");
-    }
-
-    #[test]
-    fn the_id_is_found_wherever_it_stands() {
-        check(r#"{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"id":8}}"#, json!(7), true);
-        check(
-            r#"{"method":"tools/call","params":{"method":"initialize"},"jsonrpc":"2.0","id":"a\"b"}"#,
-            json!("a\"b"),
-            false,
-        );
-        check(r#"{"method":"init\u0069alize","id":-1.5}"#, json!(-1.5), true);
-    }
-
-    #[test]
-    fn what_has_none_has_null() {
-        for body in [
-            r#"{"method":"notifications/initialized"}"#,
-            r#"{"id":null,"method":"a"}"#,
-            r#"{"id":{"a":1},"method":"a"}"#,
-            r#"[{"id":1,"method":"a"}]"#,
-            r#"{"id":1,"id":2,"method":"a"}"#,
-            r#"{"id":1,"method":"a""#,
-            "hello",
-            "",
-            "\u{fffd}",
-        ] {
-            check(body, Value::Null, false);
-        }
-    }
-
-    #[test]
-    fn an_id_is_bounded() {
-        let of = |len: usize| Glance::of(format!(r#"{{"id":"{}"}}"#, "x".repeat(len)).as_bytes()).id;
-        assert!(of(limits::MAX_RPC_ID_BYTES).is_string());
-        assert_eq!(of(limits::MAX_RPC_ID_BYTES + 1), Value::Null);
-        // Deeper than a parser goes on the stack.
-        assert_eq!(Glance::of(format!(r#"{{"id":1,"params":{}"#, "[".repeat(100_000)).as_bytes()), Glance::default());
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_is_too_odd(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            Glance::of(&body);
-        }
-    }
+    spawn_blocking(move || Glance::of(&data)).await.unwrap_or_default()
 }

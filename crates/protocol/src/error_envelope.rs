@@ -4,7 +4,7 @@
 mod tables;
 
 use innkeep_types::{ErrorKind, ServerProtocol};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error_shape::{ErrorBody, shape};
@@ -45,6 +45,28 @@ pub fn envelope(protocol: ServerProtocol, kind: ErrorKind, id: &Value, body: &Er
             }
         }
     }
+}
+
+/// Returns what an error says that came in any of these, as much of it as that tells.
+pub fn open(body: &[u8]) -> ErrorBody {
+    let json = body.strip_prefix(b"data: ").unwrap_or(body);
+    match serde_json::from_slice(json) {
+        Ok(Opened { error: OpenedError { data: Some(data), .. } }) => data,
+        Ok(Opened { error: OpenedError { message, data: None } }) => ErrorBody { message, ..ErrorBody::default() },
+        Err(_) => serde_json::from_slice(json).unwrap_or_default(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    error: OpenedError,
+}
+
+#[derive(Deserialize)]
+struct OpenedError {
+    message: String,
+    #[serde(default)]
+    data: Option<ErrorBody>,
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ pub mod error_envelope;
 pub mod error_shape;
 pub mod event_stream;
 pub mod headers;
+pub mod json_rpc;
 pub mod link;
 pub mod operator;
 pub mod ping;

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, U
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::upgrade::Upgraded;
 use innkeep_auth::sigv4::{self, Credentials};
+use innkeep_protocol::headers;
 use innkeep_types::{AccountId, Clock, Region, SystemClock};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -144,13 +145,13 @@ impl Client {
         self.send(call).await.is_ok()
     }
 
-    /// Signs and sends `call`; returns the response if its status is 2xx.
+    /// Signs and sends `call`; returns the response if its status is 2xx, and it is none of the errors that are told so.
     pub(crate) async fn send(&self, call: Call) -> Result<Response<ResponseBody>, Error> {
         let timeout = call.timeout;
         let within = |_| Error::Timeout { waited: timeout };
         let mut response = tokio::time::timeout(timeout, self.exchange(call)).await.map_err(within)??;
         let status = response.status();
-        if status.is_success() {
+        if status.is_success() && !response.headers().contains_key(headers::AMZN_ERROR_TYPE) {
             return Ok(response);
         }
         Err(refusal(&mut response, timeout).await)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use innkeep_protocol::error_shape::ErrorBody;
-use innkeep_protocol::headers;
+use innkeep_protocol::error_shape::{ErrorBody, shape};
+use innkeep_protocol::{error_envelope, headers};
 use innkeep_types::ErrorKind;
 
 /// Why a call failed.
@@ -108,14 +108,14 @@ impl Error {
         }
     }
 
-    /// Returns the error that a response with a status of 300 and more means.
+    /// Returns the error that a response means, by its status or by the name of an exception.
     pub(crate) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
         // `Name:http://…` and `prefix#Name` are spellings that clients of rest-json must accept.
         let exception = text(headers::AMZN_ERROR_TYPE).unwrap_or_default();
         let exception = exception.split(':').next().unwrap_or_default();
         let exception = exception.rsplit('#').next().unwrap_or_default().to_owned();
-        let parsed: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+        let parsed: ErrorBody = error_envelope::open(body);
         let message = match (parsed.message.is_empty(), status.canonical_reason()) {
             (false, _) => parsed.message,
             (true, Some(reason)) => format!("the server answered {} {reason}", status.as_u16()),
@@ -126,9 +126,26 @@ impl Error {
     }
 }
 
+/// The kinds of error that an exception's name alone tells.
+const NAMED: [ErrorKind; 9] = [
+    ErrorKind::Agent,
+    ErrorKind::AgentTimeout,
+    ErrorKind::Validation,
+    ErrorKind::NotFound,
+    ErrorKind::Conflict,
+    ErrorKind::RetryableConflict,
+    ErrorKind::Throttled,
+    ErrorKind::Quota,
+    ErrorKind::Unavailable,
+];
+
 fn service_kind(status: StatusCode, exception: &str) -> ErrorKind {
     match (status.as_u16(), exception) {
         (409, "RetryableConflictException") => ErrorKind::RetryableConflict,
+        // What MCP and AG-UI have no status for.
+        (200 | 500, name) => {
+            NAMED.into_iter().find(|kind| shape(*kind).exception == name).unwrap_or(ErrorKind::Internal)
+        }
         (401, _) => ErrorKind::Unauthorized,
         (402, _) => ErrorKind::Quota,
         (403, _) => ErrorKind::AccessDenied,

@@ -276,6 +276,23 @@ async fn an_api_error_keeps_name_message_and_log_lines() {
 }
 
 #[tokio::test]
+async fn an_error_of_another_protocol_is_an_error_whatever_its_status() {
+    let rpc = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32010,"message":"Tool execution error","data":{"message":"it exited","logTail":["boom"]}}}"#;
+    let event = "data: {\"type\":\"RUN_ERROR\",\"code\":\"AGENT_ERROR\",\"message\":\"it exited\"}\n\n";
+    for (body, log_lines) in [(rpc, vec!["boom".to_owned()]), (event, Vec::new())] {
+        let answer = || {
+            let mut response = Response::new(Full::from(body));
+            response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("RuntimeClientError"));
+            response
+        };
+        let (error, _) = with_server(answer, async |client| client.invoke(invocation("{}")).await.unwrap_err()).await;
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Agent, "it exited"));
+        let Error::Service { log_tail, .. } = error else { panic!("{error:?}") };
+        assert_eq!(log_tail, log_lines);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
     let error = with_raw_server(answer, async |client| {

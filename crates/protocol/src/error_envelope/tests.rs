@@ -114,3 +114,15 @@ fn ag_ui_is_one_event() {
 fn http_is_as_the_one_table_says() {
     check(ServerProtocol::Http, |body| body["message"].as_str().is_some(), |kind| (shape(kind).status, true));
 }
+
+#[test]
+fn what_is_in_an_envelope_is_found_again() {
+    let said = ErrorBody { message: "what happened".to_owned(), ..ErrorBody::default() };
+    for protocol in ServerProtocol::ALL {
+        for kind in KINDS {
+            assert_eq!(open(&envelope(protocol, kind, &Value::Null, &said).body), said, "{protocol:?} {kind:?}");
+        }
+    }
+    assert_eq!(open(br#"{"error":{"code":1,"message":"theirs"}}"#).message, "theirs");
+    assert_eq!(open(b"no JSON"), ErrorBody::default());
+}

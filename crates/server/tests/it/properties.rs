@@ -159,6 +159,11 @@ fn policy() {
 }
 
 #[test]
+fn json_rpc() {
+    check("json_rpc", targets::json_rpc);
+}
+
+#[test]
 fn frames() {
     check("frames", targets::frames);
 }
