@@ -11,6 +11,10 @@ from hostile import world_of
 from machine import machine
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all-frameworks", action="store_true", help="also those whose packages are large (test_frameworks.py)")
+
+
 def pytest_collection_modifyitems(items):
     if os.environ.get("INNKEEP_TEST_ISOLATION", "process") == "process":
         return

@@ -185,10 +185,10 @@ class Server:
                 signer.add_auth(request)
         return dict(request.headers.items())
 
-    def request(self, method, target, body=b"", headers=None, sign=True, **signing) -> "Answer":
-        """Sends one request, signed as told, on a connection of its own."""
+    def request(self, method, target, body=b"", headers=None, sign=True, seconds=60, **signing) -> "Answer":
+        """Sends one request, signed as told, on a connection of its own. `seconds`: how long the server may say nothing."""
         headers = self.signed(method, target, body, headers, **signing) if sign else dict(headers or {})
-        connection = self._connection()
+        connection = self._connection(seconds)
         try:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
@@ -196,17 +196,18 @@ class Server:
         finally:
             connection.close()
 
-    def _connection(self):
+    def _connection(self, seconds):
         netloc = urllib.parse.urlsplit(self.url).netloc
         if self.ca is None:
-            return http.client.HTTPConnection(netloc, timeout=60)
-        return http.client.HTTPSConnection(netloc, timeout=60, context=ssl.create_default_context(cafile=self.ca))
+            return http.client.HTTPConnection(netloc, timeout=seconds)
+        return http.client.HTTPSConnection(netloc, timeout=seconds, context=ssl.create_default_context(cafile=self.ca))
 
     # -- deploying
 
     def upload(self, folder: Path, kind="project") -> dict:
         answer = self.request(
-            "POST", f"/innkeep/v1/artifacts?kind={kind}", zipped(folder), {"Content-Type": "application/zip"}
+            "POST", f"/innkeep/v1/artifacts?kind={kind}", zipped(folder), {"Content-Type": "application/zip"},
+            seconds=600,  # answered when the packages are installed
         )
         assert answer.status in (200, 201), answer
         return answer.json()

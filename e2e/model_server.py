@@ -1,8 +1,9 @@
 """A language model that follows a script, behind the chat completions of OpenAI: whole, or streamed in pieces as server-sent events.
 
 Asked by a user it wants the first tool that it is offered called, with the numbers of the question as arguments, in the order of that
-tool's parameters. Told what the tool said it answers with that. Whatever else it is asked is refused, so that an agent that skips a step is
-noticed. Standard library only, so that it runs beside an agent: `model_server.py` prints its port once it listens.
+tool's parameters. Told what the tool said it answers with the number in that, whatever JSON its framework puts around it. Whatever else
+it is asked is refused, so that an agent that skips a step is noticed. Standard library only, so that it runs beside an agent:
+`model_server.py` prints its port once it listens.
 """
 
 import json
@@ -31,7 +32,8 @@ def reply(asked: dict) -> dict:
         call = {"id": "call-1", "type": "function", "function": {"name": tool["name"], "arguments": arguments}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
     if last["role"] == "tool" and last["tool_call_id"] == "call-1":
-        return {"role": "assistant", "content": f"The tool says: {said}. That is all."}
+        [number] = re.findall(r"\d+", said)
+        return {"role": "assistant", "content": f"The tool says: {number}. That is all."}
     raise Refused(f"nothing is said after a message of {last['role']}")
 
 

@@ -1,5 +1,7 @@
-"""Agents of published frameworks, with the SDK, a tool and a scripted model: started from their program, and forked by a zygote."""
+"""Agents of published frameworks, with the SDK, a tool and a scripted model: started from their program and forked by a zygote, in containers,
+and by the process driver."""
 
+import functools
 import json
 import random
 import shutil
@@ -10,29 +12,88 @@ import model_server
 from harness import AGENTS, IS_ROOT, new_session, running_server
 from test_zygote import forking, was_forked
 
-pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
+# What each is given of an environment.
+FRAMEWORKS = {
+    "strands": {},
+    "langgraph": {},
+    "openai_agents": {},
+    "llamaindex": {},
+    # LiteLLM would else fetch its table of prices when it is imported.
+    "adk": {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    # Its import would else start a thread that reports to its makers, and what has threads cannot be forked.
+    "crewai": {"CREWAI_DISABLE_TELEMETRY": "true"},
+}
+# Its packages take a gigabyte and, of all six, the longest.
+LARGE = {"crewai"}
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
 
 
 @pytest.fixture(scope="module")
-def walled():
-    with running_server(isolation="container") as server:
+def server():
+    with running_server(isolation="container" if IS_ROOT else "process") as server:
         yield server
 
 
-@pytest.mark.parametrize("framework", ["strands", "langgraph"])
-def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(walled, tmp_path, framework):
-    folder = tmp_path / framework
-    shutil.copytree(AGENTS / "frameworks" / framework, folder)
-    shutil.copy(model_server.__file__, folder)
-    started = walled.deploy(folder, settings={"egress": "none"})
-    forked = forking(walled, folder)
-    for agent in (started, forked):
+@pytest.fixture(scope="module")
+def unwalled(server):
+    """The same, from now on without containers."""
+    if server.isolation != "process":
+        server.rest()
+        server.stop()
+        server.isolation = "process"
+        server.start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Returns the folder that is deployed."""
+
+    @functools.cache
+    def project(framework):
+        folder = tmp_path_factory.mktemp("projects") / framework
+        shutil.copytree(AGENTS / "frameworks" / framework, folder)
+        shutil.copy(model_server.__file__, folder)
+        return folder
+
+    return project
+
+
+@pytest.fixture(scope="module")
+def started(server, project):
+    """Returns the runtime that is started from its program; its packages are installed with the first."""
+
+    @functools.cache
+    def started(framework):
+        environment = FRAMEWORKS[framework]
+        return server.deploy(project(framework), settings={"egress": "none"}, environmentVariables=environment)
+
+    return started
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request):
+    if request.param in LARGE and not request.config.getoption("--all-frameworks"):
+        pytest.skip(f"{request.param} is large: cargo xtask suite frameworks")
+    return request.param
+
+
+@needs_root
+def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(server, started, project, framework):
+    forked = forking(server, project(framework), environmentVariables=FRAMEWORKS[framework])
+    for agent in (started(framework), forked):
         session = new_session()
         check_answers(agent, session)
         assert was_forked(agent, session) == (agent is forked)
         # A session of its own, whose first request streams.
         check_stream(agent, new_session())
         check_stream(agent, session)
+
+
+def test_the_same_agent_answers_and_streams_without_walls(unwalled, started, framework):
+    session = new_session()
+    check_answers(started(framework), session)
+    check_stream(started(framework), session)
 
 
 def check_answers(agent, session):

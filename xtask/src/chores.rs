@@ -51,7 +51,7 @@ pub(crate) fn end_to_end(root: &Path, pytest_arguments: &[String]) -> Result<()>
     pytest().go()?;
     // Once more behind walls, what did not choose its isolation itself. A selection by the caller is taken as it is.
     if pytest_arguments.is_empty() && host::is_root() {
-        let again = ["-k", "not recovery and not security and not base_tree"];
+        let again = ["-k", "not recovery and not security and not base_tree and not frameworks"];
         return pytest().args(again).env("INNKEEP_TEST_ISOLATION", "container").go();
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! check   formatting, clippy, tidy and the fast tests: what every commit passes
 //! tidy    the rules of the tree that no compiler knows: layers, file length, docs, names, migrations
 //! test    everything: what `check` does, then the release build and the end-to-end tests with real clients
-//! suite   one part of `test` alone: crash, abuse, security, clients, conformance or cgroup2
+//! suite   one part of `test` alone: crash, abuse, security, clients, frameworks, conformance or cgroup2
 //! bench   side-by-side measurements; writes bench/RESULTS.md
 //! ```
 
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | suite crash|abuse|security|clients|conformance|cgroup2 | bench [ARGUMENT…]";
+const USAGE: &str = "usage: cargo xtask check | tidy | test [PYTEST-ARGUMENT…] | suite crash|abuse|security|clients|frameworks|conformance|cgroup2 | bench [ARGUMENT…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -16,9 +16,11 @@ struct Suite {
     rust: &'static [&'static [&'static str]],
     /// Prefixes of files in `e2e/tests`.
     end_to_end: &'static [&'static str],
+    /// Options of pytest besides.
+    options: &'static [&'static str],
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "crash",
         rust: &[
@@ -26,18 +28,22 @@ const SUITES: [Suite; 5] = [
             &["--package", "innkeep-sandbox", "--test", "it", "process"],
         ],
         end_to_end: &["test_recovery", "test_durability", "test_shutdown"],
+        options: &[],
     },
     Suite {
         name: "abuse",
         rust: &[&["--package", "innkeep-server", "--test", "it"], &["--package", "innkeep-gateway", "--test", "it"]],
         end_to_end: &["test_real_agents", "test_auth", "test_bodies"],
+        options: &[],
     },
     Suite {
         name: "security",
         rust: &[&["--package", "innkeep-sandbox", "--lib"], &["--package", "xtask", "threats"]],
         end_to_end: &["test_container_security", "test_base_tree"],
+        options: &[],
     },
-    Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_"] },
+    Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_"], options: &[] },
+    Suite { name: "frameworks", rust: &[], end_to_end: &["test_frameworks"], options: &["--all-frameworks"] },
     Suite {
         name: "conformance",
         rust: &[&["--package", "innkeep-control", "--test", "it"]],
@@ -48,6 +54,7 @@ const SUITES: [Suite; 5] = [
             "test_clients_pollers",
             "test_clients_rust",
         ],
+        options: &[],
     },
 ];
 
@@ -71,5 +78,6 @@ pub(crate) fn run(root: &Path, name: &str) -> Result<()> {
         .map(|file| format!("tests/{file}"))
         .collect();
     files.sort();
+    files.extend(suite.options.iter().map(|&option| option.to_owned()));
     chores::end_to_end(root, &files)
 }

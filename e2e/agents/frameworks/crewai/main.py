@@ -1,0 +1,44 @@
+"""A crew of CrewAI, one agent with one tool, and beside it, in its own sandbox, the model that it talks to: `model_server.py`, which the
+test puts here. (Agents reach no address of the host.)"""
+
+import subprocess
+import sys
+
+from bedrock_agentcore import BedrockAgentCoreApp
+from crewai import LLM, Agent, Crew, Task
+from crewai.tools import tool
+from crewai.types.streaming import StreamChunkType
+
+app = BedrockAgentCoreApp()
+
+
+@tool
+def multiply(a: int, b: int) -> int:
+    """Multiplies two numbers."""
+    return a * b
+
+
+def crew(prompt, stream):
+    llm = LLM("openai/scripted-1", base_url=base_url, api_key="none", stream=stream)
+    agent = Agent(role="Multiplier", goal="Answer questions", backstory="You are good with numbers.", llm=llm, tools=[multiply])
+    task = Task(description=prompt, expected_output="The answer", agent=agent)
+    return Crew(agents=[agent], tasks=[task], stream=stream)
+
+
+@app.entrypoint
+async def invoke(payload):
+    if payload.get("stream"):
+        return stream(payload["prompt"])
+    return {"text": (await crew(payload["prompt"], False).kickoff_async()).raw}
+
+
+async def stream(prompt):
+    async for chunk in await crew(prompt, True).kickoff_async():
+        if chunk.chunk_type == StreamChunkType.TEXT and chunk.content:
+            yield {"text": chunk.content}
+
+
+if __name__ == "__main__":
+    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
+    base_url = f"http://127.0.0.1:{int(model.stdout.readline())}/v1"
+    app.run()
