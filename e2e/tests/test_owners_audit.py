@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore.credentials import Credentials
@@ -113,6 +115,35 @@ def test_the_log_says_who_did_what(mine, cli):
     assert mine.probe.arn in [event["resource"] for event in created]
     assert events(cli, "--principal", "nobody") == []
     assert "denied" in cli("audit", "--outcome", "denied").stdout
+
+
+def test_who_hangs_up_after_a_change_is_in_the_log(mine, cli):
+    """On the control plane and the operator API: of every change that is made there is a line, whoever waits for the answer."""
+    control, runtime, arn = mine.client("bedrock-agentcore-control"), mine.probe.id, mine.probe.arn
+    changes = [
+        ("TagResource", "POST", f"/tags/{quote(arn, safe='')}", b'{"tags": {"left%d": "yes"}}',
+         lambda: sum(tag.startswith("left") for tag in control.list_tags_for_resource(resourceArn=arn)["tags"])),
+        ("CreateAgentRuntimeEndpoint", "PUT", f"/runtimes/{runtime}/runtime-endpoints/", b'{"name": "left%d"}',
+         lambda: len(control.list_agent_runtime_endpoints(agentRuntimeId=runtime, maxResults=100)["runtimeEndpoints"]) - 1),
+        ("CreateKey", "POST", "/innkeep/v1/keys", b'{"name": "left%d"}',
+         lambda: sum(key["name"].startswith("left") for key in cli.json("keys", "ls")["keys"])),
+    ]
+    for action, method, target, body, made in changes:
+        lines = lambda: len(events(cli, "--action", action, "--outcome", "allowed"))
+        before = lines()
+        for n in range(8):
+            left(mine, method, target, body % n)
+        wait_for(f"a line for each {action}", lambda: 0 < made() == lines() - before)
+
+
+def left(server, method, target, body):
+    """Sends a signed request, and is gone when all of it is sent."""
+    headers = server.signed(method, target, body, {"Content-Type": "application/json"})
+    url = urlsplit(server.url)
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {url.netloc}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in ("host", "content-length")]
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
 
 def test_pages_lead_on_and_what_is_none_is_refused(mine, cli):

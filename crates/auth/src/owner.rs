@@ -23,15 +23,16 @@ impl Owners {
         self.digest(&["principal", &principal.arn])
     }
 
-    /// Returns the digest of whom a token speaks for: `iss` and `sub`, or, of a program's that has none, `client_id`. None if it has
-    /// neither: it says nothing by which its bearer could be told from others.
+    /// Returns the digest of whom a token speaks for: the issuer's discovery URL, `iss` and `sub`, or, of a program's that has none,
+    /// `client_id`. None if it has neither: it says nothing by which its bearer could be told from others. The URL is there because
+    /// `iss` is what an issuer calls itself, and a deployer may name an issuer that goes by another's name.
     pub fn of_identity(&self, identity: &Identity) -> Option<SessionOwner> {
         let (kind, name) = match (&identity.subject, &identity.client) {
             (Some(subject), _) => ("subject", subject),
             (None, Some(client)) => ("client", client),
             (None, None) => return None,
         };
-        Some(self.digest(&[kind, &identity.issuer, name]))
+        Some(self.digest(&[kind, &identity.discovery_url, &identity.issuer, name]))
     }
 
     /// Each part has its length before it: no two lists look alike.
@@ -60,9 +61,13 @@ mod tests {
 
     use super::*;
 
+    fn identity(url: &str, issuer: &str, subject: Option<String>, client: Option<String>) -> Identity {
+        Identity { discovery_url: url.to_owned(), issuer: issuer.to_owned(), subject, client }
+    }
+
     fn owner(issuer: &str, subject: Option<&str>, client: Option<&str>) -> Option<SessionOwner> {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let identity = Identity { issuer: issuer.to_owned(), subject: text(subject), client: text(client) };
+        let identity = identity("https://idp", issuer, text(subject), text(client));
         Owners::new(&[7; 32]).of_identity(&identity)
     }
 
@@ -79,6 +84,20 @@ mod tests {
             assert!(!alice.is(&other.unwrap()));
         }
         assert!(owner("https://a", None, None).is_none());
+    }
+
+    #[test]
+    fn an_issuer_that_calls_itself_as_another_has_no_users_of_its() {
+        let owners = Owners::new(&[7; 32]);
+        let alice = |url| owners.of_identity(&identity(url, "https://a", Some("alice".to_owned()), None)).unwrap();
+        assert!(
+            alice("https://a/.well-known/openid-configuration")
+                .is(&alice("https://a/.well-known/openid-configuration"))
+        );
+        assert!(
+            !alice("https://a/.well-known/openid-configuration")
+                .is(&alice("https://b/.well-known/openid-configuration"))
+        );
     }
 
     #[test]

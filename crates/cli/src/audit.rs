@@ -69,7 +69,7 @@ fn line(entry: &AuditEntry, paint: impl Fn(Style, &str) -> String) -> String {
     let style = match entry.outcome {
         AuditOutcome::Allowed => Style::Green,
         AuditOutcome::Denied => Style::Red,
-        AuditOutcome::Failed => Style::Yellow,
+        AuditOutcome::Failed | AuditOutcome::Abandoned => Style::Yellow,
     };
     let who = match (&entry.principal, &entry.access_key_id) {
         (Some(principal), _) => principal.clone(),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::request;
+use innkeep_auth::Owners;
 use innkeep_auth::jwt::Identity;
 use innkeep_auth::policy::Via;
 use innkeep_protocol::error_shape::shape;
@@ -21,6 +22,41 @@ const MAX_TEXT: usize = 512;
 
 /// Who it is that shows the operator's token.
 const OPERATOR_TOKEN: &str = "operator-token";
+
+/// What is told of a caller who goes away before there is an answer: by then what he asked for may have been done.
+pub(crate) struct Unanswered {
+    sink: AuditSink,
+    owners: Owners,
+    event: AuditEvent,
+}
+
+/// What is to be told of one caller; of a copy of him, which works on when he is answered, nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Telling(pub(crate) Option<Unanswered>);
+
+impl Clone for Telling {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl Unanswered {
+    /// Tells it. Of one who has proven nothing there is nothing to tell: nothing was done for him.
+    pub(crate) fn tell(self, caller: &Caller) {
+        let Self { sink, owners, event } = self;
+        if let Some(principal) = &caller.principal {
+            let (principal, access_key_id) = named(&owners, principal);
+            let session = caller.session.as_ref().map(ToString::to_string);
+            sink(AuditEvent { principal: Some(principal), access_key_id, session, ..event });
+        }
+    }
+}
+
+impl fmt::Debug for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unanswered").field("event", &self.event).finish_non_exhaustive()
+    }
+}
 
 /// Takes an event. It must not block.
 pub type AuditSink = Arc<dyn Fn(AuditEvent) + Send + Sync>;
@@ -70,6 +106,15 @@ impl Gateway {
         (self.audit.sink)(event);
     }
 
+    /// Returns what is told if this request never has an answer; none where its answer would not be told either.
+    pub(crate) fn unanswered(&self, route: &Route, head: &request::Parts, caller: &Caller) -> Option<Unanswered> {
+        (route.operation == Operation::StopRuntimeSession || self.audit.invocations).then(|| {
+            let (action, outcome) = (route.operation.as_str(), AuditOutcome::Abandoned);
+            let event = self.event(action, &route.raw_target, head, caller, outcome);
+            Unanswered { sink: self.audit.sink.clone(), owners: self.owners.clone(), event }
+        })
+    }
+
     /// Tells that a session is being started for this request.
     pub(crate) fn tell_start(&self, raw_target: &str, head: &request::Parts, caller: &Caller) {
         let event = self.event("StartRuntimeSession", raw_target, head, caller, AuditOutcome::Allowed);
@@ -86,9 +131,10 @@ impl Gateway {
     ) -> AuditEvent {
         let (principal, access_key_id) = match &caller.principal {
             None => (None, None),
-            Some(Principal::Key(key)) => (Some(key.principal.arn.clone()), Some(key.key_id.clone())),
-            Some(Principal::Token(identity)) => (Some(self.subject(identity)), None),
-            Some(Principal::OperatorToken) => (Some(OPERATOR_TOKEN.to_owned()), None),
+            Some(principal) => {
+                let (name, access_key_id) = named(&self.owners, principal);
+                (Some(name), access_key_id)
+            }
         };
         let named = Named::parse(raw_target, head.uri.query()).ok();
         let resource = named.map_or_else(|| raw_target.chars().take(MAX_TEXT).collect(), |named| self.arn(&named));
@@ -103,17 +149,27 @@ impl Gateway {
         }
     }
 
-    /// Returns what stands for a token's subject: equal ones look equal, and nobody can tell who it is without the server's key.
-    pub(crate) fn subject(&self, identity: &Identity) -> String {
-        match self.owners.of_identity(identity) {
-            Some(owner) => format!("{}#{owner:?}", identity.issuer),
-            None => identity.issuer.clone(),
-        }
-    }
-
     fn arn(&self, named: &Named) -> String {
         let (region, account) = (&self.home.region, &self.home.account);
         let (runtime, endpoint) = (&named.target.runtime, &named.target.endpoint);
         format!("arn:aws:bedrock-agentcore:{region}:{account}:runtime/{runtime}/runtime-endpoint/{endpoint}")
+    }
+}
+
+/// Returns how the log names who has proven who he is, and the key that did.
+fn named(owners: &Owners, principal: &Principal) -> (String, Option<String>) {
+    match principal {
+        Principal::Key(key) => (key.principal.arn.clone(), Some(key.key_id.clone())),
+        Principal::Token(identity) => (subject(owners, identity), None),
+        Principal::OperatorToken => (OPERATOR_TOKEN.to_owned(), None),
+    }
+}
+
+/// Returns what stands for a token's subject: equal ones look equal, and nobody can tell who it is without the server's key. The issuer
+/// is named by where it is asked: what it calls itself is its own word, which may be another's name.
+pub(crate) fn subject(owners: &Owners, identity: &Identity) -> String {
+    match owners.of_identity(identity) {
+        Some(owner) => format!("{}#{owner:?}", identity.asked_at()),
+        None => identity.asked_at().to_owned(),
     }
 }

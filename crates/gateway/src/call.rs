@@ -10,6 +10,7 @@ use innkeep_protocol::headers;
 use innkeep_protocol::json_rpc::Glance;
 use innkeep_types::{InvocationState, RequestId, ServerProtocol, SessionId};
 
+use crate::audit::Telling;
 use crate::authenticate::Signer;
 use crate::error::Error;
 use crate::resolve::Resolved;
@@ -40,6 +41,8 @@ pub(crate) struct Caller {
     pub(crate) unheard: Vec<HeaderName>,
     /// How far the invocation is that the answer is about, where he did not wait for it.
     pub(crate) invocation: Option<InvocationState>,
+    /// What the audit log is told if he goes away before there is an answer.
+    pub(crate) unanswered: Telling,
 }
 
 /// Who a caller has proven to be.
@@ -69,6 +72,7 @@ impl Caller {
             entered: None,
             unheard: Vec::new(),
             invocation: None,
+            unanswered: Telling::default(),
         }
     }
 
@@ -101,13 +105,23 @@ impl Caller {
     }
 }
 
+/// Whoever goes away has been heard all the same.
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(unanswered) = self.unanswered.0.take() {
+            unanswered.tell(self);
+        }
+    }
+}
+
 /// For the log: which key, or which client of which issuer. Never whose token it is.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.principal {
             Some(Principal::Key(key)) => write!(f, "key {}", key.key_id),
-            Some(Principal::Token(Identity { issuer, client, .. })) => {
-                write!(f, "client {} of {issuer}", client.as_deref().unwrap_or("without id"))
+            Some(Principal::Token(identity)) => {
+                let client = identity.client.as_deref().unwrap_or("without id");
+                write!(f, "client {client} of {}", identity.asked_at())
             }
             Some(Principal::OperatorToken) => f.write_str("the operator's token"),
             None => f.write_str("a caller unknown"),

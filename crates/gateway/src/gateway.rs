@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{Request, Response, request};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use innkeep_auth::Owners;
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Deployment, Registry};
 use innkeep_store::Store;
 use innkeep_types::{AccountId, EndpointName, Region, RequestId, RuntimeId, SessionId, SessionOwner, limits};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::audit::Audit;
 use crate::authenticate::Authenticator;
@@ -35,7 +36,7 @@ use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
 use crate::ws::WebSocketCounts;
-use crate::{card, command, forward, invoke, mcp, metadata, otherwise, stop, ws};
+use crate::{audit, card, command, forward, invoke, mcp, metadata, otherwise, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -242,11 +243,13 @@ impl Gateway {
         let (mut head, incoming) = request.into_parts();
         let mut body = Inbound::new(&head, incoming);
         let mut caller = Caller::new(request_id);
+        caller.unanswered.0 = self.unanswered(&route, &head, &caller);
         let (began, at) = (Instant::now(), self.authenticator.clock.now());
         let result = match route.door {
             Door::Runtimes => self.answer(&route, &mut head, &mut body, &mut caller).await,
             Door::Agents => Box::pin(self.answer_by_name(&mut route, &mut head, &mut body, &mut caller)).await,
         };
+        caller.unanswered.0 = None;
         self.tell(&route, &head, &caller, result.as_ref().err());
         let mut response = match result {
             Ok(response) => response,
@@ -257,12 +260,12 @@ impl Gateway {
             }
         };
         let served = response.extensions_mut().remove::<Served>();
-        if let Some(entered) = caller.entered {
+        if let Some(entered) = caller.entered.take() {
             let deployment = served.as_ref().map_or(&entered.deployment, |Served(deployment)| deployment);
             entered.ring.push(RecentRequest {
-                id: caller.request_id,
+                id: caller.request_id.clone(),
                 operation: route.operation.as_str(),
-                session: caller.session,
+                session: caller.session.take(),
                 at,
                 answered_after: began.elapsed(),
                 status: response.status().as_u16(),
@@ -331,7 +334,7 @@ impl Gateway {
         }
         let who = || match &caller.principal {
             Some(Principal::Key(key)) => key.principal.arn.clone(),
-            Some(Principal::Token(identity)) => self.subject(identity),
+            Some(Principal::Token(identity)) => audit::subject(&self.owners, identity),
             Some(Principal::OperatorToken) | None => String::new(),
         };
         self.rate.try_take(who).map_err(Error::TooManyRequests)
@@ -372,6 +375,22 @@ impl Gateway {
             None => self.resolver.parts(&target).await?,
         };
         Ok(resolved.into_iter().map(|resolved| resolved.deployment.clone()).collect())
+    }
+
+    /// Reads, and forgets, a body that says nothing, of somebody who may have proven nothing: at most `max_bytes`, and all of it within the
+    /// time of one pause.
+    pub(crate) async fn skip(&self, body: &mut Inbound, max_bytes: u64) -> Result<(), Error> {
+        let patience = self.limits.body_stall_timeout;
+        let skipped = async {
+            let mut n_read = 0;
+            while n_read + body.size_hint().lower() <= max_bytes {
+                let Some(frame) = body.frame().await else { return Ok(()) };
+                let frame = frame.map_err(|error| Error::BodyBroken(error.into()))?;
+                n_read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Err(Error::BodyTooLarge(max_bytes))
+        };
+        timeout(patience, skipped).await.unwrap_or(Err(Error::BodyStalled(patience)))
     }
 
     /// Reads the body of a request that must be over at `deadline`.

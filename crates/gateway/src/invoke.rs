@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderValue, Response, request};
+use hyper::body::Body;
 use innkeep_protocol::headers;
 use innkeep_sandbox::Asker;
 use innkeep_types::{ServerProtocol, SessionId, SessionKey};
@@ -72,24 +73,28 @@ pub(crate) async fn invoke(
         caller.session = Some(session.clone());
         deployment = visitor.enter(&session, caller).await?;
     }
-    // Who cannot be told from others could not ask for the answer, so he waits.
-    if let (true, Some(owner)) = (!is_mcp && prefer::is_async(&head.headers), gateway.owner(caller)) {
-        let body = match read {
-            Some(read) => read,
-            None => gateway.read(body, deadline).await?,
-        };
-        let Target { runtime, endpoint } = named.target.clone();
-        let session = SessionKey { runtime, endpoint, session };
-        let wanted = Wanted { raw_target: &route.raw_target, head, named: &named, session, deployment, body, owner };
-        return Box::pin(accept(gateway, wanted, caller)).await;
+    let is_async = !is_mcp && prefer::is_async(&head.headers);
+    let is_read_first = read.is_none() && (is_async || caller.speaks_rpc() || body.size_hint().exact().is_none());
+    let read = if is_read_first { Some(gateway.read(body, deadline).await?) } else { read };
+    if is_read_first {
+        caller.look(read.as_ref()).await;
+        // That took as long as the caller liked. Whether he may, and what serves him, may be another by now.
+        deployment = visitor.enter(&session, caller).await?;
     }
+    // Who cannot be told from others could not ask for the answer, so he waits.
+    let answered_later = if is_async { gateway.owner(caller) } else { None };
+    let read = match (read, answered_later) {
+        (Some(body), Some(owner)) => {
+            let Target { runtime, endpoint } = named.target.clone();
+            let session = SessionKey { runtime, endpoint, session };
+            let raw_target = &route.raw_target;
+            let wanted = Wanted { raw_target, head, named: &named, session, deployment, body, owner };
+            return Box::pin(accept(gateway, wanted, caller)).await;
+        }
+        (read, _) => read,
+    };
     let payload = match read {
         Some(read) => Payload::from(read),
-        None if caller.speaks_rpc() => {
-            let read = gateway.read(body, deadline).await?;
-            caller.look(Some(&read)).await;
-            Payload::from(read)
-        }
         None => gateway.pass(body, deadline).await?,
     };
     let exchange = if is_mcp { Some(mcp::Exchange::begin(gateway, &session, head, caller)?) } else { None };

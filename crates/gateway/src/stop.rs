@@ -33,7 +33,7 @@ pub(crate) async fn stop(
     // Before anything is decided: it may take its time. It may hold a `clientToken`, which says nothing that the session does not,
     // since stopping twice is a 404.
     if read.is_none() {
-        gateway.read(body, deadline).await?;
+        gateway.skip(body, limits::MAX_STOP_BODY_BYTES).await?;
     }
     let resolved = visitor.find(&session).await?;
     let key = visitor.target()?.map(|Target { runtime, endpoint }| SessionKey {

@@ -42,6 +42,8 @@ pub enum Kind {
     Issuer,
     /// Changes access keys, and writes down now and then when they were used.
     Keys,
+    /// Brings one change to its end, whether or not who asked for it waits.
+    Change,
     /// Writes the audit log.
     Audit,
     /// Removes old logs and artifacts that nothing uses.

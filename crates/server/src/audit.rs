@@ -21,7 +21,7 @@ use tracing::error;
 use self::bucket::Bucket;
 use self::file::File;
 
-pub(crate) use self::heard::{Heard, Subject, is_reading, signed};
+pub(crate) use self::heard::{Asked, Heard, Subject, Who, is_reading};
 
 /// Events of one batch.
 const BATCH: usize = 512;

@@ -15,11 +15,15 @@ use innkeep_gateway::{Claim, Inbound, Signer};
 use innkeep_types::ErrorKind;
 use tokio::time::timeout;
 
+use crate::audit::Who;
 use crate::respond::Refused;
 
 /// The largest body of a control-plane or operator request, bytes; uploads are read by their own rule. Source: our choice:
 /// a Create whose every list has as many items as it may, of ordinary length, is smaller.
 const MAX_SMALL_BODY: usize = 1 << 20;
+
+/// Who it is that shows the operator's token.
+const OPERATOR_TOKEN: &str = "operator-token";
 
 /// Verifies signatures as the gateway does, and reads the bodies that come with them.
 #[derive(Debug)]
@@ -34,6 +38,18 @@ pub(crate) struct Authenticator {
 /// which is proven.
 #[derive(Debug)]
 pub(crate) struct OperatorClaim(Option<Claim>);
+
+impl OperatorClaim {
+    /// Returns who that is, once it is proven.
+    pub(crate) fn who(&self) -> Who {
+        match &self.0 {
+            Some(claim) => {
+                Who { principal: claim.principal().arn.clone(), access_key_id: Some(claim.key_id().to_owned()) }
+            }
+            None => Who { principal: OPERATOR_TOKEN.to_owned(), access_key_id: None },
+        }
+    }
+}
 
 impl Authenticator {
     /// Reads a small body and checks the signature over it.
@@ -81,11 +97,15 @@ impl Authenticator {
     }
 
     /// Reads a small body of what only operators may ask for.
-    pub(crate) async fn small_operator(&self, parts: &Parts, body: &mut Inbound) -> Result<Bytes, Refused> {
+    pub(crate) async fn small_operator(
+        &self,
+        parts: &Parts,
+        body: &mut Inbound,
+    ) -> Result<(OperatorClaim, Bytes), Refused> {
         let claim = self.operator_head(parts)?;
         let body = self.read(body).await?;
         self.verify_operator(&claim, &innkeep_auth::digest(&body))?;
-        Ok(body)
+        Ok((claim, body))
     }
 
     async fn read(&self, body: &mut Inbound) -> Result<Bytes, Refused> {
@@ -107,7 +127,7 @@ impl Authenticator {
 }
 
 /// Returns the token that the request shows, if it shows one.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }

@@ -329,7 +329,7 @@ impl Parts<'_> {
             body_stall_timeout: Duration::from_secs(self.config.body_stall_timeout_secs),
         });
         let rates = Arc::new(ControlRates::new(self.config.rates()));
-        let operator = Operator {
+        let operator = Arc::new(Operator {
             rates: rates.clone(),
             store: self.store.clone(),
             control: control.clone(),
@@ -342,8 +342,9 @@ impl Parts<'_> {
             logs_dir: self.data_dir.path().join("logs"),
             authenticator: authenticator.clone(),
             tasks: self.tasks.clone(),
-        };
-        Router { gateway, control, operator, authenticator, rates, audit: self.audit, dev_issuer: self.dev_issuer }
+        });
+        let (audit, dev_issuer, tasks) = (self.audit, self.dev_issuer, self.tasks.clone());
+        Router { gateway, control, operator, authenticator, rates, audit, dev_issuer, tasks }
     }
 
     fn gateway_config(&self, authenticator: innkeep_gateway::Authenticator) -> GatewayConfig {

@@ -2,17 +2,19 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use innkeep_control::{Control, Principal};
 use innkeep_gateway::{ByOperatorToken, Gateway, Inbound};
 use innkeep_protocol::headers;
-use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind, RequestId};
+use innkeep_sandbox::tasks::{Kind, Tasks};
+use innkeep_types::{ErrorKind, RequestId};
+use std::future::Future;
 use std::sync::Arc;
 
-use crate::audit::{self, Audit, Heard, Subject};
-use crate::authenticate::{self, Authenticator};
+use crate::audit::{self, Asked, Audit, Heard, Subject, Who};
+use crate::authenticate::Authenticator;
 use crate::dev_issuer::DevIssuer;
 use crate::operator::{self, Operator};
 use crate::rates::ControlRates;
@@ -23,15 +25,13 @@ use crate::respond::{self, Body, Refused};
 pub(crate) struct Router {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) control: Control,
-    pub(crate) operator: Operator,
+    pub(crate) operator: Arc<Operator>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) dev_issuer: Option<DevIssuer>,
     pub(crate) audit: Audit,
     pub(crate) rates: Arc<ControlRates>,
+    pub(crate) tasks: Tasks,
 }
-
-/// Who it is that shows the operator's token.
-const OPERATOR_TOKEN: &str = "operator-token";
 
 impl Router {
     /// Answers one request, whatever it is.
@@ -50,7 +50,7 @@ impl Router {
         let (parts, incoming) = request.into_parts();
         let mut body = Inbound::new(&parts, incoming);
         let id = RequestId::generate();
-        let mut response = self.slow(&parts, &mut body, &id).await;
+        let mut response = self.slow(parts, &mut body, &id).await;
         if !body.drain().await {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -61,86 +61,109 @@ impl Router {
     }
 
     /// Everything but the data plane.
-    async fn slow(&self, parts: &Parts, body: &mut Inbound, id: &RequestId) -> Response<Body> {
+    async fn slow(&self, parts: Parts, body: &mut Inbound, id: &RequestId) -> Response<Body> {
         let path = parts.uri.path();
         if path == "/healthz" {
             return respond::json(200, &serde_json::json!({"status": "ok"}));
         }
         if path == "/metrics" && parts.method == Method::GET {
-            let answer = self.operator.metrics(parts, body).await;
-            self.tell_operator(parts, id, "GetMetrics".to_owned(), &answer);
-            return answer;
+            let asked = Asked { action: "GetMetrics".to_owned(), is_change: false, resource: None };
+            let heard = Heard::new(&self.audit, &parts, id, asked);
+            let answer = self.operator.metrics(&parts, body).await;
+            return self.answered(heard, &parts, answer);
         }
         if path.starts_with(operator::PREFIX) {
-            let answer = self.operator.handle(parts, body).await;
-            self.tell_operator(parts, id, operator::action(parts), &answer);
-            return answer;
+            return self.operate(parts, body, id).await;
         }
-        if let Some(answer) = self.dev_issuer.as_ref().and_then(|issuer| issuer.answer(parts)) {
+        if let Some(answer) = self.dev_issuer.as_ref().and_then(|issuer| issuer.answer(&parts)) {
             return answer;
         }
         match innkeep_control::route(&parts.method, path) {
-            Some(route) => self.control(&route, parts, body, id).await,
+            Some(route) => self.control(route, parts, body, id).await,
             None => {
                 Refused::new(ErrorKind::NotFound, format!("no such route: {} {path}", parts.method)).into_response()
             }
         }
     }
 
+    /// A request of the control plane.
     async fn control(
         &self,
-        route: &innkeep_control::Route,
-        parts: &Parts,
+        route: innkeep_control::Route,
+        parts: Parts,
         body: &mut Inbound,
         id: &RequestId,
     ) -> Response<Body> {
-        let (action, resource) = self.control.subject(route);
-        let is_change = !action.starts_with("Get") && !action.starts_with("List");
-        let at = self.authenticator.signatures.clock.now();
-        let heard = Heard { parts, request: id, at, action: action.to_owned(), is_change, resource };
-        let (signer, body) = match self.authenticator.small(parts, body).await {
+        let (action, resource) = self.control.subject(&route);
+        let (creates, is_change) =
+            (action.starts_with("Create"), !action.starts_with("Get") && !action.starts_with("List"));
+        let asked = Asked { action: action.to_owned(), is_change, resource };
+        let mut heard = Heard::new(&self.audit, &parts, id, asked);
+        let (signer, body) = match self.authenticator.small(&parts, body).await {
             Ok(proven) => proven,
-            Err(refused) => {
-                let answer = refused.into_response();
-                if let Some(event) = heard.answered(&answer) {
-                    self.audit.record(AuditEvent { access_key_id: self.claimed(parts), ..event });
-                }
-                return answer;
-            }
+            Err(refused) => return self.answered(heard, &parts, refused.into_response()),
         };
+        heard.proven(Who { principal: signer.principal.arn.clone(), access_key_id: Some(signer.key_id.clone()) });
         let principal = Principal { key_id: signer.key_id.clone(), who: signer.principal.clone() };
         if let Err(refused) = self.rates.try_take(action, &signer.principal.arn) {
-            return refused.into_response();
+            let answer = refused.into_response();
+            heard.answered(&answer);
+            return answer;
         }
-        let mut answer = self.control.handle(route, parts, body, &principal).await;
-        if action.starts_with("Create")
-            && let Some(arn) = made(answer.body()).await
-        {
-            answer.extensions_mut().insert(Subject(arn));
-        }
-        if let Some(event) = heard.answered(&answer) {
-            self.audit.record(audit::signed(event, &signer));
-        }
-        answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+        let control = self.control.clone();
+        let call = async move {
+            let mut answer = control.handle(&route, &parts, body, &principal).await;
+            if creates && let Some(arn) = made(answer.body()).await {
+                answer.extensions_mut().insert(Subject(arn));
+            }
+            heard.answered(&answer);
+            answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+        };
+        self.finish(is_change, call).await
     }
 
-    /// Tells the audit log of a request of the operator API.
-    fn tell_operator(&self, parts: &Parts, id: &RequestId, action: String, answer: &Response<Body>) {
-        let at = self.authenticator.signatures.clock.now();
+    /// A request of the operator API.
+    async fn operate(&self, parts: Parts, body: &mut Inbound, id: &RequestId) -> Response<Body> {
         let is_change = !audit::is_reading(&parts.method);
-        let heard = Heard { parts, request: id, at, action, is_change, resource: None };
-        let Some(event) = heard.answered(answer) else { return };
-        let claim = self.authenticator.signatures.claim(parts).ok();
-        let access_key_id = claim.as_ref().map(|claim| claim.key_id().to_owned());
-        // A body that is not read is refused before its signature is verified, with 400 as what is wrong in one.
-        let is_proven = event.outcome != AuditOutcome::Denied && answer.status() != StatusCode::BAD_REQUEST;
-        let principal = match &claim {
-            Some(claim) => Some(claim.principal().arn.clone()),
-            // Without a claim it is the token's, if one was shown: a key may have ended by now, or be the one that was removed.
-            None => authenticate::bearer(&parts.headers).is_some().then(|| OPERATOR_TOKEN.to_owned()),
+        let asked = Asked { action: operator::action(&parts), is_change, resource: None };
+        let mut heard = Heard::new(&self.audit, &parts, id, asked);
+        let admitted = match self.operator.admit(&parts, body).await {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.answered(heard, &parts, refused.into_response()),
         };
-        let principal = principal.filter(|_| is_proven);
-        self.audit.record(AuditEvent { principal, access_key_id, ..event });
+        heard.proven(admitted.who);
+        let Some(small) = admitted.body else {
+            let answer = self.operator.receive_upload(&parts, body).await;
+            heard.answered(&answer);
+            return answer;
+        };
+        let operator = self.operator.clone();
+        let call = async move {
+            let answer = operator.perform(&parts, &small).await;
+            heard.answered(&answer);
+            answer
+        };
+        self.finish(is_change, call).await
+    }
+
+    /// Answers what was asked for. A change is brought to its end, and into the audit log, though its caller may not wait for the answer.
+    async fn finish(
+        &self,
+        is_change: bool,
+        call: impl Future<Output = Response<Body>> + Send + 'static,
+    ) -> Response<Body> {
+        if !is_change {
+            return call.await;
+        }
+        let answer = self.tasks.spawn(Kind::Change, call).await;
+        answer.unwrap_or_else(|error| Refused::internal(&error).into_response())
+    }
+
+    /// Tells the audit log of a request of which nothing is proven, and returns its answer.
+    fn answered(&self, mut heard: Heard, parts: &Parts, answer: Response<Body>) -> Response<Body> {
+        heard.claims(self.claimed(parts));
+        heard.answered(&answer);
+        answer
     }
 
     /// Returns the access key that a request claims, if there is such a one.

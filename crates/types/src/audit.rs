@@ -14,6 +14,8 @@ pub enum AuditOutcome {
     Denied,
     /// He was let, and it was not done.
     Failed,
+    /// He was let, and was gone before there was an answer: whether it was done is not known here.
+    Abandoned,
 }
 
 impl AuditOutcome {
@@ -23,6 +25,7 @@ impl AuditOutcome {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
             Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
         }
     }
 }
@@ -31,8 +34,8 @@ impl std::str::FromStr for AuditOutcome {
     type Err = &'static str;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Allowed, Self::Denied, Self::Failed];
-        all.into_iter().find(|outcome| outcome.as_str() == word).ok_or("expected allowed, denied or failed")
+        let all = [Self::Allowed, Self::Denied, Self::Failed, Self::Abandoned];
+        all.into_iter().find(|outcome| outcome.as_str() == word).ok_or("expected allowed, denied, failed or abandoned")
     }
 }
 

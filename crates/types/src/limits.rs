@@ -22,6 +22,10 @@ pub const MAX_CONNECTIONS: usize = 10_000;
 /// Time a client may take to send a request's head, and be silent between two requests. Source: our choice.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The largest body of a StopRuntimeSession, bytes, which is read before its caller is known. Source: our choice; the model's one
+/// member, `clientToken`, has 256 characters at most.
+pub const MAX_STOP_BODY_BYTES: u64 = 4096;
+
 /// The longest pause within a request's body. Source: our choice.
 pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 

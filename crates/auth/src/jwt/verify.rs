@@ -10,15 +10,26 @@ use super::{Error, KeySet, Rules, Token};
 /// The end of the year 9999, seconds since the epoch: a time beyond it is a mistake.
 const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);
 
-/// Whom a verified token speaks for. `issuer` and `subject` together are a user; neither is one alone.
+/// Whom a verified token speaks for. `discovery_url`, `issuer` and `subject` together are a user; none is one alone: whoever runs an
+/// issuer of his own may call it, and its users, as he likes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// Where its issuer was asked who it is.
+    pub discovery_url: String,
     /// `iss`.
     pub issuer: String,
     /// `sub`, never empty. Tokens of programs may have none.
     pub subject: Option<String>,
     /// `client_id`, never empty.
     pub client: Option<String>,
+}
+
+impl Identity {
+    /// Returns where its issuer is asked, for people: the discovery URL without what all of them have in common.
+    pub fn asked_at(&self) -> &str {
+        let url = &self.discovery_url;
+        url.strip_suffix("/.well-known/openid-configuration").unwrap_or(url)
+    }
 }
 
 /// Returns whom `token` speaks for, if it is signed with one of `keys`, issued by `issuer` (compared exactly), valid at `now`
@@ -36,6 +47,7 @@ pub fn verify(token: &Token, keys: &KeySet, issuer: &str, rules: &Rules, now: Un
     check_times(claims, now)?;
     rules.check(claims)?;
     Ok(Identity {
+        discovery_url: rules.discovery_url().to_owned(),
         issuer: issuer.to_owned(),
         subject: string(claims, "sub")?.map(str::to_owned),
         client: string(claims, "client_id")?.map(str::to_owned),

@@ -112,3 +112,36 @@ async fn a_refused_body_is_drained_and_the_connection_goes_on() {
     assert_eq!(client.send(Call::invoke("x".repeat(300_000)).bearer("abc")).await.status, 403);
     assert_eq!(client.send(Call::invoke("{}").key(None)).await.status, 401);
 }
+
+#[tokio::test]
+async fn who_may_no_longer_when_his_body_is_there_is_refused() {
+    let (world, issuer) = with_limits(Limits::default()).await;
+    let mut connection = world.connect().await;
+    let framing = "transfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n";
+    connection.write_all(format!("{}{framing}", head(&issuer)).as_bytes()).await.unwrap();
+    // He is let in: his body is asked for.
+    let mut asked_for = [0; 25];
+    connection.read_exact(&mut asked_for).await.unwrap();
+    assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
+    world.take_tokens(&issuer, json!({"allowedClients": ["another"]})).await;
+    connection.write_all(b"5\r\nhello\r\n0\r\n\r\n").await.unwrap();
+    assert_eq!(status(&mut connection).await, "401");
+    assert_eq!(world.driver.launches(), 0);
+}
+
+#[tokio::test]
+async fn nothing_large_or_slow_is_read_of_a_stop_before_its_caller_is_known() {
+    let patience = Duration::from_millis(100);
+    let (world, _issuer) = with_limits(Limits { body_stall_timeout: patience, ..Limits::default() }).await;
+    let request = Call::stop().bearer("none.at.all").sign();
+    let mut head = format!("POST {} HTTP/1.1\r\n", request.uri());
+    for (name, value) in request.headers().iter().filter(|(name, _)| *name != "content-length") {
+        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
+    }
+    let large = format!("transfer-encoding: chunked\r\n\r\n2000\r\n{}\r\n", "x".repeat(0x2000));
+    for rest in ["content-length: 4097\r\nexpect: 100-continue\r\n\r\n", &large, "content-length: 9\r\n\r\nslow"] {
+        let mut connection = world.connect().await;
+        connection.write_all(format!("{head}{rest}").as_bytes()).await.unwrap();
+        assert_eq!(status(&mut connection).await, "400", "{}", &rest[..40]);
+    }
+}

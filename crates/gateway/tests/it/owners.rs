@@ -1,11 +1,11 @@
 //! Sessions that are open only to those who started them.
 
 use innkeep_auth::policy::ready;
-use innkeep_testkit::{TestIssuer, wait_for};
+use innkeep_testkit::{Behaviour, TestIssuer, wait_for};
 use innkeep_types::{RuntimeId, Settings, UnixMillis};
 use serde_json::json;
 
-use crate::agent::json as answer;
+use crate::agent::{Step, json as answer};
 use crate::client::{Answer, Call};
 use crate::world::{OPERATOR_KEY, PLAIN_KEY, RUNTIME, SOON, World};
 
@@ -169,4 +169,66 @@ async fn the_audit_log_has_the_statement_that_denied() {
     world.principal_of(PLAIN_KEY, &documents);
     assert_eq!(send(&world, Call::invoke("{}"), PLAIN_KEY).await.status, 403);
     assert_eq!(world.events.lock()[0].statement.as_deref(), Some("NotThisOne"));
+}
+
+#[tokio::test]
+async fn an_issuer_under_anothers_name_has_none_of_its_users() {
+    let (world, real, false_one) = (keeping().await, TestIssuer::start().await, TestIssuer::start().await);
+    let document = json!({"issuer": real.issuer(), "jwks_uri": format!("{}/keys", false_one.issuer())});
+    false_one.behave(Behaviour::Discovery(document.to_string()));
+    world.take_tokens(&real, json!({})).await;
+    let claims = json!({"client_id": "client", "sub": "alice", "iss": real.issuer()});
+    let mut client = world.client().await;
+    assert_eq!(client.send(Call::invoke("{}").bearer(&real.token(&claims))).await.status, 200);
+    assert_eq!(client.send(Call::stop().bearer(&real.token(&claims))).await.status, 200);
+    ended(&world).await;
+    // Whoever may deploy names an issuer of his own, which says that it is the other one.
+    world.take_tokens(&false_one, json!({})).await;
+    assert_eq!(client.send(Call::invoke("{}").bearer(&false_one.token(&claims))).await.error(), STRANGER);
+    assert_eq!(client.send(Call::invoke("{}").session(UNUSED).bearer(&false_one.token(&claims))).await.status, 200);
+    let events = world.events.lock().clone();
+    let names: Vec<&str> = events.iter().map(|event| event.principal.as_deref().unwrap()).collect();
+    let [start, stop, denied, other] = names[..] else { panic!("{names:?}") };
+    assert_eq!((start, denied), (stop, other), "as long as it is asked at the same place it is the same one");
+    assert!(start.starts_with(&format!("{}#", real.issuer())), "{start}");
+    assert!(other.starts_with(&format!("{}#", false_one.issuer())), "{other}");
+    assert_ne!(start.rsplit('#').next(), other.rsplit('#').next());
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_before_the_answer_is_in_the_audit_log() {
+    let world = World::hearing_all(vec![Step::WaitForClose]).await;
+    let mut client = world.client().await;
+    tokio::select! {
+        _ = client.send(Call::invoke("{}").key(Some(PLAIN_KEY))) => unreachable!("the agent never answers"),
+        () = wait_for("the request", SOON, || world.agent.n_received() == 1) => {}
+    }
+    drop(client);
+    wait_for("both lines", SOON, || world.events.lock().len() == 2).await;
+    let event = world.events.lock()[1].clone();
+    assert_eq!((event.action.as_str(), event.outcome.as_str()), ("InvokeAgentRuntime", "abandoned"));
+    assert_eq!(
+        (event.access_key_id.as_deref(), event.session.as_deref()),
+        (Some(PLAIN_KEY), Some(crate::world::SESSION))
+    );
+    assert!(event.principal.unwrap().ends_with("user/plain"));
+}
+
+#[tokio::test]
+async fn a_stop_has_its_line_whoever_waits_for_the_answer() {
+    let world = World::new(answer("{}")).await;
+    for n in 1..=20 {
+        assert_eq!(send(&world, Call::invoke("{}"), PLAIN_KEY).await.status, 200);
+        let mut client = world.client().await;
+        tokio::select! {
+            _ = client.send(Call::stop().key(Some(PLAIN_KEY))) => {}
+            () = wait_for("the stop", SOON, || world.registry.list().is_empty()) => {}
+        }
+        drop(client);
+        ended(&world).await;
+        wait_for("a line for each stop", SOON, || {
+            world.events.lock().iter().filter(|event| event.action == "StopRuntimeSession").count() == n
+        })
+        .await;
+    }
 }

@@ -103,7 +103,7 @@ impl World {
     /// Returns a world whose invocations without waiting callers have these limits, and whose time is `clock`'s.
     pub(crate) async fn keeping(steps: Vec<Step>, async_limits: AsyncLimits, clock: Ahead) -> Self {
         let issuers = IssuersConfig { private: IpRange::LOOPBACK.to_vec(), ..IssuersConfig::default() };
-        Self::build(steps, Limits::default(), FakeDriver::reaching, issuers, async_limits, clock).await
+        Self::build(steps, Limits::default(), FakeDriver::reaching, issuers, async_limits, clock, false).await
     }
 
     /// Returns a world that reaches these issuers.
@@ -113,7 +113,13 @@ impl World {
         driver: impl FnOnce(std::net::SocketAddr) -> Arc<FakeDriver>,
         issuers: IssuersConfig,
     ) -> Self {
-        Self::build(steps, limits, driver, issuers, AsyncLimits::default(), Ahead::default()).await
+        Self::build(steps, limits, driver, issuers, AsyncLimits::default(), Ahead::default(), false).await
+    }
+
+    /// Returns a world whose audit log is told of every call.
+    pub(crate) async fn hearing_all(steps: Vec<Step>) -> Self {
+        let (issuers, later) = (IssuersConfig::default(), AsyncLimits::default());
+        Self::build(steps, Limits::default(), FakeDriver::reaching, issuers, later, Ahead::default(), true).await
     }
 
     async fn build(
@@ -123,6 +129,7 @@ impl World {
         issuers: IssuersConfig,
         async_limits: AsyncLimits,
         clock: Ahead,
+        invocations: bool,
     ) -> Self {
         let directory = TempDir::new().unwrap();
         let agent = Agent::new(steps).await;
@@ -152,7 +159,7 @@ impl World {
             issuers,
             public_url: None,
             owners: Owners::new(&[7; 32]),
-            audit: Audit { sink: Arc::new(move |event| told.lock().push(event)), invocations: false },
+            audit: Audit { sink: Arc::new(move |event| told.lock().push(event)), invocations },
             account: account(),
             authenticator: Authenticator {
                 keys: Arc::new(move |id, token, _| signer(&known, id, token)),

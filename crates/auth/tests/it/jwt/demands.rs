@@ -162,7 +162,8 @@ fn an_identity_is_issuer_subject_and_client() {
     let lax = rules(json!({"allowedAudience": ["agents"]}));
     let identity = |subject: Option<&str>, client: Option<&str>| {
         let [subject, client] = [subject, client].map(|text| text.map(str::to_owned));
-        Identity { issuer: ISSUER.to_owned(), subject, client }
+        let discovery_url = lax.discovery_url().to_owned();
+        Identity { discovery_url, issuer: ISSUER.to_owned(), subject, client }
     };
     assert_eq!(check_claims(&claims(), &lax), Ok(identity(Some("alice"), Some("app"))));
     assert_eq!(check_claims(&without(claims(), "sub"), &lax), Ok(identity(None, Some("app"))));
