@@ -58,6 +58,7 @@ pub use tls::Error as TlsError;
 
 use audit::Audit;
 use authenticate::Authenticator;
+use certificates::CertainMaker;
 use credentials_file::CredentialsFile;
 use data_dir::DataDir;
 use deployer::Deployer;
@@ -307,7 +308,7 @@ impl Parts<'_> {
         };
         let control = Control::new(ControlConfig {
             store: self.store.clone(),
-            maker: Arc::new(maker),
+            maker: Arc::new(CertainMaker { maker, reader: certificates::reader(self.artifacts.clone()) }),
             region: region.clone(),
             account: account.clone(),
             clock: self.clock.clone(),

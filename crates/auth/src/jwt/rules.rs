@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::certificate::WrittenPlace;
 use super::matcher::{Matcher, WrittenClaim, strings};
 use super::{Broken, Certificate, Error, discovery_url};
 
@@ -30,7 +31,7 @@ struct Written {
     allowed_scopes: Option<Vec<String>>,
     advertised_scope_mapping: Option<BTreeMap<String, String>>,
     custom_claims: Option<Vec<WrittenClaim>>,
-    certificate_configurations: Option<Vec<Certificate>>,
+    certificate_configurations: Option<Vec<WrittenPlace>>,
     allowed_workload_configuration: Option<Value>,
     // Ways through a cloud's network. There is none here: issuers are reached from the host, as far as its settings let them.
     #[serde(rename = "privateEndpoint")]
@@ -51,6 +52,7 @@ impl Rules {
             .map_err(|error| Error::Configuration(vec![broken("", error.to_string())]))?;
         let mut found = Vec::new();
         written.check(&mut found);
+        let certificate = certificate(written.certificate_configurations.unwrap_or_default(), &mut found);
         let claims = claims(written.custom_claims.unwrap_or_default(), &mut found);
         if !found.is_empty() {
             return Err(Error::Configuration(found));
@@ -62,7 +64,7 @@ impl Rules {
             scopes: written.allowed_scopes,
             advertised: written.advertised_scope_mapping.unwrap_or_default(),
             claims,
-            certificate: written.certificate_configurations.unwrap_or_default().pop(),
+            certificate,
         })
     }
 
@@ -138,6 +140,18 @@ impl Written {
             let sentence = "a runtime cannot tell workloads apart, and would let all of them in: omit \
                             allowedWorkloadConfiguration, which is for gateways";
             found.push(broken("allowedWorkloadConfiguration", sentence));
+        }
+    }
+}
+
+fn certificate(mut written: Vec<WrittenPlace>, found: &mut Vec<Broken>) -> Option<Certificate> {
+    match written.pop()? {
+        WrittenPlace::S3(certificate) => Some(certificate),
+        WrittenPlace::SecretsManager(_) => {
+            let sentence = "there is no secrets manager here, so that nobody could be let in: put the certificate into the object store \
+                            of the server's [s3] and name it with s3, or have its operator name it in jwt_ca_file";
+            found.push(broken("certificateConfigurations[0].secretsManager", sentence));
+            None
         }
     }
 }

@@ -42,11 +42,8 @@ fn everything_of_the_model_that_is_for_runtimes_is_understood() {
     assert_eq!(rules.discovery_url(), "https://idp.example/realm/.well-known/openid-configuration");
     assert_eq!(rules.advertised_scopes(), ["invoke", "agents/read"]);
     let certificate =
-        Certificate::S3 { uri: "s3://bucket/ca.pem".to_owned(), bucket_owner: Some("000000000000".to_owned()) };
+        Certificate { uri: "s3://bucket/ca.pem".to_owned(), bucket_owner: Some("000000000000".to_owned()) };
     assert_eq!(rules.certificate(), Some(&certificate));
-    let secret = json!([{"secretsManager": {"secretArn": "arn:x"}}]);
-    let rules = Rules::from_configuration(&with(largest(), "certificateConfigurations", secret)).unwrap();
-    assert_eq!(rules.certificate(), Some(&Certificate::SecretsManager { arn: "arn:x".to_owned() }));
     let smallest =
         json!({"discoveryUrl": "http://127.0.0.1:9/.well-known/oauth-authorization-server/a", "allowedClients": ["a"]});
     let rules = Rules::from_configuration(&smallest).unwrap();
@@ -103,6 +100,14 @@ fn what_is_not_known_is_not_passed_over() {
     for configuration in [Value::Null, json!([]), json!("x"), json!({})] {
         assert_eq!(broken(&configuration).len(), 1, "{configuration}");
     }
+}
+
+#[test]
+fn a_certificate_that_nobody_could_read_is_refused() {
+    let secret = json!([{"secretsManager": {"secretArn": "arn:x"}}]);
+    let found = broken(&with(largest(), "certificateConfigurations", secret));
+    let at = "certificateConfigurations[0].secretsManager: there is no secrets manager here";
+    assert!(found.len() == 1 && found[0].starts_with(at), "{found:?}");
 }
 
 #[test]
