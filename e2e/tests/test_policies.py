@@ -4,6 +4,8 @@ import json
 import uuid
 
 import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
@@ -43,38 +45,81 @@ def refusal(call):
     return ""
 
 
+UPGRADE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def socket(caller, probe, presigned=False, **headers):
+    """Asks for a WebSocket, which no AWS SDK does, and fails as one would; a probe that lets the caller in speaks none."""
+    target, headers, sign = probe.path.replace("/invocations", "/ws"), UPGRADE | headers, not presigned
+    if presigned:
+        request = AWSRequest("GET", caller.server.url + target)
+        SigV4QueryAuth(caller.key, "bedrock-agentcore", REGION, expires=60).add_auth(request)
+        target = request.url.removeprefix(caller.server.url)
+    signing = {"key": caller.key} if sign else {}
+    answer = caller.server.request("GET", target, headers=headers, sign=sign, **signing)
+    error = {"Code": answer.headers["x-amzn-errortype"], "Message": answer.json()["message"]}
+    raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": answer.status}}, "Socket")
+
+
 def calls(caller, probe):
     """Everything that ready-made policies tell apart; nothing that is let through changes `probe`."""
     control, data, arn, runtime = caller.control, caller.data, probe.arn, probe.id
     # Refused, once they are looked at.
     bad = {"agentRuntimeArtifact": {"containerConfiguration": {"containerUri": "x"}}, "roleArn": "none"}
-    user = {"runtimeUserId": "somebody"}
+    user, endpoint = {"runtimeUserId": "somebody"}, {"agentRuntimeId": runtime, "endpointName": "none"}
+    provider = {"capacityProviderId": "none-0123456789"}
+    nowhere = {"subnets": ["none"], "securityGroups": ["none"]}
+    machines = {"operatingSystem": "LINUX_ARM64", "instanceRequirements": {"allowedInstanceTypes": ["none"]}}
+    compute = {"ec2Configuration": {"launchTemplateSource": {"launchParameters": machines}, "vpcConfiguration": nowhere}}
+    permissions = {"capacityProviderOperatorRoleArn": "none"}
     return {
         "invoke": lambda: data.invoke_agent_runtime(agentRuntimeArn=arn, payload=BODY, runtimeSessionId=new_session()),
         "invoke for a user": lambda: data.invoke_agent_runtime(
             agentRuntimeArn=arn, payload=BODY, runtimeSessionId=new_session(), **user,
         ),
         "stop": lambda: data.stop_runtime_session(agentRuntimeArn=arn, runtimeSessionId=new_session()),
+        "socket": lambda: socket(caller, probe),
+        "socket by a URL": lambda: socket(caller, probe, presigned=True),
+        "socket for a user": lambda: socket(caller, probe, **{"X-Amzn-Bedrock-AgentCore-Runtime-User-Id": "somebody"}),
         "get": lambda: control.get_agent_runtime(agentRuntimeId=runtime),
         "list": control.list_agent_runtimes,
         "list versions": lambda: control.list_agent_runtime_versions(agentRuntimeId=runtime),
         "get endpoint": lambda: control.get_agent_runtime_endpoint(agentRuntimeId=runtime, endpointName="DEFAULT"),
+        "list endpoints": lambda: control.list_agent_runtime_endpoints(agentRuntimeId=runtime),
+        "list providers": control.list_capacity_providers,
+        "get provider": lambda: control.get_capacity_provider(**provider),
+        "list versions of a provider": lambda: control.list_agent_runtime_versions_by_capacity_provider(**provider),
         "get policy": lambda: control.get_resource_policy(resourceArn=arn),
         "list tags": lambda: control.list_tags_for_resource(resourceArn=arn),
         "create": lambda: control.create_agent_runtime(agentRuntimeName="no-name", **bad),
         "update": lambda: control.update_agent_runtime(agentRuntimeId=runtime, **bad),
         "delete": lambda: control.delete_agent_runtime(agentRuntimeId="none-0123456789"),
         "create endpoint": lambda: control.create_agent_runtime_endpoint(agentRuntimeId=runtime, name="no-name"),
-        "delete endpoint": lambda: control.delete_agent_runtime_endpoint(agentRuntimeId=runtime, endpointName="none"),
+        "update endpoint": lambda: control.update_agent_runtime_endpoint(**endpoint),
+        "delete endpoint": lambda: control.delete_agent_runtime_endpoint(**endpoint),
         "tag": lambda: control.tag_resource(resourceArn=arn, tags={"a*": "b"}),
+        "untag": lambda: control.untag_resource(resourceArn=arn, tagKeys=["none"]),
         "put policy": lambda: control.put_resource_policy(resourceArn=arn, policy="{}"),
+        "delete policy": lambda: control.delete_resource_policy(resourceArn=f"{arn}/runtime-endpoint/none"),
+        "create provider": lambda: control.create_capacity_provider(
+            name="none", permissionsConfiguration=permissions, computeConfiguration=compute,
+        ),
+        "update provider": lambda: control.update_capacity_provider(**provider),
+        "delete provider": lambda: control.delete_capacity_provider(**provider),
     }
 
 
-INVOKE = {"invoke", "stop"}
-LOOK = {"get", "list", "list versions", "get endpoint", "get policy", "list tags"}
-DEPLOY = {"create", "update", "delete", "create endpoint", "delete endpoint", "tag"}
-ADMIN = {"put policy", "invoke for a user"}
+INVOKE = {"invoke", "stop", "socket", "socket by a URL"}
+LOOK = {
+    "get", "list", "list versions", "get endpoint", "list endpoints", "get policy", "list tags", "list providers", "get provider",
+    "list versions of a provider",
+}
+DEPLOY = {"create", "update", "delete", "create endpoint", "update endpoint", "delete endpoint", "tag", "untag"}
+ADMIN = {
+    "put policy", "delete policy", "create provider", "update provider", "delete provider", "invoke for a user", "socket for a user",
+}
 
 
 @pytest.mark.parametrize("policy, may", [

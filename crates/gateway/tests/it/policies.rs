@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::agent::json as answer;
 use crate::client::{Call, encode};
+use crate::websockets::handshake;
 use crate::world::{ARN, OPERATOR_KEY, PLAIN_KEY, RUNTIME, World};
 
 const USER: &str = "x-amzn-bedrock-agentcore-runtime-user-id";
@@ -55,6 +56,27 @@ async fn an_invocation_needs_runtime_and_endpoint_and_for_a_user_more() {
         for call in [plain(), on_behalf(), Call::stop()] {
             found.push(status(&world, call).await);
         }
+        assert_eq!(found, expect, "{actions} {resources}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_needs_its_own_actions_and_for_a_user_more() {
+    // The agent speaks no WebSocket: 424 is what becomes of those who are let in.
+    let world = World::new(answer("{}")).await;
+    let socket = "bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream";
+    let for_user = format!("{socket}ForUser");
+    let invoke = json!(["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:InvokeAgentRuntimeForUser"]);
+    for (actions, resources, expect) in [
+        (invoke, json!("*"), [403, 403]),
+        (json!(socket), json!(ARN), [403, 403]),
+        (json!(socket), json!(endpoint()), [403, 403]),
+        (json!(for_user), json!("*"), [403, 403]),
+        (json!(socket), json!([ARN, endpoint()]), [424, 403]),
+        (json!([socket, for_user]), json!("*"), [424, 424]),
+    ] {
+        world.principal_of(PLAIN_KEY, &[allow(&actions, &resources)]);
+        let found = [status(&world, handshake()).await, status(&world, handshake().header(USER, "somebody")).await];
         assert_eq!(found, expect, "{actions} {resources}");
     }
 }

@@ -24,7 +24,7 @@ fn bytes(bytes: &'static [u8]) -> Step {
     Step::Write(Bytes::from_static(bytes))
 }
 
-fn handshake() -> Call {
+pub(crate) fn handshake() -> Call {
     Call::to(&format!("/runtimes/{}/ws", encode(ARN)), "")
         .method(Method::GET)
         .header("connection", "Upgrade")
