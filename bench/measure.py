@@ -24,6 +24,7 @@ import idle
 import pool
 import servers
 import sessions
+import sockets
 import spawn
 import stop
 import streams
@@ -35,7 +36,8 @@ from table import Table
 
 GROUPS = {
     "spawn": spawn, "ways": ways, "arrivals": arrivals, "pool": pool, "zygote": zygote, "burst": burst, "stop": stop, "idle": idle,
-    "warm": warm, "auth": auth, "sessions": sessions, "bodies": bodies, "streams": streams, "abuse": abuse, "bystander": bystander,
+    "warm": warm, "auth": auth, "sessions": sessions, "bodies": bodies, "streams": streams, "websockets": sockets,
+    "abuse": abuse, "bystander": bystander,
     "control": control, "tls": tls,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"

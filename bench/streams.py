@@ -3,20 +3,25 @@
 import re
 import select
 import socket
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from contenders import ThreeWays, three_ways
+from processes import pss
+from sockets import allow_descriptors
 from table import Table, median, percentile
 
 NAMES = ("direct", "nginx", "innkeep")
 EVENT = re.compile(rb"data: (\d+)\n\n")
 END = b"\r\n0\r\n\r\n"
 PATIENCE = 60
+APART_NS = 2_000_000  # from the beginning of one stream to the next
 NOTE = """Streams: the agent writes the time (CLOCK_MONOTONIC) into each event, the client takes it from its own when it has
 read the event. One stream: 40 one after the other, an event each 5 ms. 500: begun 2 ms apart, an event each 100 ms of every
-one, so 5,000 per second. To the first byte: from the request, on a connection just opened, to the first event. nginx:
+one, so 5,000 per second. 1000 held: for a minute, an event each second of every one; memory: what the server's proportional set
+size grew by, per stream, when all had begun, in a server that had held none before. To the first byte: from the request, on a connection just opened, to the first event. nginx:
 told not to buffer (`X-Accel-Buffering: no`). The client, one Python thread, is in every figure."""
 
 
@@ -47,6 +52,31 @@ def measure(table: Table, quick: bool):
                     if turn >= 0:  # else it was to warm up
                         runs[name].append(times)
             add(table, n_streams, runs)
+    add_held(table, *((200, 5) if quick else (1000, 60)))
+
+
+def add_held(table: Table, n_streams: int, seconds: int):
+    """So many at once, each held open so long."""
+    allow_descriptors()
+    runs = {name: [] for name in NAMES}
+    with three_ways() as ways:
+        server = ways.agent.server.pid
+        for name in NAMES:
+            request = b"events %d 1000" % seconds
+            request = ways.head(name, request) + request
+            rest, times, begun = pss(server), Times(), []
+            # Beside the client, which goes on reading.
+            look = threading.Timer(n_streams * APART_NS / 1e9 + seconds / 2, lambda: begun.append(pss(server)))
+            look.start()
+            follow(ways.address(name), request, seconds, n_streams, APART_NS, times)
+            look.join()
+            runs[name].append(times)
+            each = (begun[0] - rest) * 1024 / n_streams
+    add(table, n_streams, runs, " held")
+    # The last of them.
+    table.add(
+        f"memory of the server per stream, {n_streams} held", innkeep=f"{each:.1f} KiB", target="≤ 40 KiB", met=each <= 40,
+    )
 
 
 def one_by_one(ways: ThreeWays, contender: str) -> Times:
@@ -62,7 +92,7 @@ def together(ways: ThreeWays, contender: str, n_streams: int) -> Times:
     request = b"events 20 100"
     request = ways.head(contender, request) + request
     times = Times()
-    follow(ways.address(contender), request, 20, n_streams, 2_000_000, times)
+    follow(ways.address(contender), request, 20, n_streams, APART_NS, times)
     return times
 
 
@@ -75,7 +105,7 @@ def follow(address: tuple[str, int], request: bytes, n_events: int, n_streams: i
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         idle.append(Stream(connection))
     due = time.monotonic_ns()
-    deadline = due + PATIENCE * 1_000_000_000
+    deadline = due + 2 * PATIENCE * 1_000_000_000
     while idle or streams:
         now = time.monotonic_ns()
         assert now < deadline, f"{len(idle) + len(streams)} streams did not end"
@@ -113,8 +143,8 @@ def read(stream: Stream, times: Times):
     stream.pending = stream.pending[end:]
 
 
-def add(table: Table, n_streams: int, runs: dict[str, list[Times]]):
-    what = f"{n_streams} stream{'s' * (n_streams > 1)}"
+def add(table: Table, n_streams: int, runs: dict[str, list[Times]], how: str = ""):
+    what = f"{n_streams} stream{'s' * (n_streams > 1)}{how}"
     for label, key in (("to the first byte", "first"), ("delay of an event", "delays")):
         for percent in (50, 99):
             each = {name: [percentile(getattr(times, key), percent) for times in runs[name]] for name in NAMES}
