@@ -1,7 +1,7 @@
 //! `innkeep status`: what is deployed, what serves, what failed last.
 
 use clap::Args;
-use innkeep_protocol::operator::pools::PoolView;
+use innkeep_protocol::operator::pools::{PoolList, PoolView, ZygoteView};
 use innkeep_protocol::operator::{EndpointView, RuntimeView};
 use innkeep_sdk::{Client, SessionQuery};
 use innkeep_types::RuntimeStatus;
@@ -32,11 +32,13 @@ impl Status {
 
 async fn all(client: &Client, context: &Context) -> Result<(), Failure> {
     let (out, dev_issuer) = (context.out, context.dev_issuer_at(&client.endpoint().url)?);
-    let (list, pools) = (client.runtimes(None).await?, client.pools().await?.pools);
+    let (list, pools) = (client.runtimes(None).await?, client.pools().await?);
     if out.json {
         let server = &client.endpoint().url;
-        return out
-            .json(&json!({"server": server, "devIssuer": dev_issuer, "runtimes": list.runtimes, "pools": pools}));
+        let PoolList { pools, zygotes } = pools;
+        return out.json(&json!({
+            "server": server, "devIssuer": dev_issuer, "runtimes": list.runtimes, "pools": pools, "zygotes": zygotes,
+        }));
     }
     out.note(out.err(Style::Dim, &format!("server {}", client.endpoint().url)));
     if let Some(issuer) = dev_issuer {
@@ -77,11 +79,14 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     };
     let query = SessionQuery { runtime: Some(runtime.id.clone()), all: true, ..SessionQuery::default() };
     let recent = client.sessions(&query).await?.sessions;
-    let mut pools = client.pools().await?.pools;
+    let PoolList { mut pools, mut zygotes } = client.pools().await?;
     pools.retain(|pool| pool.runtime_id == runtime.id);
+    zygotes.retain(|zygote| zygote.runtime_id == runtime.id);
     if out.json {
         let log_tail = failure.map(|failure| failure.log_tail);
-        return out.json(&json!({"runtime": runtime, "logTail": log_tail, "pools": pools, "sessions": recent}));
+        return out.json(&json!({
+            "runtime": runtime, "logTail": log_tail, "pools": pools, "zygotes": zygotes, "sessions": recent,
+        }));
     }
     let line = |name: &str, value: &str| out.data(format!("{}{value}", out.out(Style::Dim, &format!("{name:<10}"))));
     line("name", runtime.name.as_str())?;
@@ -94,6 +99,7 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
         line("ignored", &format!("{} (kept and shown; nothing acts on it)", runtime.ignored.join(", ")))?;
     }
     pools.iter().try_for_each(|pool| line("pool", &told(pool)))?;
+    zygotes.iter().try_for_each(|zygote| line("zygote", &told_of_zygote(zygote)))?;
     if let Some(failure) = failure {
         line("failure", &out.out(Style::Red, failure.failure_reason.as_deref().unwrap_or("no reason was recorded")))?;
         failure
@@ -104,12 +110,26 @@ async fn one(client: &Client, out: Output, name: &str) -> Result<(), Failure> {
     if recent.is_empty() { line("sessions", "none yet") } else { sessions::list(out, &recent) }
 }
 
-/// Returns how many sandboxes wait for sessions of the runtime, of how many that are to: `2/3`.
-fn waiting(pools: &[PoolView], runtime: &RuntimeView) -> String {
-    let pools: Vec<_> = pools.iter().filter(|pool| pool.runtime_id == runtime.id).collect();
+/// Returns how many sandboxes wait for sessions of the runtime, of how many that are to, and what agents are forked from: `2/3, zygote`.
+fn waiting(list: &PoolList, runtime: &RuntimeView) -> String {
+    let pools: Vec<_> = list.pools.iter().filter(|pool| pool.runtime_id == runtime.id).collect();
     let (ready, wanted): (usize, usize) =
         (pools.iter().map(|pool| pool.ready.len()).sum(), pools.iter().map(|pool| pool.wanted).sum());
-    if pools.is_empty() { "-".to_owned() } else { format!("{ready}/{wanted}") }
+    let zygotes: Vec<_> = list.zygotes.iter().filter(|zygote| zygote.runtime_id == runtime.id).collect();
+    let pool = (!pools.is_empty()).then(|| format!("{ready}/{wanted}"));
+    let zygote = (!zygotes.is_empty())
+        .then(|| if zygotes.iter().any(|zygote| zygote.reason.is_some()) { "no zygote" } else { "zygote" }.to_owned());
+    let parts: Vec<_> = pool.into_iter().chain(zygote).collect();
+    if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
+}
+
+/// Returns a zygote in one line: `DEFAULT v3: ready; 12 forks`, or why there is none.
+fn told_of_zygote(zygote: &ZygoteView) -> String {
+    let ZygoteView { endpoint, version, state, reason, forks, .. } = zygote;
+    match reason {
+        Some(reason) => format!("{endpoint} v{version}: {state}; agents start from their program: {reason}"),
+        None => format!("{endpoint} v{version}: {state}; {forks} forks"),
+    }
 }
 
 /// Returns a pool in one line: `DEFAULT v3: 2 of 3 wait, 1 start; hits 12, misses 1, wasted 0; last start 240 ms`.
@@ -174,5 +194,16 @@ mod tests {
         check(Some(7), 8, &[], RuntimeStatus::UpdateFailed, "prod v7");
         check(None, 1, &[], RuntimeStatus::Creating, "prod CREATING");
         check(Some(8), 8, &[(7, 90), (8, 10)], RuntimeStatus::Ready, "prod v7=90 v8=10");
+    }
+
+    #[test]
+    fn a_zygote_shows_what_it_did_or_why_there_is_none() {
+        let version = RuntimeVersion::new(3).unwrap();
+        let (runtime_id, endpoint) = ("hello-Ab3dE6gH9j".parse().unwrap(), "DEFAULT".parse().unwrap());
+        let ready = ZygoteView { runtime_id, endpoint, version, state: "ready".to_owned(), reason: None, forks: 12 };
+        assert_eq!(told_of_zygote(&ready), "DEFAULT v3: ready; 12 forks");
+        let resting = ZygoteView { state: "resting".to_owned(), reason: Some("threads run".to_owned()), ..ready };
+        let expected = "DEFAULT v3: resting; agents start from their program: threads run";
+        assert_eq!(told_of_zygote(&resting), expected);
     }
 }

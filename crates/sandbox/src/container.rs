@@ -8,6 +8,7 @@
 //! As root each sandbox maps its users to a block of host ids of its own. As an ordinary user (rootless) it maps the one id there
 //! is; limits and the public network then need what the host delegates.
 
+mod capabilities;
 mod cgroup;
 mod egress;
 mod examine;
@@ -29,11 +30,14 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use innkeep_artifacts::Content;
 use innkeep_protocol::link::{ExitCause, ExitFacts, Fork, LaunchPlan};
-use innkeep_protocol::walls::{Base, Network, Walls, Zygote};
-use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock, Tier};
+use innkeep_protocol::walls::{Network, Walls, Zygote};
+use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock};
 
-use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
+use crate::driver::{
+    Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage, ZygoteInfo, ZygoteSpec,
+};
 use crate::local::{Ground, Local};
+use crate::pool::PoolKey;
 use crate::process::orphans;
 pub(crate) use cgroup::MemoryGroup;
 use cgroup::{Cgroups, Controller};
@@ -112,6 +116,14 @@ impl Driver for ContainerDriver {
     fn available_memory(&self) -> Option<u64> {
         self.0.available_memory()
     }
+
+    fn forget(&self, is_over: &dyn Fn(&PoolKey) -> bool) {
+        self.0.ground().zygotes.forget(is_over);
+    }
+
+    fn zygotes(&self) -> Vec<ZygoteInfo> {
+        self.0.ground().zygotes.list()
+    }
 }
 
 /// What stands around every sandbox.
@@ -159,11 +171,11 @@ impl Walled {
     /// there. One that cannot be made is no reason not to start.
     async fn nest(&self, spec: &LaunchSpec, first_id: Option<u32>) -> (Option<Zygote>, Option<(File, PathBuf)>) {
         let Some(wanted) = &spec.zygote else { return (None, None) };
-        let Some(zygote) = self.zygotes.ready(wanted) else { return (None, None) };
+        let Some(zygote) = self.zygotes.ready(&wanted.key) else { return (None, None) };
         match self.zygotes.make_nest(&zygote, &spec.sandbox, first_id).await {
             Ok((plan, network)) => (Some(plan), network),
             Err(error) => {
-                self.zygotes.fork_failed(wanted, &spec.sandbox, &error.to_string());
+                self.zygotes.fork_failed(&wanted.key, zygote.id(), &spec.sandbox, &error.to_string());
                 (None, None)
             }
         }
@@ -178,27 +190,7 @@ impl Walled {
 #[async_trait]
 impl Ground for Walled {
     fn capabilities(&self) -> Capabilities {
-        let rootless = self.ids.is_none().then(|| {
-            "Rootless: agent and sidecar are one user, the server's own, inside a namespace; as root they are two, and nobody else's."
-                .to_owned()
-        });
-        let base = (self.options.base == Base::Host).then(|| {
-            "Development base: agents can read the host's /usr; give a tree of your own (`base`) to hide it.".to_owned()
-        });
-        let landlock = crate::sys::landlock_version()
-            .is_none()
-            .then(|| "No landlock on this kernel: the second wall around files is missing.".to_owned());
-        let limits =
-            self.cgroups.missing().iter().map(|missing| format!("No limit of {}: {}.", missing.what, missing.why));
-        let no_images = self.no_images.get();
-        let images = no_images.map(|Unusable { why, fix }| format!("No images: {why}; {fix}."));
-        let caveats = rootless.into_iter().chain(landlock).chain(limits).chain(base).chain(images);
-        Capabilities {
-            tier: Tier::Container,
-            no_network: self.networks.way().err().cloned(),
-            no_images: no_images.cloned(),
-            caveats: caveats.chain(self.networks.caveats()).collect(),
-        }
+        capabilities::of(self)
     }
 
     fn spares(&self) -> usize {
@@ -264,12 +256,12 @@ impl Ground for Walled {
     }
 
     fn launched(&self, sandbox: &SandboxId, spec: &LaunchSpec, fork: &Fork) {
-        self.zygotes.release(sandbox);
-        if let Some(zygote) = &spec.zygote {
+        let forked_from = self.zygotes.release(sandbox);
+        if let (Some(ZygoteSpec { key, .. }), Some(zygote)) = (&spec.zygote, forked_from) {
             match fork {
                 Fork::NotAsked => {}
-                Fork::Done => self.zygotes.forked(zygote),
-                Fork::Failed(why) => self.zygotes.fork_failed(zygote, sandbox, why),
+                Fork::Done => self.zygotes.forked(key, &zygote),
+                Fork::Failed(why) => self.zygotes.fork_failed(key, &zygote, sandbox, why),
             }
         }
     }
@@ -352,6 +344,8 @@ fn no_network(sandbox: &SandboxId, error: egress::Error) -> Error {
 #[cfg(test)]
 #[expect(clippy::print_stdout, reason = "says what is skipped, and why")]
 mod tests {
+    use innkeep_protocol::walls::Base;
+
     use super::*;
 
     #[test]

@@ -16,6 +16,7 @@ use innkeep_types::{
 use serde_json::Value;
 
 use crate::driver::{LaunchSpec, ZygoteSpec};
+use crate::made_of;
 
 /// One version behind one endpoint, ready to start; shared by all of its sessions.
 #[derive(Debug, Clone)]
@@ -105,8 +106,8 @@ impl Deployment {
         }
     }
 
-    /// Returns one start of one sandbox.
-    pub(crate) fn launch_spec(&self, sandbox: SandboxId, now: UnixMillis) -> LaunchSpec {
+    /// Returns one start of one sandbox. `may_make_zygote`: whether there is room for one.
+    pub(crate) fn launch_spec(&self, sandbox: SandboxId, now: UnixMillis, may_make_zygote: bool) -> LaunchSpec {
         LaunchSpec {
             sandbox,
             bundle: self.bundle.clone(),
@@ -118,16 +119,25 @@ impl Deployment {
             start_timeout: self.start_timeout,
             ping_interval: limits::PING_INTERVAL,
             ends_at: now.plus(self.rules().max_lifetime),
-            zygote: self.zygote(),
+            zygote: self.zygote(may_make_zygote),
         }
     }
 
     /// Returns whose interpreter its sandboxes may be forked from.
-    fn zygote(&self) -> Option<ZygoteSpec> {
+    fn zygote(&self, may_start: bool) -> Option<ZygoteSpec> {
         self.settings.zygote.unwrap_or(false).then(|| ZygoteSpec {
-            version: format!("{}/{}/{}", self.arn.runtime, self.endpoint, self.version),
+            key: self.pool_key(),
             modules: self.settings.zygote_modules.clone().unwrap_or_default(),
+            may_start,
         })
+    }
+
+    /// Returns the digest of what its sandboxes are made of by a driver whose own is `driver`. Without variables, of which some are
+    /// secret: those are the version's, which does not change, or follow from what is in it.
+    pub(crate) fn made_of(&self, driver: &str) -> String {
+        let Self { bundle, resources, egress, protocol, settings, start_timeout, .. } = self;
+        let own = format!("{:?}", (&bundle.argv, resources, egress, protocol, settings, start_timeout));
+        made_of::digest(&[driver.as_bytes(), bundle.digest.as_str().as_bytes(), own.as_bytes()])
     }
 }
 

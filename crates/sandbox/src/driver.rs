@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::dial::DialStream;
 use crate::exec::{self, Exec, ExecSpec};
+use crate::pool::PoolKey;
 
 /// What a driver can do on this host, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub struct Capabilities {
     pub no_images: Option<Unusable>,
     /// What is weaker than users may expect, one sentence each.
     pub caveats: Vec<String>,
+    /// Digest of what its sandboxes are made of: settings, host, this build. One that a driver before this one started is as good as a
+    /// new one if that driver had the same.
+    pub made_of: String,
 }
 
 /// Why a driver, or a part of one, cannot be used on this host.
@@ -79,12 +83,58 @@ pub struct Binding {
 }
 
 /// Starts from an interpreter that has imported already. A driver that cannot do that starts the program.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZygoteSpec {
-    /// What all starts that may share one interpreter have in common: one version behind one endpoint.
-    pub version: String,
+    /// What all starts that may share one interpreter have in common.
+    pub key: PoolKey,
     /// Modules of the agent's own that it imports, besides the frameworks.
     pub modules: Vec<String>,
+    /// Whether there is room for one, if there is none.
+    pub may_start: bool,
+}
+
+/// What there is of the interpreter that the agents of one version are forked from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZygoteInfo {
+    /// Whose.
+    pub key: PoolKey,
+    /// Whether it forks.
+    pub state: ZygoteState,
+    /// Agents that were forked from it.
+    pub forks: u64,
+}
+
+/// Whether an interpreter forks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZygoteState {
+    /// It imports.
+    Starting,
+    /// It does.
+    Ready,
+    /// There is none for a while: why, for people.
+    Resting(String),
+    /// There will be none: why, for people.
+    Unfit(String),
+}
+
+impl ZygoteState {
+    /// Returns the word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Resting(_) => "resting",
+            Self::Unfit(_) => "unfit",
+        }
+    }
+
+    /// Returns why there is none, if there is none.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Starting | Self::Ready => None,
+            Self::Resting(why) | Self::Unfit(why) => Some(why),
+        }
+    }
 }
 
 /// Why a driver failed. No variant leaves a sandbox behind.
@@ -204,6 +254,14 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Returns the memory that further sandboxes can take, bytes; none: not known. Blocks shortly.
     fn available_memory(&self) -> Option<u64> {
         None
+    }
+
+    /// Lets go of what is kept for starts to come of these versions: there will be none.
+    fn forget(&self, _is_over: &dyn Fn(&PoolKey) -> bool) {}
+
+    /// Returns what is there of the interpreters that agents are forked from, by key.
+    fn zygotes(&self) -> Vec<ZygoteInfo> {
+        Vec::new()
     }
 
     /// Takes down what sandboxes share on this host, as far as none is left that needs it. Last of all.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, SealFlags};
 use tokio::process::Command;
 
-const SIDECAR: &[u8] = include_bytes!(env!("INNKEEP_SIDECAR_BIN"));
+/// Its content.
+pub(crate) const SIDECAR: &[u8] = include_bytes!(env!("INNKEEP_SIDECAR_BIN"));
 
 /// The sidecar as something that can be executed.
 #[derive(Debug, Clone)]

@@ -16,6 +16,7 @@ mod headroom;
 mod journal;
 mod link;
 mod local;
+mod made_of;
 mod memory;
 mod phases;
 mod pool;

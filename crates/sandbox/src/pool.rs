@@ -13,31 +13,37 @@
 //! `keeper`, decides what is started and what is ended, over all pools: memory and processors are the host's, not a pool's. Each
 //! member has a task of its own, `member`, from its launch to its end or to its session. How many are wanted: `demand`.
 
+mod cold;
 mod demand;
 mod keeper;
 mod member;
+mod served;
 mod trouble;
 mod view;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use innkeep_types::{Clock, EndpointName, RuntimeId, RuntimeVersion, SandboxId, Tier, UnixMillis, limits};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use crate::deployment::Deployment;
-use crate::driver::{Driver, Sandbox};
+use crate::driver::{Capabilities, Driver, Sandbox};
+use crate::headroom::Headroom;
 use crate::journal::Journal;
 use crate::tasks::{Kind, Tasks};
 use demand::Demand;
 use member::Post;
 use trouble::Trouble;
 
+pub(crate) use cold::ColdStart;
 pub(crate) use member::Leave;
 pub use view::{PoolCounts, PoolInfo, PoolMember};
 
@@ -50,6 +56,12 @@ pub struct PoolKey {
     pub endpoint: EndpointName,
     /// The version.
     pub version: RuntimeVersion,
+}
+
+impl fmt::Display for PoolKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.runtime, self.endpoint, self.version)
+    }
 }
 
 /// How much memory members may take.
@@ -75,7 +87,13 @@ struct Shared {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     memory: Memory,
+    /// Of sessions, which start beside members.
+    headroom: Arc<Headroom>,
+    /// What members are made of, by the driver.
+    made_of: String,
     state: Mutex<State>,
+    /// What endpoints serve; none before that is known.
+    served: watch::Sender<Option<HashSet<PoolKey>>>,
     /// Something happened that the keeper decides on.
     changed: Notify,
 }
@@ -88,7 +106,7 @@ struct State {
     totals: PoolCounts,
     /// Sessions that are being started without a member.
     cold_starts: usize,
-    /// Whether it is known what is served: before, those that a server before this one started may still come back.
+    /// It is known what is served: before, those that a server before this one started may still come back.
     open: bool,
     closed: bool,
 }
@@ -130,14 +148,6 @@ struct Member {
     leave: oneshot::Sender<Leave>,
 }
 
-/// A session is being started without a member: members wait for it meanwhile.
-#[derive(Debug)]
-pub(crate) struct ColdStart {
-    pools: Pools,
-    key: PoolKey,
-    is_over: bool,
-}
-
 impl Pools {
     /// Returns no pools, and the task that keeps those to come.
     pub(crate) fn new(
@@ -146,9 +156,11 @@ impl Pools {
         clock: Arc<dyn Clock>,
         tasks: Tasks,
         memory: Memory,
+        headroom: Arc<Headroom>,
     ) -> Self {
-        let (tier, state, changed) = (driver.capabilities().tier, Mutex::default(), Notify::new());
-        let shared = Shared { driver, tier, journal, clock, tasks, memory, state, changed };
+        let (state, served, changed) = (Mutex::default(), watch::Sender::new(None), Notify::new());
+        let Capabilities { tier, made_of, .. } = driver.capabilities();
+        let shared = Shared { driver, tier, journal, clock, tasks, memory, headroom, made_of, state, served, changed };
         let pools = Self { shared: Arc::new(shared) };
         pools.shared.tasks.spawn(Kind::Pool, keeper::keep(pools.clone()));
         pools
@@ -185,30 +197,23 @@ impl Pools {
         Some(member.sandbox)
     }
 
-    /// Notes that a session is started without a member.
-    pub(crate) fn cold_start(&self, deployment: &Deployment) -> ColdStart {
-        self.shared.state.lock().cold_starts += 1;
-        ColdStart { pools: self.clone(), key: deployment.pool_key(), is_over: false }
+    /// Returns the digest of what a member is made of that is started now.
+    pub(crate) fn made_of(&self, deployment: &Deployment) -> String {
+        deployment.made_of(&self.shared.made_of)
     }
 
-    /// Makes the pools those of what endpoints serve: ends the members of all others, and keeps some of `pooled`, which are those of
-    /// `served` that have a pool.
-    pub(crate) fn serve(&self, served: &HashSet<PoolKey>, pooled: Vec<Arc<Deployment>>) {
-        let mut state = self.shared.state.lock();
-        if state.closed {
-            return;
+    /// Takes back a member that a server before this one started, if it is made as this one would make it. False if it cannot wait any
+    /// more; the caller then ends it.
+    pub(crate) fn adopt(
+        &self,
+        deployment: Arc<Deployment>,
+        sandbox: Arc<dyn Sandbox>,
+        (started_at, made_of): (UnixMillis, &str),
+    ) -> bool {
+        if made_of != self.made_of(&deployment) {
+            info!(sandbox.id = %sandbox.id(), "sandbox {} waits no more: settings, host or innkeep have changed", sandbox.id());
+            return false;
         }
-        state.open = true;
-        state.remove(|key| !served.contains(key), Leave::End(limits::STOP_GRACE));
-        for deployment in pooled {
-            state.pools.entry(deployment.pool_key()).or_insert_with(|| Pool::new(deployment));
-        }
-        drop(state);
-        self.shared.changed.notify_one();
-    }
-
-    /// Takes back a member that a server before this one started. False if it cannot wait any more; the caller then ends it.
-    pub(crate) fn adopt(&self, deployment: Arc<Deployment>, sandbox: Arc<dyn Sandbox>, started_at: UnixMillis) -> bool {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
         if state.closed || !member::is_fit(&sandbox) || deployment.pool_bar().is_some() {
@@ -228,26 +233,6 @@ impl Pools {
         self.shared.tasks.spawn(Kind::Pool, members.track_future(post.stand()));
         self.shared.changed.notify_one();
         true
-    }
-
-    /// Makes sure that `n` members will wait, whatever the pool's own size; those that are taken are not made again.
-    ///
-    /// # Errors
-    /// Why the version's sandboxes cannot wait for sessions.
-    pub(crate) fn prewarm(&self, deployment: Arc<Deployment>, n: u32) -> Result<(), &'static str> {
-        if let Some(bar) = deployment.pool_bar() {
-            return Err(bar);
-        }
-        let mut state = self.shared.state.lock();
-        if !state.closed {
-            let pool = state.pools.entry(deployment.pool_key()).or_insert_with(|| Pool::new(deployment));
-            pool.demand.asked(n, Instant::now());
-            // Somebody looks, and may have mended what was amiss.
-            pool.trouble.over();
-        }
-        drop(state);
-        self.shared.changed.notify_one();
-        Ok(())
     }
 
     /// Ends the members of these pools and the pools, and waits until nothing is left of them.
@@ -340,29 +325,6 @@ impl Pool {
     fn remove(&mut self, sandbox: &SandboxId) -> Option<Member> {
         let at = self.ready.iter().position(|member| member.sandbox.id() == sandbox)?;
         self.ready.remove(at)
-    }
-}
-
-impl ColdStart {
-    /// Notes that the session is ready, so long after it was asked for.
-    pub(crate) fn ready(&mut self, took: Duration) {
-        if let Some(pool) = self.pools.shared.state.lock().pools.get_mut(&self.key) {
-            pool.demand.started(took);
-        }
-        self.over();
-    }
-
-    fn over(&mut self) {
-        if !std::mem::replace(&mut self.is_over, true) {
-            self.pools.shared.state.lock().cold_starts -= 1;
-            self.pools.shared.changed.notify_one();
-        }
-    }
-}
-
-impl Drop for ColdStart {
-    fn drop(&mut self) {
-        self.over();
     }
 }
 

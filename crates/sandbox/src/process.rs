@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::container::{Leftovers, MemoryGroup};
 use crate::driver::{Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage};
 use crate::local::{Ground, Local};
+use crate::made_of;
 
 /// Starts agents as processes of the server's user. Dropping it lets go of its sandboxes; they live on.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Ground for Host {
                  within reach."
                     .to_owned(),
             ],
+            made_of: made_of::digest(&[made_of::build().as_bytes()]),
         }
     }
 

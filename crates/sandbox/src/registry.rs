@@ -52,7 +52,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     limits: Limits,
-    headroom: Headroom,
+    headroom: Arc<Headroom>,
     counters: Arc<Counters>,
     pools: Pools,
     /// Held for look-ups and insertions only, never across an await.
@@ -91,9 +91,9 @@ impl Registry {
         let sessions = Sessions { by_key, start_rate, deleted, closings, n_ended: 0, closed: false };
         let sessions = Mutex::new(sessions);
         let (capabilities, headroom, counters) =
-            (driver.capabilities(), Headroom::new(limits.memory_floor), Arc::default());
+            (driver.capabilities(), Arc::new(Headroom::new(limits.memory_floor)), Arc::default());
         let memory = Memory { most_bytes: limits.pool_memory_bytes, floor_bytes: limits.pool_memory_floor };
-        let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), memory);
+        let pools = Pools::new(driver.clone(), journal.clone(), clock.clone(), tasks.clone(), memory, headroom.clone());
         let shared =
             Shared { driver, capabilities, journal, clock, tasks, limits, headroom, counters, pools, sessions };
         Self { shared: Arc::new(shared) }
@@ -206,7 +206,7 @@ impl Registry {
         asked: Asked<'_>,
     ) -> Result<Option<Arc<Session>>, Error> {
         let Asked { asker, at: asked_at, is_admitted, looked_up } = asked;
-        let (is_memory_short, owner) = (self.is_memory_short(), asker.and_then(|asker| (asker.owner)()));
+        let (room, owner) = (self.room_for(deployment), asker.and_then(|asker| (asker.owner)()));
         let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.by_key.get(key) {
             return Ok(Some(session.clone()));
@@ -224,14 +224,17 @@ impl Registry {
         }
         if !is_admitted {
             // One that waits has its memory already.
-            let is_memory_short = is_memory_short && !self.shared.pools.has_one_for(deployment);
+            let is_memory_short = self.is_memory_short(&room) && !self.shared.pools.has_one_for(deployment);
             self.admit(&mut sessions, &key.runtime, is_memory_short)?;
         }
         let request = asker.map(|asker| asker.request.clone());
         let origin = Origin { at: self.shared.clock.now(), request, owner };
         let given = match self.shared.pools.take(deployment) {
             Some(member) => Given::Pooled(member),
-            None => Given::Nothing(self.shared.pools.cold_start(deployment)),
+            None => {
+                let may_make_zygote = self.may_make_zygote(&room, sessions.by_key.len(), deployment);
+                Given::Nothing(self.shared.pools.cold_start(deployment, may_make_zygote))
+            }
         };
         let session = self.spawn(key.clone(), deployment.clone(), origin, given, asked_at);
         sessions.by_key.insert(key.clone(), session.clone());
@@ -351,6 +354,8 @@ impl Registry {
             |key: &PoolKey| key.runtime == arn.runtime && version.is_none_or(|version| key.version == version);
         let members = self.shared.pools.end(is_pool, limits::STOP_GRACE);
         tokio::join!(members, self.stop_all(matches, &reason, limits::STOP_GRACE));
+        // Last: a start that was under way may have wanted a zygote.
+        self.shared.driver.forget(&is_pool);
     }
 }
 

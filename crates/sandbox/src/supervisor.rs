@@ -1,5 +1,7 @@
 //! The actor that owns one session's sandbox: feeds what happens to `lifecycle::step` and performs its effects.
 
+mod obtain;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +14,17 @@ use innkeep_types::{Clock, StopReason};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::counts::Counters;
-use crate::driver::{self, Binding, Driver, Sandbox};
+use crate::driver::{self, Driver, Sandbox};
 use crate::journal::Journal;
-use crate::phases::{Phase, Start, StartWay, Stopwatch};
-use crate::pool::ColdStart;
+use crate::phases::{Phase, Start, Stopwatch};
 use crate::session::{Command, Ended, Running, Session, Status};
 use crate::start::{self, Failure};
 use crate::tasks::{Kind, Tasks};
 use crate::upstream::Upstream;
+pub(crate) use obtain::Given;
 
 /// Everything the actor of one session owns.
 #[derive(Debug)]
@@ -40,27 +42,6 @@ pub(crate) struct Supervisor {
     pub(crate) given: Given,
     /// Measures a start that is made here.
     pub(crate) stopwatch: Stopwatch,
-}
-
-/// What is there of a session's sandbox when its actor begins.
-#[derive(Debug)]
-pub(crate) enum Given {
-    /// Nothing: it is started here.
-    Nothing(ColdStart),
-    /// One that waited for a session.
-    Pooled(Arc<dyn Sandbox>),
-    /// The session's own, which a server before this one started.
-    Adopted(Arc<dyn Sandbox>),
-}
-
-impl Given {
-    /// Returns the sandbox, if there is one.
-    pub(crate) fn sandbox(&self) -> Option<&Arc<dyn Sandbox>> {
-        match self {
-            Self::Nothing(_) => None,
-            Self::Pooled(sandbox) | Self::Adopted(sandbox) => Some(sandbox),
-        }
-    }
 }
 
 /// How an actor's life ended.
@@ -92,7 +73,7 @@ impl Supervisor {
             _ => Some(self.tasks.spawn(Kind::Session, self.record(None))),
         };
         let sandbox = match &self.given {
-            Given::Adopted(sandbox) => Some(sandbox.clone()),
+            Given::Adopted(sandbox) => Some(self.bind_again(sandbox.clone()).await),
             Given::Pooled(sandbox) => self.bind(sandbox.clone()).await,
             Given::Nothing(_) => self.start().await,
         };
@@ -121,47 +102,6 @@ impl Supervisor {
         info!(session.key = %session.key, sandbox.id = %session.sandbox, stop.reason = reason.as_str(),
             "session {} stopped: {}", session.key, reason.as_str());
         End::Gone(self.status, State::Stopped { reason })
-    }
-
-    /// Makes a sandbox that waited the session's. None if it cannot be; the state then says so, and nothing is left.
-    async fn bind(&mut self, sandbox: Arc<dyn Sandbox>) -> Option<Arc<dyn Sandbox>> {
-        let session = self.session.clone();
-        let binding = Binding { ends_at: self.clock.now().plus(session.deployment.rules().max_lifetime) };
-        self.stopwatch.way = StartWay::Pool;
-        self.stopwatch.end(Phase::Queue);
-        let Err(error) = sandbox.bind(&binding).await else { return Some(sandbox) };
-        warn!(session.key = %session.key, sandbox.id = %session.sandbox, error = &error as &dyn std::error::Error,
-            "session {} does not get sandbox {}, which had waited for one: {error}", session.key, session.sandbox);
-        start::end(&sandbox, Duration::ZERO).await;
-        let event = Event::StartFailed(StopReason::HostLost { exit: None });
-        let mut wake = self.idle_wake();
-        self.feed(event, None, &mut wake);
-        None
-    }
-
-    /// Launches the sandbox. None if that failed; the state then says so, and nothing is left.
-    async fn start(&mut self) -> Option<Arc<dyn Sandbox>> {
-        let session = &self.session;
-        let spec = session.deployment.launch_spec(session.sandbox.clone(), self.clock.now());
-        self.stopwatch.end(Phase::Queue);
-        match self.driver.launch(spec).await {
-            Ok(sandbox) => {
-                if sandbox.was_forked() {
-                    self.stopwatch.way = StartWay::Zygote;
-                }
-                self.stopwatch.end(Phase::Launch);
-                Some(sandbox)
-            }
-            Err(error) => {
-                warn!(session.key = %session.key, error = &error as &dyn std::error::Error,
-                    "session {} could not be launched", session.key);
-                let ended = Failure::from_driver(error).into_ended();
-                let event = Event::StartFailed(ended.reason.clone());
-                let mut wake = self.idle_wake();
-                self.feed(event, Some(ended), &mut wake);
-                None
-            }
-        }
     }
 
     /// Runs the sandbox to its end, unless it is detached.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sandbox lives, session on record      ► goes on, same agent process, same memory
-//! sandbox lives, waited for a session   ► waits again, if its version is still served
+//! sandbox lives, waited for a session   ► waits again, if its version is still served, and one made now would be like it
 //! sandbox lives, not on record          ► ended: nobody was told of it (a first boot, a start that was cut off)
 //! sandbox lives, of another tier        ► ended: this server gives another isolation than the one before it
 //! session on record, sandbox is gone    ► HostLost, with the agent's exit where the sidecar could write it down
@@ -149,8 +149,8 @@ async fn take_over(
     Ok(registry.adopt(record.key.clone(), Arc::new(deployment), sandbox, origin))
 }
 
-/// Lets the sandbox wait again. False if nobody could want it: its version is not served any more, or this server gives another
-/// isolation.
+/// Lets the sandbox wait again. False if nobody could want it: its version is not served any more, or this server makes others, by its
+/// settings, its host or its build.
 async fn take_back(
     member: &PoolMemberRecord,
     sandbox: Arc<dyn Sandbox>,
@@ -166,5 +166,6 @@ async fn take_back(
         return Ok(false);
     };
     let deployment = pools::deploy(deployer, share.version, member.endpoint.clone()).await;
-    Ok(deployment.is_some_and(|deployment| registry.adopt_pooled(deployment, sandbox, member.started_at)))
+    Ok(deployment
+        .is_some_and(|deployment| registry.adopt_pooled(deployment, sandbox, member.started_at, &member.made_of)))
 }

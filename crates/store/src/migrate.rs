@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_session_owner.sql"),
     include_str!("../migrations/0010_audit.sql"),
     include_str!("../migrations/0011_invocations.sql"),
+    include_str!("../migrations/0012_pool_member_made_of.sql"),
 ];
 
 /// Applies what is missing. A database of a newer program is refused untouched.

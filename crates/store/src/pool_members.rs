@@ -11,15 +11,16 @@ use crate::records::PoolMemberRecord;
 /// Inserts a member.
 pub(crate) fn put(db: &Db, record: &PoolMemberRecord) -> Result<(), Fault> {
     db.execute(
-        "INSERT OR REPLACE INTO pool_member (sandbox, runtime, endpoint, version, tier, started_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO pool_member (sandbox, runtime, endpoint, version, tier, started_at, made_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             record.sandbox.as_str(),
             record.runtime.as_str(),
             record.endpoint.as_str(),
             record.version.get(),
             record.tier.as_str(),
-            record.started_at.0
+            record.started_at.0,
+            record.made_of
         ],
     )?;
     Ok(())
@@ -34,7 +35,8 @@ pub(crate) fn remove(db: &Db, sandbox: &SandboxId) -> Result<(), Fault> {
 /// Returns all, oldest first.
 pub(crate) fn list(db: &Db) -> Result<Vec<PoolMemberRecord>, Fault> {
     db.all(
-        "SELECT sandbox, runtime, endpoint, version, tier, started_at FROM pool_member ORDER BY started_at, sandbox",
+        "SELECT sandbox, runtime, endpoint, version, tier, started_at, made_of FROM pool_member
+         ORDER BY started_at, sandbox",
         [],
         |row| {
             Ok(PoolMemberRecord {
@@ -44,6 +46,7 @@ pub(crate) fn list(db: &Db) -> Result<Vec<PoolMemberRecord>, Fault> {
                 version: row.get::<_, Number>("version")?.0,
                 tier: row.get::<_, Word<_>>("tier")?.0,
                 started_at: millis(row, "started_at")?,
+                made_of: row.get("made_of")?,
             })
         },
     )

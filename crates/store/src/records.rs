@@ -228,6 +228,8 @@ pub struct PoolMemberRecord {
     pub tier: Tier,
     /// When it was started.
     pub started_at: UnixMillis,
+    /// Digest of what it was made of.
+    pub made_of: String,
 }
 
 /// One of the sandboxes that a session had.

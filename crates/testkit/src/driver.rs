@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use innkeep_protocol::link::{AgentState, ExitCause, ExitFacts};
 use innkeep_protocol::ping::{Ping, PingStatus};
+use innkeep_sandbox::PoolKey;
 use innkeep_sandbox::dial::DialStream;
-use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage};
+use innkeep_sandbox::driver::{Adopted, Binding, Capabilities, Driver, Error, LaunchSpec, Sandbox, Usage, ZygoteInfo};
 use innkeep_sandbox::exec::{self, Exec, ExecSpec};
 use innkeep_types::{AgentExit, SandboxId, Tier, UnixMillis};
 use parking_lot::Mutex;
@@ -37,6 +38,10 @@ pub struct FakeDriver {
     memory: Mutex<Option<u64>>,
     /// What each sandbox uses.
     used_bytes: Arc<AtomicU64>,
+    /// What it says that its sandboxes are made of.
+    made_of: Mutex<String>,
+    /// What it says of its zygotes.
+    zygotes: Mutex<Vec<ZygoteInfo>>,
 }
 
 impl FakeDriver {
@@ -73,6 +78,16 @@ impl FakeDriver {
     /// Says from now on that further sandboxes can take so many bytes.
     pub fn leave_memory(&self, available: u64) {
         *self.memory.lock() = Some(available);
+    }
+
+    /// Returns a driver whose agents are healthy at once, in sandboxes that are made of this.
+    pub fn making_of(made_of: &str) -> Arc<Self> {
+        Arc::new(Self { ready_at_once: true, made_of: Mutex::new(made_of.to_owned()), ..Self::default() })
+    }
+
+    /// Says what zygotes there are.
+    pub fn set_zygotes(&self, zygotes: Vec<ZygoteInfo>) {
+        *self.zygotes.lock() = zygotes;
     }
 
     /// Says what each sandbox uses, bytes.
@@ -112,6 +127,7 @@ impl Driver for FakeDriver {
             no_network: None,
             no_images: None,
             caveats: Vec::new(),
+            made_of: self.made_of.lock().clone(),
         }
     }
 
@@ -143,6 +159,14 @@ impl Driver for FakeDriver {
 
     fn available_memory(&self) -> Option<u64> {
         *self.memory.lock()
+    }
+
+    fn forget(&self, is_over: &dyn Fn(&PoolKey) -> bool) {
+        self.zygotes.lock().retain(|zygote| !is_over(&zygote.key));
+    }
+
+    fn zygotes(&self) -> Vec<ZygoteInfo> {
+        self.zygotes.lock().clone()
     }
 }
 

@@ -420,6 +420,10 @@ pub const POOL_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two looks at what pools use and what the host has left. Source: our choice.
 pub const POOL_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The longest that who asks for members waits until it is known that an endpoint serves the version. Source: our choice; it is looked at
+/// ten times a second where something changes.
+pub const SERVED_SOON: Duration = Duration::from_secs(5);
+
 /// Time from the first failure of a member to the next try; each further failure doubles it. Source: our choice.
 pub const POOL_RETRY: Duration = Duration::from_secs(1);
 
@@ -442,6 +446,14 @@ pub const MAX_ZYGOTES: usize = 16;
 
 /// Time without a fork after which such an interpreter ends. Source: our choice, the default idle timeout of a session.
 pub const ZYGOTE_IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// Time since its last fork in which no such interpreter ends for another version's. Source: our choice: what is wanted once a minute is
+/// worth its place.
+pub const ZYGOTE_KEPT: Duration = Duration::from_secs(60);
+
+/// Time in which a version whose interpreter ended for another's gets none again: to import once costs as much as a plain start, and more
+/// versions than there are places would have one another's ended in turn. Source: our choice.
+pub const ZYGOTE_EVICTED: Duration = Duration::from_secs(5 * 60);
 
 /// Time after which such an interpreter ends whatever it does, and with it one that no server knows any more. Source: our choice; three
 /// times the longest default life of a session.

@@ -34,6 +34,9 @@ pub struct Prewarmed {
 pub struct PoolList {
     /// By runtime, endpoint, version.
     pub pools: Vec<PoolView>,
+    /// The same of the interpreters that agents are forked from. None of a server that did not tell.
+    #[serde(default)]
+    pub zygotes: Vec<ZygoteView>,
 }
 
 /// The sandboxes of one version behind one endpoint that wait for sessions.
@@ -93,4 +96,23 @@ pub struct PoolFailure {
     pub at: String,
     /// What: whole sentences.
     pub message: String,
+}
+
+/// The interpreter that the agents of one version behind one endpoint are forked from, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ZygoteView {
+    /// The runtime.
+    pub runtime_id: RuntimeId,
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The version.
+    pub version: RuntimeVersion,
+    /// `starting`: it imports; `ready`: it forks; `resting`: there is none for a while; `unfit`: there will be none.
+    pub state: String,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Agents that were forked from the present one.
+    pub forks: u64,
 }

@@ -26,6 +26,8 @@ struct Look {
     /// What is left for sandboxes, bytes, where the driver knows.
     available: Option<u64>,
     memory: Memory,
+    /// What sessions that are starting will use, bytes.
+    cold_bytes: u64,
     /// How many may start at one time.
     starts: usize,
 }
@@ -84,7 +86,8 @@ impl Pools {
         }
         self.shared.state.lock().note_use(used);
         let starts = std::thread::available_parallelism().map_or(1, usize::from) / 2;
-        Look { now: Instant::now(), available, memory: self.shared.memory, starts: starts.max(1) }
+        let (memory, cold_bytes) = (self.shared.memory, self.shared.headroom.reserved());
+        Look { now: Instant::now(), available, memory, cold_bytes, starts: starts.max(1) }
     }
 
     /// Starts and ends what is to be; returns when to look again.
@@ -222,7 +225,7 @@ impl State {
         self.pools.values().map(of_pool).sum()
     }
 
-    fn starting_bytes(&self) -> u64 {
+    pub(super) fn starting_bytes(&self) -> u64 {
         self.pools.values().map(|pool| u64::try_from(pool.starting()).unwrap_or(u64::MAX) * pool.member_bytes).sum()
     }
 }
@@ -259,6 +262,7 @@ fn why_no_memory(member: u64, used: u64, starting: u64, look: &Look) -> Option<S
             "with one more, all pools would use {all} MiB, and the server's setting pool_memory_mib is {most}"
         ));
     }
+    let needed = needed.saturating_add(look.cold_bytes);
     let available = look.available.filter(|available| available.saturating_sub(needed) < floor_bytes)?;
     let (left, least) = (mib(available), mib(floor_bytes));
     Some(format!(

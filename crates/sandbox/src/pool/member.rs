@@ -85,7 +85,7 @@ impl Fill {
         let (shared, began, started_at) = (&pools.shared, Instant::now(), pools.shared.clock.now());
         // A name of its own: those that the driver keeps half made are for sessions.
         let id = SandboxId::generate();
-        let spec = deployment.launch_spec(id.clone(), started_at);
+        let spec = deployment.launch_spec(id.clone(), started_at, pools.may_make_zygote(&deployment).await);
         let spec = LaunchSpec { ends_at: started_at.plus(limits::POOL_MEMBER_LIFETIME), ..spec };
         let sandbox = match shared.driver.launch(spec).await {
             Ok(sandbox) => sandbox,
@@ -104,8 +104,8 @@ impl Fill {
         }
         // Before it may be taken: a server that is killed finds it again.
         let PoolKey { runtime, endpoint, version } = key.clone();
-        let record =
-            PoolMemberRecord { sandbox: id.clone(), runtime, endpoint, version, tier: shared.tier, started_at };
+        let (tier, made_of) = (shared.tier, pools.made_of(&deployment));
+        let record = PoolMemberRecord { sandbox: id.clone(), runtime, endpoint, version, tier, started_at, made_of };
         shared.journal.pooled(record).await;
         let (leave, told) = oneshot::channel();
         let member = Member { sandbox: sandbox.clone(), since: Instant::now(), started_at, bytes: None, leave };
@@ -142,6 +142,16 @@ impl Post {
 }
 
 impl Pools {
+    /// Tells whether there is room for an interpreter that members could be forked from, besides the member itself.
+    async fn may_make_zygote(&self, deployment: &Deployment) -> bool {
+        let driver = self.shared.driver.clone();
+        let looked = tokio::task::spawn_blocking(move || driver.available_memory()).await;
+        let needed = self.shared.headroom.reserved().saturating_add(self.expected_bytes(deployment) * 2);
+        let floor = self.shared.memory.floor_bytes;
+        // A driver that panics is seen to have nothing to say.
+        looked.unwrap_or_default().is_none_or(|available| available.saturating_sub(needed) >= floor)
+    }
+
     /// Lets a member wait that is ready and on record; false if its pool is no more.
     fn admit(&self, key: &PoolKey, over: &CancellationToken, member: Member, took: Duration, slot: Arc<()>) -> bool {
         let mut state = self.shared.state.lock();
@@ -161,6 +171,7 @@ impl Pools {
         // With the lock: it is starting or ready, and never both.
         drop(slot);
         drop(state);
+        self.shared.headroom.look_again();
         self.shared.changed.notify_one();
         admitted
     }

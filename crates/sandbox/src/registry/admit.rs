@@ -6,6 +6,8 @@ use innkeep_types::{RuntimeId, limits};
 use tokio::time::Instant;
 
 use crate::counts::Refusal;
+use crate::deployment::Deployment;
+use crate::driver::ZygoteState;
 use crate::registry::error::Error;
 use crate::registry::{Registry, Sessions};
 
@@ -39,10 +41,54 @@ impl Default for Limits {
 /// When to ask again after memory was short: nobody knows when a session ends. Source: our choice.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 
+/// What was seen of the host before the lock was taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Bytes; none where it is not known, or nobody cares.
+    available: Option<u64>,
+    /// What zygotes that are importing will use, bytes.
+    importing: u64,
+    /// Zygotes that live.
+    n_zygotes: usize,
+    /// Whether the version has one, or had, and has none now for a reason.
+    knows_zygote: bool,
+}
+
 impl Registry {
-    /// Tells whether there is too little memory for a new session. Looks at the host at times: not to be called under the lock.
-    pub(super) fn is_memory_short(&self) -> bool {
-        self.shared.headroom.is_short(|| self.shared.driver.available_memory())
+    /// Looks at what there is for one more sandbox. Looks at the host at times: not to be called under the lock.
+    pub(super) fn room_for(&self, deployment: &Deployment) -> Room {
+        let available = self.shared.headroom.available(|| self.shared.driver.available_memory());
+        let (zygotes, key) = (self.shared.driver.zygotes(), deployment.pool_key());
+        let n_importing = zygotes.iter().filter(|zygote| zygote.state == ZygoteState::Starting).count();
+        Room {
+            available,
+            importing: u64::try_from(n_importing).unwrap_or(u64::MAX).saturating_mul(limits::POOL_MEMBER_BYTES),
+            n_zygotes: zygotes.iter().filter(|zygote| zygote.state.why().is_none()).count(),
+            knows_zygote: zygotes.iter().any(|zygote| zygote.key == key && zygote.state.why().is_none()),
+        }
+    }
+
+    /// Tells whether there is too little memory for a new session.
+    pub(super) fn is_memory_short(&self, room: &Room) -> bool {
+        let others = room.importing.saturating_add(self.shared.pools.starting_bytes());
+        self.shared.headroom.is_short(room.available, others)
+    }
+
+    /// Tells whether a start may make a zygote besides: the version wants one and has none, endpoints serve it, and there is a place.
+    pub(super) fn may_make_zygote(&self, room: &Room, n_sessions: usize, deployment: &Deployment) -> bool {
+        let is_wanted = deployment.settings.zygote == Some(true) && !room.knows_zygote;
+        is_wanted
+            && self.shared.pools.is_served(&deployment.pool_key())
+            && self.has_place_for_zygote(room, n_sessions, deployment)
+    }
+
+    /// Tells whether one more sandbox and a zygote stay within the limits of sessions: both are sandboxes.
+    pub(super) fn has_place_for_zygote(&self, room: &Room, n_sessions: usize, deployment: &Deployment) -> bool {
+        let others = room.importing.saturating_add(self.shared.pools.starting_bytes());
+        let bytes = self.shared.pools.expected_bytes(deployment).saturating_mul(2);
+        // The session that it is made for counts already.
+        n_sessions + 1 + room.n_zygotes < self.shared.limits.active_sessions
+            && self.shared.headroom.has_room(room.available, others, bytes)
     }
 
     /// Lets one more session of the runtime in, or says why not, and counts that.

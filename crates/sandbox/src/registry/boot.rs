@@ -15,7 +15,20 @@ impl Registry {
     /// Not safe: run it to its end, or a sandbox may be left behind.
     pub async fn boot_once(&self, deployment: &Deployment) -> Result<(), Error> {
         self.check_tier(deployment)?;
-        let spec = deployment.launch_spec(self.shared.driver.name(), self.shared.clock.now());
+        let booted = self.boot(deployment).await;
+        if booted.is_err() {
+            // Nobody will have a session of it.
+            self.shared.driver.forget(&|key| *key == deployment.pool_key());
+        }
+        booted
+    }
+
+    async fn boot(&self, deployment: &Deployment) -> Result<(), Error> {
+        let may_make_zygote = {
+            let (room, n_sessions) = (self.room_for(deployment), self.shared.sessions.lock().by_key.len());
+            self.has_place_for_zygote(&room, n_sessions, deployment)
+        };
+        let spec = deployment.launch_spec(self.shared.driver.name(), self.shared.clock.now(), may_make_zygote);
         let sandbox =
             self.shared.driver.launch(spec).await.map_err(|e| Error::from_failure(Failure::from_driver(e)))?;
         let ready = tokio::select! {

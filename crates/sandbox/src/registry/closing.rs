@@ -7,6 +7,7 @@ use std::time::Duration;
 use innkeep_types::{EndpointArn, EndpointName, RuntimeId, SessionKey, StopReason, limits};
 use tokio::time::Instant;
 
+use crate::pool::PoolKey;
 use crate::registry::{PATIENCE, Registry};
 use crate::session::Session;
 
@@ -36,8 +37,10 @@ impl Registry {
     pub async fn stop_endpoint(&self, endpoint: &EndpointArn, reason: StopReason) {
         self.shared.sessions.lock().closings.note(endpoint, Instant::now());
         let (runtime, name) = (&endpoint.runtime.runtime, &endpoint.endpoint);
-        let members = self.shared.pools.end(|key| key.runtime == *runtime && key.endpoint == *name, limits::STOP_GRACE);
+        let is_pool = |key: &PoolKey| key.runtime == *runtime && key.endpoint == *name;
+        let members = self.shared.pools.end(is_pool, limits::STOP_GRACE);
         let is_of = |s: &Session| s.key.runtime == *runtime && s.key.endpoint == *name;
         tokio::join!(members, self.stop_all(is_of, &reason, limits::STOP_GRACE));
+        self.shared.driver.forget(&is_pool);
     }
 }

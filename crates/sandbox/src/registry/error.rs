@@ -6,6 +6,7 @@ use std::time::Duration;
 use innkeep_types::{AgentExit, ErrorKind, RuntimeId, SessionKey, Tier};
 
 use crate::driver;
+use crate::pool::PoolKey;
 use crate::start::Failure;
 
 /// Why a session could not be used.
@@ -78,6 +79,9 @@ pub enum Error {
     /// Sandboxes of the version cannot wait for sessions.
     #[error("no sandboxes can be kept ready: {0}")]
     NoPool(&'static str),
+    /// No endpoint serves the version, any more or yet.
+    #[error("version {} of {} is not served by endpoint {} just now; try again", .0.version, .0.runtime, .0.endpoint)]
+    NotServed(PoolKey),
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -91,7 +95,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::StartFailed { .. } => ErrorKind::Agent,
-            Self::Busy => ErrorKind::RetryableConflict,
+            Self::Busy | Self::NotServed(_) => ErrorKind::RetryableConflict,
             Self::NoPool(_) => ErrorKind::Validation,
             Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
             Self::TooManySessions(_) => ErrorKind::Quota,

@@ -7,7 +7,7 @@ use innkeep_types::{SessionId, UnixMillis};
 use tokio::time::Instant;
 
 use crate::deployment::Deployment;
-use crate::driver::Sandbox;
+use crate::driver::{Sandbox, ZygoteInfo};
 use crate::pool::{PoolCounts, PoolInfo, PoolKey};
 use crate::registry::error::Error;
 use crate::registry::{Asked, Registry};
@@ -18,13 +18,20 @@ impl Registry {
     pub fn serve(&self, served: &HashSet<PoolKey>, mut pooled: Vec<Arc<Deployment>>) {
         // What was found before it was deleted.
         pooled.retain(|deployment| !self.shared.sessions.lock().deleted.contains(&deployment.arn.runtime));
-        self.shared.pools.serve(served, pooled);
+        let before = self.shared.pools.serve(served, pooled);
+        self.shared.driver.forget(&|key| before.contains(key) && !served.contains(key));
     }
 
-    /// Lets a sandbox wait for a session again that waited under a server before this one.
+    /// Lets a sandbox wait for a session again that waited under a server before this one; `made_of`: what that one made it of.
     /// False if it cannot; the caller then ends it.
-    pub fn adopt_pooled(&self, deployment: Arc<Deployment>, sandbox: Arc<dyn Sandbox>, started_at: UnixMillis) -> bool {
-        self.check_tier(&deployment).is_ok() && self.shared.pools.adopt(deployment, sandbox, started_at)
+    pub fn adopt_pooled(
+        &self,
+        deployment: Arc<Deployment>,
+        sandbox: Arc<dyn Sandbox>,
+        started_at: UnixMillis,
+        made_of: &str,
+    ) -> bool {
+        self.check_tier(&deployment).is_ok() && self.shared.pools.adopt(deployment, sandbox, (started_at, made_of))
     }
 
     /// Starts the session without a request, and returns before it is ready; nothing, if it has a sandbox. It idles out as any session.
@@ -43,14 +50,22 @@ impl Registry {
     /// Makes sure that `n` sandboxes will wait for sessions; returns before they do.
     ///
     /// # Errors
-    /// [`Error::TierTooWeak`], [`Error::Deleted`], [`Error::NoPool`].
-    pub fn prewarm(&self, deployment: &Arc<Deployment>, n: u32) -> Result<(), Error> {
+    /// [`Error::TierTooWeak`], [`Error::Deleted`], [`Error::NoPool`], [`Error::NotServed`].
+    ///
+    /// # Cancel safety
+    /// Safe: it waits for news of what is served, and changes something only afterwards.
+    pub async fn prewarm(&self, deployment: &Arc<Deployment>, n: u32) -> Result<(), Error> {
         self.check_tier(deployment)?;
         let runtime = &deployment.arn.runtime;
         if self.shared.sessions.lock().deleted.contains(runtime) {
             return Err(Error::Deleted(runtime.clone()));
         }
-        self.shared.pools.prewarm(deployment.clone(), n).map_err(Error::NoPool)
+        self.shared.pools.prewarm(deployment.clone(), n).await
+    }
+
+    /// Returns the interpreters that agents are forked from, and why there are none, by key.
+    pub fn zygotes(&self) -> Vec<ZygoteInfo> {
+        self.shared.driver.zygotes()
     }
 
     /// Returns the pools.

@@ -1,9 +1,11 @@
 //! The registry with the fake driver and paused time: fifteen minutes pass in milliseconds.
 
 mod admission;
+mod adoption;
 mod ends;
 mod phases;
 mod pool;
+mod prewarm;
 mod stops;
 mod warmup;
 mod world;
@@ -176,7 +178,13 @@ struct BrokenDriver(fn(SandboxId) -> driver::Error);
 #[async_trait::async_trait]
 impl Driver for BrokenDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tier: Tier::Process, no_network: None, no_images: None, caveats: Vec::new() }
+        Capabilities {
+            tier: Tier::Process,
+            no_network: None,
+            no_images: None,
+            caveats: Vec::new(),
+            made_of: String::new(),
+        }
     }
     async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, driver::Error> {
         Err((self.0)(spec.sandbox))

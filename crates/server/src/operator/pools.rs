@@ -1,8 +1,11 @@
-//! Sandboxes that wait for sessions: `GET pools`, `POST runtimes/{id}/prewarm`.
+//! Sandboxes that wait for sessions, and what agents are forked from: `GET pools`, `POST runtimes/{id}/prewarm`.
 
 use http::Response;
-use innkeep_protocol::operator::pools::{PoolFailure, PoolList, PoolMemberView, PoolView, Prewarm, Prewarmed};
+use innkeep_protocol::operator::pools::{
+    PoolFailure, PoolList, PoolMemberView, PoolView, Prewarm, Prewarmed, ZygoteView,
+};
 use innkeep_sandbox::PoolInfo;
+use innkeep_sandbox::driver::ZygoteInfo;
 use innkeep_types::{EndpointName, ErrorKind, RuntimeId, limits};
 
 use crate::operator::{Operator, body};
@@ -10,7 +13,9 @@ use crate::respond::{self, Body, Refused};
 
 impl Operator {
     pub(crate) fn list_pools(&self) -> Response<Body> {
-        respond::json(200, &PoolList { pools: self.registry.pools().into_iter().map(view).collect() })
+        let pools = self.registry.pools().into_iter().map(view).collect();
+        let zygotes = self.registry.zygotes().into_iter().map(zygote_view).collect();
+        respond::json(200, &PoolList { pools, zygotes })
     }
 
     /// Starts a session, or sandboxes that wait for some, and returns before they are ready.
@@ -36,12 +41,23 @@ impl Operator {
         for deployment in &served {
             let begun = match &session_id {
                 Some(session) => self.registry.prewarm_session(session, deployment),
-                None => self.registry.prewarm(deployment, size),
+                None => self.registry.prewarm(deployment, size).await,
             };
             begun.map_err(|error| Refused::new(error.kind(), error.to_string()))?;
         }
         let versions = served.iter().map(|deployment| deployment.version).collect();
         Ok(respond::json(202, &Prewarmed { endpoint, versions }))
+    }
+}
+
+fn zygote_view(zygote: ZygoteInfo) -> ZygoteView {
+    ZygoteView {
+        runtime_id: zygote.key.runtime,
+        endpoint: zygote.key.endpoint,
+        version: zygote.key.version,
+        reason: zygote.state.why().map(str::to_owned),
+        state: zygote.state.as_str().to_owned(),
+        forks: zygote.forks,
     }
 }
 

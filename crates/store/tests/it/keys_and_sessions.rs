@@ -146,6 +146,7 @@ async fn a_sandbox_waits_for_a_session_until_it_has_one_or_is_removed() {
         version: v(3),
         tier: Tier::Container,
         started_at: at(ms),
+        made_of: format!("of {ms}"),
     };
     let [first, second, third] = [1, 2, 3].map(member);
     for record in [&third, &first, &second] {

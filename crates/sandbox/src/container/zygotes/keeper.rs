@@ -22,11 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::super::{Walled, ids, seccomp};
-use super::older;
 use super::{Interpreter, SCRIPT, SCRIPT_PATH, Zygote, fit};
+use super::{older, strays};
 use crate::driver::{Error, LaunchSpec, ZygoteSpec};
 use crate::link::Link;
 use crate::local::{Ground, Process, Spares};
+use crate::pool::PoolKey;
 use crate::tasks::Kind;
 
 /// The longest that a keeper may take to end its interpreter. It takes milliseconds.
@@ -40,6 +41,9 @@ const LAST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// No message says who lives inside, and this is asked for a moment at the server's end.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The longest time between two looks for what the imports left. Source: our choice.
+const LOOK_FOR_STRAYS: Duration = Duration::from_secs(10);
 
 /// What zygotes are made with.
 #[derive(Debug, Clone)]
@@ -69,18 +73,20 @@ impl Workshop {
     /// launch.
     pub(in crate::container) fn want(&self, spec: &LaunchSpec, plan: impl FnOnce(&LaunchSpec) -> LaunchPlan) {
         let (Some(wanted), zygotes) = (&spec.zygote, &self.ground.zygotes) else { return };
-        if !zygotes.claim(wanted) {
+        if !wanted.may_start {
             return;
         }
+        let id = SandboxId::generate();
+        let Some(retire) = zygotes.slots.lock().claim(&wanted.key, &id, Instant::now()) else { return };
         let interpreter = match fit(&spec.bundle, spec.egress, self.ground.ids.is_some()) {
             Ok(interpreter) => interpreter,
             Err(why) => {
-                zygotes.slots.lock().remove(wanted);
-                return zygotes.never(wanted, why);
+                zygotes.slots.lock().retired(&wanted.key, &id);
+                return zygotes.never(&wanted.key, why);
             }
         };
         let own = LaunchSpec {
-            sandbox: SandboxId::generate(),
+            sandbox: id,
             egress: Egress::None,
             ends_at: SystemClock.now().plus(limits::ZYGOTE_LIFETIME),
             zygote: None,
@@ -88,21 +94,25 @@ impl Workshop {
         };
         let plan = LaunchPlan { directory: zygotes.directory.join(own.sandbox.as_str()), ..plan(&own) };
         let (workshop, wanted) = (self.clone(), wanted.clone());
-        zygotes.tasks.spawn(Kind::Zygote, async move { workshop.keep(wanted, own, plan, interpreter).await });
+        zygotes.tasks.spawn(Kind::Zygote, async move { workshop.keep(wanted, own, plan, interpreter, retire).await });
     }
 
-    async fn keep(self, wanted: ZygoteSpec, spec: LaunchSpec, plan: LaunchPlan, interpreter: Interpreter) {
-        let (id, directory) = (plan.sandbox.clone(), plan.directory.clone());
+    async fn keep(
+        self,
+        wanted: ZygoteSpec,
+        spec: LaunchSpec,
+        plan: LaunchPlan,
+        interpreter: Interpreter,
+        retire: CancellationToken,
+    ) {
+        let (id, directory, key) = (plan.sandbox.clone(), plan.directory.clone(), wanted.key.clone());
         let zygotes = &self.ground.zygotes;
         let Started { keeper, link, interpreter, state } = match self.start(&wanted, &spec, plan, interpreter).await {
             Ok(started) => started,
             Err(error) => {
-                warn!(
-                    "the zygote of {} could not be started: {}",
-                    wanted.version,
-                    super::super::options::chain(&error)
-                );
-                zygotes.failed(&wanted, false);
+                let why = super::super::options::chain(&error);
+                warn!("the zygote of {key} could not be started: {why}");
+                zygotes.failed(&key, &id, false, &format!("it could not be started: {why}"));
                 return forget(&self, &id, &directory).await;
             }
         };
@@ -113,7 +123,7 @@ impl Workshop {
         let refusal = tokio::select! {
             // Ours first: the end of the interpreter is told, and then the link's.
             biased;
-            refusal = self.offer(&wanted, offered, state) => refusal,
+            refusal = self.offer((&key, &id), offered, state, &retire) => refusal,
             told = link.receive(&state_tx, Some) => match told {
                 Ok(()) => end(&state_tx.borrow()),
                 Err(error) => Some(Refusal::Failed(format!("the link to its keeper broke: {error}"))),
@@ -121,14 +131,14 @@ impl Workshop {
         };
         match refusal {
             Some(Refusal::Unfit(why)) => {
-                warn!("agents of {} start from their program, without a zygote: {why}", wanted.version);
-                zygotes.failed(&wanted, true);
+                warn!("agents of {key} start from their program, without a zygote: {why}");
+                zygotes.failed(&key, &id, true, &why);
             }
             Some(Refusal::Failed(why)) => {
-                warn!("the zygote of {} failed: {why}", wanted.version);
-                zygotes.failed(&wanted, false);
+                warn!("the zygote of {key} failed: {why}");
+                zygotes.failed(&key, &id, false, &why);
             }
-            None => zygotes.retired(&wanted, &id),
+            None => zygotes.slots.lock().retired(&key, &id),
         }
         // Whatever is said above: it does not fork any more. The keeper stays for as long as sessions are inside.
         stop(&link, &state_tx).await;
@@ -154,9 +164,18 @@ impl Workshop {
                 sleep(LOOK_AGAIN).await;
             }
         };
+        let without_strays = async {
+            let mut wait = LOOK_AGAIN;
+            loop {
+                strays::end(keeper);
+                sleep(wait).await;
+                wait = (wait * 2).min(LOOK_FOR_STRAYS);
+            }
+        };
         tokio::select! {
             () = keeper.ended() => forget(self, id, directory).await,
             () = left_alone => {}
+            () = without_strays => {}
         }
     }
 
@@ -190,25 +209,28 @@ impl Workshop {
     /// Offers a zygote for forks once it is ready, until it has to end. None: in good order.
     async fn offer(
         &self,
-        wanted: &ZygoteSpec,
+        (key, id): (&PoolKey, &SandboxId),
         zygote: impl Fn() -> io::Result<Zygote>,
         mut state: watch::Receiver<AgentState>,
+        retire: &CancellationToken,
     ) -> Option<Refusal> {
         let zygotes = &self.ground.zygotes;
         let started = Instant::now();
-        let mut retire: Option<CancellationToken> = None;
+        let mut is_offered = false;
         loop {
             let now = state.borrow_and_update().clone();
             match now {
-                AgentState::Healthy(_) if retire.is_none() => match zygote() {
+                AgentState::Healthy(_) if !is_offered => match zygote() {
                     Ok(zygote) => {
+                        is_offered = true;
+                        if !zygotes.slots.lock().offer(key, Arc::new(zygote), Instant::now()) {
+                            return None;
+                        }
                         let ms = started.elapsed().as_millis();
                         info!(
-                            sandbox.id = %zygote.id, import_ms = ms,
-                            "sessions of {} are forked from zygote {} from now on; its imports took {ms} ms", wanted.version, zygote.id
+                            sandbox.id = %id, import_ms = ms,
+                            "sessions of {key} are forked from zygote {id} from now on; its imports took {ms} ms"
                         );
-                        retire = Some(zygote.retire.clone());
-                        zygotes.start(wanted, Arc::new(zygote));
                     }
                     Err(error) => return Some(Refusal::Failed(format!("its namespaces could not be opened: {error}"))),
                 },
@@ -218,14 +240,14 @@ impl Workshop {
                     }
                 }
             }
-            let idle_at = zygotes.idle_at(wanted);
+            let idle_at = zygotes.slots.lock().idle_at(key, id);
             tokio::select! {
                 () = zygotes.tasks.stopping().cancelled() => return None,
-                () = retired(retire.as_ref()) => return None,
+                () = retire.cancelled() => return None,
                 changed = state.changed() => if changed.is_err() { return None },
                 () = sleep_until(idle_at.unwrap_or_else(Instant::now)), if idle_at.is_some() => {
-                    if zygotes.idle_at(wanted).is_none_or(|idle_at| idle_at <= Instant::now()) {
-                        info!("the zygote of {} was not needed, and ends", wanted.version);
+                    if zygotes.slots.lock().idle_at(key, id).is_none_or(|idle_at| idle_at <= Instant::now()) {
+                        info!("the zygote of {key} was not needed, and ends");
                         return None;
                     }
                 }
@@ -262,19 +284,12 @@ fn end(state: &AgentState) -> Option<Refusal> {
     }
 }
 
-async fn retired(retire: Option<&CancellationToken>) {
-    match retire {
-        Some(retire) => retire.cancelled().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Zygote {
     /// Takes hold of the namespaces of a zygote that `pid` is inside of.
     fn open(id: &SandboxId, directory: &Path, pid: i32) -> io::Result<Self> {
         let open = |name| File::open(format!("/proc/{pid}/ns/{name}"));
         let (users, processes) = (open("user")?, open("pid")?);
-        Ok(Self { id: id.clone(), directory: directory.to_owned(), users, processes, retire: CancellationToken::new() })
+        Ok(Self { id: id.clone(), directory: directory.to_owned(), users, processes })
     }
 }
 

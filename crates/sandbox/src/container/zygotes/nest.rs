@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use innkeep_protocol::link::NestAnswer;
 use innkeep_protocol::walls;
+use innkeep_types::SandboxId;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
@@ -20,6 +21,8 @@ const MAKER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is held until the sandbox is in it.
 #[derive(Debug)]
 pub(in crate::container) struct Nest {
+    /// Whose it is inside of.
+    zygote: SandboxId,
     /// None as an ordinary user: the sandbox then makes both itself, inside of the zygote's.
     own: Option<Own>,
 }
@@ -33,7 +36,9 @@ struct Own {
 impl Nest {
     /// Makes one. `first_id`: of the users of the sandbox, if it has any.
     pub(super) async fn make(zygote: &Zygote, maker: Option<&Executable>, first_id: Option<u32>) -> io::Result<Self> {
-        let (Some(first_id), Some(maker)) = (first_id, maker) else { return Ok(Self { own: None }) };
+        let (Some(first_id), Some(maker)) = (first_id, maker) else {
+            return Ok(Self { zygote: zygote.id.clone(), own: None });
+        };
         let mut child = maker.command("nest").arg(path(&zygote.users)).arg(first_id.to_string()).spawn()?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
@@ -48,7 +53,12 @@ impl Nest {
         // Its input ends with it, and then it ends.
         drop(child.stdin.take());
         child.wait().await?;
-        Ok(Self { own: Some(own) })
+        Ok(Self { zygote: zygote.id.clone(), own: Some(own) })
+    }
+
+    /// Returns the zygote that it is inside of.
+    pub(super) fn into_zygote(self) -> SandboxId {
+        self.zygote
     }
 
     /// Returns where the launcher finds all this, as long as it is held.

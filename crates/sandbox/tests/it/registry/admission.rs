@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeep_protocol::ping::PingStatus;
+use innkeep_sandbox::driver::{ZygoteInfo, ZygoteState};
+use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Deployment, Error, Limits, Refusal};
-use innkeep_testkit::FakeDriver;
-use innkeep_types::{ErrorKind, RuntimeArn, limits};
+use innkeep_testkit::{FakeDriver, wait_for};
+use innkeep_types::{
+    AgentExit, EndpointArn, EndpointName, ErrorKind, RuntimeArn, RuntimeVersion, Settings, StopReason, limits,
+};
 
 use super::world::{World, deployment, limited};
 
@@ -68,4 +73,125 @@ async fn while_memory_is_short_new_sessions_are_refused() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.acquire("newcomer", &deployment).await.unwrap();
     assert_eq!(world.driver.alive(), 2);
+}
+
+/// What a start is taken to need.
+const START: u64 = limits::POOL_MEMBER_BYTES;
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_does_not_take_what_those_before_it_are_about_to_need() {
+    let driver = FakeDriver::waiting();
+    driver.leave_memory(limits::MEMORY_FLOOR + START);
+    let world = limited(driver, Limits::default());
+    let deployment = deployment(1);
+    let burst: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| world.begin(name, &deployment)).into();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.driver.launches(), refusals(&world)), (2, vec![("memory", 3)]));
+    // They have taken what they need, which is less: there is room again at once.
+    world.driver.sandboxes().iter().for_each(|sandbox| sandbox.ping(PingStatus::Healthy, None));
+    let served = let_in(burst).await;
+    assert_eq!(served, 2);
+    let late = world.begin("late", &deployment);
+    wait_for("another start", Duration::from_secs(1), || world.driver.launches() == 3).await;
+    world.driver.last().ping(PingStatus::Healthy, None);
+    late.await.unwrap().unwrap();
+}
+
+/// Returns how many were let in.
+async fn let_in(requests: Vec<tokio::task::JoinHandle<Result<innkeep_sandbox::Lease, Error>>>) -> usize {
+    let mut served = 0;
+    for request in requests {
+        served += usize::from(request.await.unwrap().is_ok());
+    }
+    served
+}
+
+/// The same, forked where it can be.
+fn forked() -> Arc<Deployment> {
+    let settings = Settings { zygote: Some(true), ..Settings::default() };
+    Arc::new(Deployment { settings, ..Deployment::clone(&deployment(1)) })
+}
+
+fn zygote(version: u32, state: ZygoteState) -> ZygoteInfo {
+    ZygoteInfo { key: deployment(version).pool_key(), state, forks: 0 }
+}
+
+/// Starts a session, and tells whether that start might have made a zygote.
+async fn may_make_zygote(world: &World) -> bool {
+    let forked = forked();
+    let n = world.registry.list().len();
+    world.acquire(&format!("s{n}"), &forked).await.unwrap();
+    world.driver.last().spec.zygote.as_ref().unwrap().may_start
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zygote_is_made_where_there_is_memory_for_it() {
+    let world = limited(FakeDriver::ready(), Limits::default());
+    assert!(may_make_zygote(&world).await, "nobody knows how much there is");
+    for (available, zygotes, may) in [
+        (2 * START, vec![], true),
+        (2 * START - 1, vec![], false),
+        (2 * START, vec![zygote(1, ZygoteState::Resting("it failed".to_owned()))], true),
+        // One that imports has not taken its memory yet.
+        (2 * START, vec![zygote(2, ZygoteState::Starting)], false),
+        (3 * START, vec![zygote(2, ZygoteState::Starting)], true),
+        (2 * START, vec![zygote(2, ZygoteState::Ready)], true),
+        (9 * START, vec![zygote(1, ZygoteState::Ready)], false),
+    ] {
+        world.driver.leave_memory(limits::MEMORY_FLOOR + available);
+        world.driver.set_zygotes(zygotes.clone());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(may_make_zygote(&world).await, may, "{available} {zygotes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn zygotes_are_sandboxes_and_count_but_take_no_session_s_place() {
+    let world = limited(FakeDriver::ready(), Limits { active_sessions: 4, ..Limits::default() });
+    assert!(may_make_zygote(&world).await);
+    world.driver.set_zygotes(vec![zygote(2, ZygoteState::Ready)]);
+    assert!(may_make_zygote(&world).await, "two sessions and two zygotes");
+    assert!(!may_make_zygote(&world).await);
+    assert!(!may_make_zygote(&world).await, "and four sessions are let in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn zygotes_end_with_what_they_are_for() {
+    let world = limited(FakeDriver::ready(), Limits::default());
+    let all = || [1, 2].map(|version| zygote(version, ZygoteState::Ready)).to_vec();
+    let left = || world.registry.zygotes().iter().map(|zygote| zygote.key.version.get()).collect::<Vec<_>>();
+    let serve = |versions: &[u32]| {
+        let served = versions.iter().map(|version| deployment(*version).pool_key()).collect();
+        world.registry.serve(&served, Vec::new());
+    };
+    world.driver.set_zygotes(all());
+    serve(&[1]);
+    assert_eq!(left(), [1, 2], "one of a version that is being made");
+    serve(&[2]);
+    assert_eq!(left(), [2], "the endpoint moved away");
+    // A request that found the version before does not make one.
+    assert!(!may_make_zygote(&world).await);
+
+    let (arn, reason) = (deployment(1).arn.clone(), StopReason::RuntimeDeleted);
+    world.driver.set_zygotes(all());
+    world.registry.stop_runtime(&arn, RuntimeVersion::new(2), reason.clone()).await;
+    assert_eq!(left(), [1]);
+    world.driver.set_zygotes(all());
+    let endpoint = EndpointArn { runtime: arn.clone(), endpoint: EndpointName::default_endpoint() };
+    world.registry.stop_endpoint(&endpoint, reason.clone()).await;
+    assert_eq!(left(), [0; 0]);
+    world.driver.set_zygotes(all());
+    world.registry.stop_runtime(&arn, None, reason).await;
+    assert_eq!(left(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_could_not_be_made_leaves_no_zygote() {
+    let world = limited(FakeDriver::waiting(), Limits::default());
+    world.driver.set_zygotes(vec![zygote(1, ZygoteState::Starting)]);
+    let (registry, deployment) = (world.registry.clone(), forked());
+    let boot = Tasks::default().spawn(Kind::Connection, async move { registry.boot_once(&deployment).await });
+    world.launched().await;
+    world.driver.last().exit(AgentExit::Code(1), &[]);
+    assert!(boot.await.unwrap().is_err() && world.registry.zygotes().is_empty());
 }

@@ -10,39 +10,39 @@ use innkeep_sandbox::{Deployment, Error, Limits, PoolInfo};
 use innkeep_testkit::{FakeDriver, wait_for};
 use innkeep_types::{AgentExit, ErrorKind, PoolSize, SandboxId, Settings, StopReason, Tier, UnixMillis, limits};
 
-use super::world::{SOON, World, deployment, key, limited, session, world};
+use super::world::{SOON, World, deployment, key, limited, world};
 
-const FIXED: fn(u32) -> Option<PoolSize> = |n| Some(PoolSize::Fixed(n));
+pub(super) const FIXED: fn(u32) -> Option<PoolSize> = |n| Some(PoolSize::Fixed(n));
 const AUTO: Option<PoolSize> = Some(PoolSize::Auto);
 const MIB: u64 = 1 << 20;
 
-fn pooled(version: u32, pool: Option<PoolSize>) -> Arc<Deployment> {
+pub(super) fn pooled(version: u32, pool: Option<PoolSize>) -> Arc<Deployment> {
     let settings = Settings { pool, ..Settings::default() };
     Arc::new(Deployment { settings, ..(*deployment(version)).clone() })
 }
 
 /// Says that these are served, and nothing else.
-fn serve(world: &World, deployments: &[&Arc<Deployment>]) {
+pub(super) fn serve(world: &World, deployments: &[&Arc<Deployment>]) {
     let served: HashSet<_> = deployments.iter().map(|deployment| deployment.pool_key()).collect();
     let pooled = deployments.iter().filter(|deployment| deployment.settings.pool.is_some());
     world.registry.serve(&served, pooled.map(|deployment| (*deployment).clone()).collect());
 }
 
 impl World {
-    fn pool(&self) -> PoolInfo {
+    pub(super) fn pool(&self) -> PoolInfo {
         self.registry.pools().pop().unwrap()
     }
 
-    fn ready(&self) -> Vec<SandboxId> {
+    pub(super) fn ready(&self) -> Vec<SandboxId> {
         self.registry.pools().into_iter().flat_map(|pool| pool.ready).map(|member| member.sandbox).collect()
     }
 
-    async fn wait_for_ready(&self, n: usize) {
+    pub(super) async fn wait_for_ready(&self, n: usize) {
         wait_for("members to wait", SOON, || self.ready().len() == n).await;
     }
 
     /// Waits until nothing is about to happen to the pools.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -204,7 +204,7 @@ async fn starts_that_fail_are_tried_again_ever_more_slowly() {
     tokio::time::sleep(limits::POOL_RETRY * 15).await;
     assert_eq!(world.driver.launches(), 5);
     // Somebody asks: now.
-    world.registry.prewarm(&pooled(1, FIXED(1)), 1).unwrap();
+    world.registry.prewarm(&pooled(1, FIXED(1)), 1).await.unwrap();
     wait_for("a try", SOON / 2, || world.driver.launches() == 6).await;
 }
 
@@ -417,7 +417,7 @@ async fn a_version_whose_sessions_have_storage_stays_out_of_the_pool_with_the_re
         pool.wanted == 0 && pool.held.as_ref().is_some_and(|why| why.contains("filesystemConfigurations")),
         "{pool:?}"
     );
-    let refused = world.registry.prewarm(&version, 1).unwrap_err();
+    let refused = world.registry.prewarm(&version, 1).await.unwrap_err();
     assert!(matches!(refused, Error::NoPool(_)), "{refused}");
 }
 
@@ -430,60 +430,4 @@ async fn a_version_that_demands_more_than_this_server_gives_says_so() {
     wait_for("the reason", SOON, || world.pool().last_failure.is_some()).await;
     let (_, why) = world.pool().last_failure.unwrap();
     assert!(why.contains("--isolation container") && world.driver.launches() == 0, "{why}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn members_that_are_asked_for_come_once_and_go_when_nobody_comes() {
-    let world = world(FakeDriver::ready());
-    let version = deployment(1);
-    serve(&world, &[&version]);
-    world.registry.prewarm(&version, 3).unwrap();
-    world.wait_for_ready(3).await;
-    world.acquire("alice", &version).await.unwrap();
-    world.settle().await;
-    assert_eq!((world.ready().len(), world.pool().hits), (2, 1), "those that are taken are not made again");
-    tokio::time::sleep(limits::POOL_QUIET + limits::POOL_LOOK_INTERVAL * 2).await;
-    assert!(world.registry.pools().is_empty() && world.driver.alive() == 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_that_is_asked_for_is_there_before_its_first_request_and_idles_out_without_one() {
-    let world = world(FakeDriver::ready());
-    let version = deployment(1);
-    for _ in 0..2 {
-        world.registry.prewarm_session(&session("alice"), &version).unwrap();
-    }
-    wait_for("it to be ready", SOON, || world.states() == ["Idle"]).await;
-    assert_eq!(world.registry.list()[0].origin.request, None);
-    assert!(!world.acquire("alice", &version).await.unwrap().is_cold());
-    world.registry.prewarm_session(&session("bob"), &version).unwrap();
-    tokio::time::sleep(limits::IDLE_TIMEOUT + SOON).await;
-    world.gone().await;
-    assert_eq!((world.driver.launches(), world.reasons()), (2, vec!["IdleTimeout".to_owned(); 2]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_detaches_leaves_members_on_record_and_the_next_one_takes_them_back() {
-    let world = world(FakeDriver::ready());
-    let version = pooled(1, FIXED(2));
-    serve(&world, &[&version]);
-    world.registry.prewarm(&version, 3).unwrap();
-    world.wait_for_ready(3).await;
-    world.registry.detach().await;
-    assert_eq!((world.driver.alive(), world.journal.waiting().len()), (3, 3));
-    assert!(matches!(world.acquire("alice", &version).await, Err(Error::ShuttingDown)));
-
-    let next = super::world::world(FakeDriver::ready());
-    let (living, waiting) = (world.driver.sandboxes(), world.journal.waiting());
-    living[1].exit(AgentExit::Code(0), &[]);
-    let started_at = |n: usize| waiting[n].started_at.plus(SOON * u32::try_from(n).unwrap());
-    let adopt = |n: usize| next.registry.adopt_pooled(version.clone(), living[n].clone(), started_at(n));
-    assert_eq!((adopt(2), adopt(1), adopt(0)), (true, false, true), "one has ended meanwhile");
-    next.settle().await;
-    serve(&next, &[&version]);
-    next.settle().await;
-    assert_eq!(next.ready(), [0, 2].map(|n: usize| waiting[n].sandbox.clone()), "the oldest first");
-    assert_eq!(next.driver.launches(), 0, "nothing is started before all have come back");
-    next.acquire("alice", &version).await.unwrap();
-    assert_eq!(next.registry.list()[0].sandbox, waiting[0].sandbox);
 }
