@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import AGENTS, ROLE, innkeep, is_alive, new_session, processes, running_server, wait_for
+from harness import AGENTS, IS_ROOT, ROLE, innkeep, is_alive, new_session, processes, running_server, wait_for
 from hostile import KINDS, server_of_kind
 
 
@@ -162,6 +162,36 @@ def test_members_outlive_a_crash_of_the_server_and_wait_again(own_server):
     after = wait_for_members(agent, 2)
     assert members[0] not in after and members[1] in after
     delete(agent)
+
+
+def test_members_of_a_server_with_other_settings_do_not_wait_again():
+    with running_server(isolation="process", egress="public") as server:
+        agent = server.deploy(AGENTS / "probe", settings={"pool": 2})
+        members = wait_for_members(agent, 2)
+        server.kill()
+        server.start()
+        assert waiting(agent) == members
+        server.kill()
+        server.settings["INNKEEP_EGRESS"] = "none"
+        server.start()
+        assert not set(waiting(agent)) & set(members)
+        wait_for("the old members to end", lambda: not any(map(is_alive, members)))
+        wait_for_members(agent, 2)
+        agent.ask({"do": "facts"}, new_session())
+        delete(agent)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
+def test_members_with_other_name_servers_do_not_wait_again():
+    with running_server(isolation="container", dns="192.0.2.1") as server:
+        agent = deploy(server, 1)
+        members = waiting(agent)
+        server.kill()
+        server.settings["INNKEEP_DNS"] = "192.0.2.2"
+        server.start()
+        assert not set(wait_for_members(agent, 1)) & set(members)
+        wait_for("the old member to end", lambda: not any(map(is_alive, members)))
+        delete(agent)
 
 
 def test_a_member_whose_version_serves_no_more_after_a_crash_is_ended(process_server):

@@ -1,6 +1,7 @@
 """Sessions whose agents are forked from an interpreter that has imported already: alike in nothing but what they imported."""
 
 import os
+import shutil
 import signal
 import textwrap
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import AGENTS, EXAMPLES, IS_ROOT, new_session, new_user, running_server, wait_for
+from harness import AGENTS, EXAMPLES, IS_ROOT, ROLE, innkeep, new_session, new_user, running_server, wait_for
 from hostile import CAN_NEST
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
@@ -34,6 +35,12 @@ def forking(server, folder, settings=SETTINGS, **members):
     agent = server.deploy(folder, settings=settings, **members)
     said(server, "are forked from zygote", n + 1)
     return agent
+
+
+def zygotes(agent) -> list[dict]:
+    """What the operator is told of the interpreters of this runtime."""
+    views = agent.server.request("GET", "/innkeep/v1/pools").json()["zygotes"]
+    return [view for view in views if view["runtimeId"] == agent.id]
 
 
 def was_forked(agent, session) -> bool:
@@ -112,6 +119,50 @@ def test_eight_sessions_have_nothing_in_common_that_is_by_chance(forked):
     assert all(answer["loaded by"] != answer["pid"] for answer in answers)
 
 
+def test_sessions_of_a_pool_of_forked_agents_have_nothing_in_common_that_is_by_chance(walled):
+    agent = forking(walled, AGENTS / "forked", SDK_SETTINGS | {"pool": 8}, environmentVariables={"FORKED_WORD": "ahoy"})
+
+    def members():
+        pools = walled.request("GET", "/innkeep/v1/pools").json()["pools"]
+        ready = [member["agentPid"] for pool in pools if pool["runtimeId"] == agent.id for member in pool["ready"]]
+        return ready if len(ready) == 8 else None
+
+    waiting = set(wait_for("the pool", members))
+    sessions = [new_session() for _ in range(8)]
+    answers = [agent.ask({}, session) for session in sessions]
+    taken = {agent.view(session)["agentPid"] for session in sessions}
+    # What started before the zygote was ready did so from its program.
+    assert len(taken & waiting) >= 4 and sum(was_forked(agent, session) for session in sessions) >= 4
+    for what in answers[0]["by chance"]:
+        assert len({answer["by chance"][what] for answer in answers}) == 8, what
+    walled.control.delete_agent_runtime(agentRuntimeId=agent.id)
+
+
+def test_numpy_and_random_are_seeded_anew_in_each_session(walled, tmp_path):
+    module = """
+        import random
+
+        import numpy
+
+        numpy.random.seed(7), random.seed(7)
+        numpy.random.random(), random.random()
+
+
+        def tell():
+            fresh = numpy.random.default_rng()
+            return {"legacy": numpy.random.random(), "generator": fresh.random(), "random": random.random(),
+                    "shuffled": numpy.random.permutation(1000).tolist(), "bytes": random.randbytes(16).hex()}
+    """
+    folder = small_agent(tmp_path / "numbers", module)
+    (folder / "requirements.txt").write_text("numpy==2.2.6\n")
+    agent = forking(walled, folder, SDK_SETTINGS)
+    sessions = [new_session() for _ in range(8)]
+    answers = [agent.ask({}, session) for session in sessions]
+    assert all(was_forked(agent, session) for session in sessions)
+    for what in answers[0]:
+        assert len({str(answer[what]) for answer in answers}) == 8, what
+
+
 def test_a_forked_agent_finds_itself_started_as_by_its_interpreter(forked):
     started = forked.ask({}, new_session())["started"]
     main = "/var/task/main.py"
@@ -183,6 +234,47 @@ def test_what_a_fork_would_break_is_refused_with_the_reason_and_served_all_the_s
     assert "start from their program, without a zygote" in line and agent.id in line, line
     session = new_session()
     assert agent.ask({}, session) == {"served": True} and not was_forked(agent, session)
+    [view] = zygotes(agent)
+    assert (view["state"], view["version"], view["forks"]) == ("resting", 1, 0) and reason in view["reason"], view
+    name = agent.id.rsplit("-", 1)[0]
+    told = innkeep("status", name, data_dir=walled.data_dir).stdout
+    assert "zygote" in told and reason in told and "from their program" in told, told
+    [row] = [line for line in innkeep("status", data_dir=walled.data_dir).stdout.splitlines() if name in line]
+    assert "no zygote" in row, row
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js here")
+def test_what_can_never_be_forked_is_told(walled):
+    agent = walled.deploy(EXAMPLES / "raw-node", settings=SETTINGS)
+    [view] = zygotes(agent)
+    assert (view["state"], view["reason"]) == ("unfit", "its program is not a Python interpreter"), view
+
+
+def test_a_zygote_ends_with_the_version_that_it_is_for(walled, tmp_path):
+    before = set(walled.zygotes())
+    folder = small_agent(tmp_path / "moves", "def tell():\n    return {'version': 1}\n")
+    agent = forking(walled, folder)
+    session = new_session()
+    agent.ask({}, session)
+    assert was_forked(agent, session)
+    [first] = set(walled.zygotes()) - before
+    assert [(view["version"], view["state"], view["forks"]) for view in zygotes(agent)] == [(1, "ready", 1)]
+
+    (folder / "loaded.py").write_text("def tell():\n    return {'version': 2}\n")
+    walled.control.update_agent_runtime(
+        agentRuntimeId=agent.id, agentRuntimeArtifact=walled.artifact(folder), roleArn=ROLE,
+        networkConfiguration={"networkMode": "PUBLIC"},
+    )
+    assert walled.settled(agent.id)["status"] == "READY"
+    wait_for("the first version's to end", lambda: 1 not in [view["version"] for view in zygotes(agent)])
+    assert agent.ask({}, session) == {"version": 1}, "who was forked from it goes on"
+    agent.stop(session)
+    wait_for("nothing to be left of it", lambda: first not in walled.zygotes())
+
+    fresh = new_session()
+    assert agent.ask({}, fresh) == {"version": 2}
+    walled.control.delete_agent_runtime(agentRuntimeId=agent.id)
+    wait_for("nothing to be left", lambda: not zygotes(agent) and set(walled.zygotes()) <= before)
 
 
 def test_a_file_that_was_opened_for_reading_is_read_by_each_for_itself(walled, tmp_path):
@@ -294,3 +386,35 @@ def test_an_ordinary_user_forks_what_has_no_network_and_says_why_not_otherwise()
         public = server.create(AGENTS / "probe", settings=SETTINGS | {"egress": "public"})
         if server.settled(public["agentRuntimeId"])["status"] == "READY":
             said(server, "as an ordinary user only agents without the public network can be forked")
+
+
+HIDES = """
+    import ctypes
+    import os
+    import subprocess
+    import sys
+
+    # A program of its own session that not even its own user may look into.
+    hide = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('hidden', flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", hide], stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout.readline() == b"hidden\\n"
+    child.stdout.close()
+
+
+    def tell():
+        return {"served": True}
+"""
+
+
+@pytest.mark.parametrize("who", ["root", "ordinary user"])
+def test_a_child_of_an_import_that_hides_ends_with_its_zygote(tmp_path, who):
+    if who == "ordinary user" and not CAN_NEST:
+        pytest.skip("this kernel lets ordinary users make no namespaces")
+    ordinary = {"user": new_user(), "allow_missing_limits": "true"} if who != "root" else {}
+    with running_server(isolation="container", **ordinary) as server:
+        agent = forking(server, small_agent(tmp_path / "hides", HIDES), SDK_SETTINGS)
+        session = new_session()
+        agent.ask({}, session)
+        assert was_forked(agent, session) and server.zygotes()
+        server.control.delete_agent_runtime(agentRuntimeId=agent.id)
+        wait_for("nothing to be left of the zygote", lambda: not server.zygotes(), 20)

@@ -3,16 +3,17 @@
 //! ```text
 //! sidecar                                  zygote
 //!  │ ── what to run, its output's pipes, its rules ─►│ forks, enters our namespaces, becomes the agent's user, gives all powers up
-//!  │ ◄─ ready{pid} + where its binds arrive ─────────│
+//!  │ ◄─ binds + where its binds arrive, ready{pid} ──│ lets go of the connection, and stops itself
 //!  │    looked at: is it what an agent has to be?    │
-//!  │ ── go ─────────────────────────────────────────►│ runs the agent's script
+//!  │ ── SIGCONT ────────────────────────────────────►│ runs the agent's script
 //! ```
 //!
 //! The zygote is the deployer's code, and nothing that it says is believed: what comes is either a process like any agent's, by the
 //! kernel's word, or it is killed and the agent started from its program.
 
+mod check;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -32,8 +33,11 @@ use crate::{children, sys};
 /// How long a process that is not taken may resist its end.
 const CHASE: Duration = Duration::from_secs(1);
 
-/// Namespaces that the agent shares with its sidecar.
-const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
+/// The longest that it may take to stop itself. It takes microseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Nothing tells of a stop that could be waited for so early.
+const LOOK_AGAIN: Duration = Duration::from_micros(50);
 
 /// Why there is no fork, for people.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +85,11 @@ struct Calls {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Answer {
-    Ready { pid: i32 },
+    /// Comes with a descriptor.
+    Binds,
+    Ready {
+        pid: i32,
+    },
     Failed(String),
 }
 
@@ -96,16 +104,13 @@ pub(crate) fn fork(plan: &LaunchPlan, walls: &Walls, zygote: &OwnedFd) -> Result
 
 fn ask(plan: &LaunchPlan, walls: &Walls, zygote: &OwnedFd) -> Result<Agent, Error> {
     let (stdout, stderr) = send(plan, walls, zygote)?;
-    let (answer, binds) = receive(zygote)?;
-    let pid = match answer {
-        Answer::Ready { pid } => pid,
-        Answer::Failed(why) => return Err(Error::Refused(why)),
-    };
+    let (pid, binds) = hear(zygote)?;
     let pid = Pid::from_raw(pid).filter(|pid| children::children().contains(pid)).ok_or_else(|| unfit("no child"))?;
-    check(pid, walls)?;
     let binds = binds.ok_or_else(|| unfit("it sent no descriptor of its binds"))?;
+    await_stop(pid)?;
     agent::may_look_into(pid).map_err(to("look into the agent"))?;
-    nest::send(zygote, b"go", &[]).map_err(to("let the agent go"))?;
+    check::check(pid, plan, walls, [&stdout, &stderr].map(AsFd::as_fd))?;
+    rustix::process::kill_process(pid, Signal::CONT).map_err(to("let the agent go"))?;
     Ok(Agent { pid, stdout: stdout.into(), stderr: stderr.into(), binds: Some(binds), caveat: None })
 }
 
@@ -136,7 +141,27 @@ fn send(plan: &LaunchPlan, walls: &Walls, zygote: &OwnedFd) -> Result<(PipeReade
     Ok((stdout, stderr))
 }
 
-fn receive(zygote: &OwnedFd) -> Result<(Answer, Option<OwnedFd>), Error> {
+/// Returns the agent's process, and where its binds arrive, once the other side has said all that it has to say.
+fn hear(zygote: &OwnedFd) -> Result<(i32, Option<OwnedFd>), Error> {
+    let mut binds = None;
+    loop {
+        match receive(zygote)? {
+            (Some(Answer::Binds), descriptor) => binds = descriptor,
+            (Some(Answer::Ready { pid }), _) => {
+                // It has let go of its end, or it is not what it has to be.
+                return match receive(zygote)? {
+                    (None, _) => Ok((pid, binds)),
+                    (Some(_), _) => Err(unfit("it says more than it has to")),
+                };
+            }
+            (Some(Answer::Failed(why)), _) => return Err(Error::Refused(why)),
+            (None, _) => return Err(Error::Refused("it ended".to_owned())),
+        }
+    }
+}
+
+/// Returns the next answer; none at the end of the connection.
+fn receive(zygote: &OwnedFd) -> Result<(Option<Answer>, Option<OwnedFd>), Error> {
     let mut frame = vec![0; MAX_FRAME];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -144,65 +169,33 @@ fn receive(zygote: &OwnedFd) -> Result<(Answer, Option<OwnedFd>), Error> {
     let received = rustix::net::recvmsg(zygote, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC);
     let received = received.map_err(to("hear from the zygote"))?;
     if received.bytes == 0 {
-        return Err(Error::Refused("it ended".to_owned()));
+        return Ok((None, None));
     }
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
     let answer = serde_json::from_slice(frame.get(..received.bytes).unwrap_or_default());
-    Ok((answer.map_err(to("understand the zygote"))?, descriptor))
+    Ok((Some(answer.map_err(to("understand the zygote"))?), descriptor))
 }
 
 fn unfit(why: impl Into<String>) -> Error {
     Error::Unfit(why.into())
 }
 
-/// Compares a process with what every agent is.
-fn check(pid: Pid, walls: &Walls) -> Result<(), Error> {
-    let read = |of: &str, name: &str| fs::read_to_string(format!("/proc/{of}/{name}")).map_err(to("look at the agent"));
-    let agent = pid.as_raw_pid().to_string();
-    let (user, group) = match walls.first_id {
-        Some(_) => (walls.agent.user, walls.agent.group),
-        None => (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()),
-    };
-    compare(&read(&agent, "status")?, (user, group), walls.first_id.is_some()).map_err(unfit)?;
-    if read(&agent, "cgroup")? != read("self", "cgroup")? {
-        return Err(unfit("it is in other control groups"));
-    }
-    for name in NAMESPACES {
-        let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/{name}")).map_err(to("look at the agent"));
-        if namespace(&agent)? != namespace("self")? {
-            return Err(unfit(format!("it is in another {name} namespace")));
+/// Waits until the process has stopped itself: then it does nothing while it is looked at.
+fn await_stop(pid: Pid) -> Result<(), Error> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        match rustix::process::waitpid(Some(pid), options).map_err(to("wait for the agent"))? {
+            Some((_, status)) if status.stopped() => return Ok(()),
+            Some(_) => return Err(unfit("it ended")),
+            // Its connection is closed: this is its next step.
+            None => std::thread::sleep(LOOK_AGAIN),
         }
     }
-    Ok(())
-}
-
-/// Compares `/proc/PID/status` with what an agent's says.
-fn compare(status: &str, (user, group): (u32, u32), has_users: bool) -> Result<(), String> {
-    let none = "0000000000000000".to_owned();
-    let four = |id: u32| format!("{id} {id} {id} {id}");
-    let mut expected = vec![
-        ("PPid", rustix::process::getpid().as_raw_pid().to_string()),
-        ("Uid", four(user)),
-        ("Gid", four(group)),
-        ("NoNewPrivs", "1".to_owned()),
-        ("Seccomp", "2".to_owned()),
-        ("Threads", "1".to_owned()),
-    ];
-    expected.extend(["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|set| (set, none.clone())));
-    if has_users {
-        expected.push(("Groups", String::new()));
-    }
-    for (field, value) in expected {
-        let found = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        let found = found.unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-        if found != value {
-            return Err(format!("{field} is {found:?} and not {value:?}"));
-        }
-    }
-    Ok(())
+    Err(unfit("it does not stop to be looked at"))
 }
 
 /// Ends all that came to be in our sandbox.
@@ -218,57 +211,5 @@ fn end_all() {
             let _ = rustix::process::kill_process(child, Signal::KILL);
             let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(changed: &[(&str, &str)]) -> String {
-        let us = rustix::process::getpid().as_raw_pid().to_string();
-        let none = "0000000000000000";
-        let mut fields = BTreeMap::from([
-            ("PPid", us.as_str()),
-            ("Uid", "1000\t1000\t1000\t1000"),
-            ("Gid", "1000\t1000\t1000\t1000"),
-            ("Groups", " "),
-            ("Threads", "1"),
-            ("CapInh", none),
-            ("CapPrm", none),
-            ("CapEff", none),
-            ("CapBnd", none),
-            ("CapAmb", none),
-            ("NoNewPrivs", "1"),
-            ("Seccomp", "2"),
-            ("Seccomp_filters", "2"),
-        ]);
-        fields.extend(changed.iter().copied());
-        fields.iter().map(|(field, value)| format!("{field}:\t{value}\n")).collect()
-    }
-
-    #[test]
-    fn only_a_process_like_an_agents_is_taken() {
-        assert_eq!(compare(&status(&[]), (1000, 1000), true), Ok(()));
-        for changed in [
-            ("PPid", "7"),
-            ("Uid", "1000\t0\t1000\t1000"),
-            ("Gid", "1000\t1000\t1000\t0"),
-            ("Groups", "0"),
-            ("Threads", "2"),
-            ("CapInh", "0000000000200000"),
-            ("CapPrm", "0000000000000001"),
-            ("CapEff", "000001ffffffffff"),
-            ("CapBnd", "000001ffffffffff"),
-            ("CapAmb", "0000000000200000"),
-            ("NoNewPrivs", "0"),
-            ("Seccomp", "0"),
-        ] {
-            let refused = compare(&status(&[changed]), (1000, 1000), true).unwrap_err();
-            assert!(refused.starts_with(&format!("{} is ", changed.0)), "{refused}");
-        }
-        assert!(compare("", (1000, 1000), true).is_err());
-        // Where there are no users, groups are nobody's to give up.
-        assert_eq!(compare(&status(&[("Groups", "65534")]), (1000, 1000), false), Ok(()));
     }
 }

@@ -1,10 +1,11 @@
 //! What every driver of this machine promises, as one suite: each test is a function over a [`world::World`], and runs once for every
-//! kind of world that promises it, under the names `process::…`, `container::…`, `rootless::…`, and with an image `image::…` and
+//! kind of world that promises it, under the names `process::…`, `container::…`, `forked::…`, `rootless::…`, and with an image `image::…` and
 //! `rootless_image::…`.
 
 pub(crate) mod agent;
 pub(crate) mod ending;
 pub(crate) mod files;
+pub(crate) mod forked;
 pub(crate) mod identity;
 pub(crate) mod images;
 pub(crate) mod intruder;

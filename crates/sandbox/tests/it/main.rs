@@ -4,6 +4,7 @@
 
 mod conformance;
 mod container;
+mod forked;
 mod image;
 mod process;
 mod registry;

@@ -88,15 +88,14 @@ impl Confinement {
     }
 }
 
-/// Returns the rules of landlock for an agent behind these walls. A zygote has none of files, which its forks would be under, in a root
-/// file system that is not the rules'.
+/// Returns the rules of landlock for an agent behind these walls. A zygote has none, which its forks would be under besides their own:
+/// whatever the rules say, they forbid to move a file from one directory to another where they do not name it, in a root file system
+/// that is not theirs.
 fn rules(walls: &Walls) -> Result<Option<RulesetCreated>, Error> {
-    if !walls.keeps_zygote() {
-        return ruleset(&walls.root).map(Some).map_err(to("make the rules of landlock"));
+    if walls.keeps_zygote() {
+        return Ok(None);
     }
-    let scopes = Ruleset::default().scope(Scope::from_all(LANDLOCK)).and_then(Ruleset::create);
-    // A kernel that knows no scopes has nothing to create.
-    Ok(scopes.ok())
+    ruleset(&walls.root).map(Some).map_err(to("make the rules of landlock"))
 }
 
 /// Returns the rules of an agent that is forked, for itself to be put under; none on a kernel without landlock.

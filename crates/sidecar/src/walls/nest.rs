@@ -23,7 +23,7 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
     sockopt,
 };
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, WaitOptions};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{become_user, loopback};
@@ -98,6 +98,8 @@ impl Nest {
                 let process =
                     rustix::process::pidfd_open(sidecar, PidfdFlags::empty()).map_err(to("hold the sidecar"))?;
                 drop(seen_tx);
+                // It would be counted as one of the sandbox's until somebody else took note of its end.
+                rustix::process::waitpid(Some(between), WaitOptions::empty()).map_err(to("end a step of the start"))?;
                 Ok(Birth::Launcher { sidecar, process })
             }
             Fork::Child => {
@@ -183,6 +185,8 @@ pub(crate) fn run() -> ExitCode {
         Ok(Fork::Parent(holder)) => {
             tell(&NestAnswer::Made(holder.as_raw_pid()));
             until_input_ends();
+            // An orphan would be somebody else's to take note of.
+            let _ = rustix::process::waitpid(Some(holder), WaitOptions::empty());
             ExitCode::SUCCESS
         }
         Ok(Fork::Child) => {

@@ -6,7 +6,7 @@ Runs in a sandbox of its own, as the agent's user, with one capability: to enter
 descriptors of sockets, CONFIGURATION is JSON. Nothing secret is here, and nothing of any session, before a fork.
 
     zygote ── fork ─► enters control groups and namespaces ── fork ─► (inside) ── fork ─► waits for the walls
-           ─► enters the files ─► gives up everything ─► "ready" ─► "go" ─► the agent
+           ─► enters the files ─► gives up everything ─► "ready" ─► stops, and is looked at ─► the agent
 
 Three forks: the first enters, the second is the first process born inside, and when it ends the kernel gives the third to the sandbox's
 own first process, its sidecar. Always os.fork(): what a library reseeds or drops after a fork hangs on that.
@@ -217,7 +217,7 @@ def enter_namespaces(by_kind):
 
 
 def become(asked, ask, given, configuration):
-    """In the third fork: becomes what every agent is, and tells the sidecar. Returns once that lets it go."""
+    """In the third fork: becomes what every agent is, and tells the sidecar. Returns once that lets it go on."""
     out, err, *rules = given
     numbers = ask["calls"]
     os.setsid()
@@ -263,12 +263,12 @@ def become(asked, ask, given, configuration):
     deadline = time.monotonic() + PATIENCE
     while os.getppid() != 1 and time.monotonic() < deadline:
         time.sleep(0.0005)
-    ready = json.dumps({"ready": {"pid": os.getpid()}}).encode()
-    asked.sendmsg([ready], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [binds]))])
+    asked.sendmsg([b'"binds"'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [binds]))])
     os.close(binds)
-    if asked.recv(16) != b"go":
-        os._exit(1)
+    asked.send(json.dumps({"ready": {"pid": os.getpid()}}).encode())
     asked.close()
+    # Until the sidecar has looked at what this has become.
+    os.kill(os.getpid(), signal.SIGSTOP)
     return ask
 
 

@@ -110,8 +110,9 @@ pub(crate) async fn a_start_whose_launcher_or_sidecar_is_killed_at_any_moment_le
         let spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
         let id = spec.sandbox.clone();
         let is_over = std::cell::Cell::new(false);
+        world.make_ready(&spec).await;
         let launch = async {
-            let launched = world.launch(spec).await;
+            let launched = world.driver.launch(spec).await;
             is_over.set(true);
             launched
         };

@@ -165,7 +165,7 @@ pub(crate) async fn an_agent_inherits_its_environment_three_descriptors_and_noth
     let expected = match world.kind {
         // By the one more, what it leaves behind is found.
         Kind::Process => vec!["HOME", "INNKEEP_SANDBOX", "MARK", "PATH", "TMPDIR"],
-        Kind::Container | Kind::Rootless => vec!["HOME", "MARK", "PATH", "TMPDIR"],
+        Kind::Container | Kind::Forked | Kind::Rootless => vec!["HOME", "MARK", "PATH", "TMPDIR"],
         Kind::Image | Kind::RootlessImage => vec!["HOME", "MARK", "PATH"],
     };
     // LC_CTYPE is Python's own doing.

@@ -62,3 +62,10 @@ fn stat(pid: i32) -> Option<(char, u32)> {
     let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
+
+/// Returns in how many process namespaces a process has a number, from ours on.
+pub(crate) fn depth(pid: i32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let names = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    names.map_or(0, |names| names.split_ascii_whitespace().count())
+}

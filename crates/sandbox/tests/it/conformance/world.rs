@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use innkeep_artifacts::{Bundle, Content};
@@ -15,7 +16,7 @@ use innkeep_sandbox::driver::{Driver, Error, LaunchSpec, Sandbox, Unusable};
 use innkeep_types::{ArtifactDigest, Egress, HealthCheck, Resources, SandboxId, Settings, UnixMillis};
 
 use super::ordinary::{self, Turn};
-use super::{images, remains, table};
+use super::{forked, images, remains, table};
 
 /// For what should take milliseconds, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ pub(crate) enum Kind {
     Process,
     /// As root.
     Container,
+    /// As root, with agents that are forked from a zygote each.
+    Forked,
     /// As an ordinary user.
     Rootless,
     /// As root, with an image that runs as root.
@@ -39,6 +42,8 @@ pub(crate) struct World {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) kind: Kind,
     mark: String,
+    /// Versions so far.
+    versions: AtomicU32,
     directory: tempfile::TempDir,
 }
 
@@ -47,7 +52,7 @@ impl World {
     pub(crate) async fn enter(kind: Kind, name: &str) -> Option<Self> {
         let is_root = rustix::process::geteuid().is_root();
         match kind {
-            Kind::Container | Kind::Image if !is_root => {
+            Kind::Container | Kind::Image | Kind::Forked if !is_root => {
                 println!("skipped: containers as root need root");
                 return None;
             }
@@ -72,7 +77,8 @@ impl World {
     async fn new(kind: Kind) -> Result<Self, Unusable> {
         let directory = tempfile::tempdir().unwrap();
         let driver = driver(kind, directory.path()).await?;
-        Ok(Self { driver, kind, mark: format!("MARK={}", SandboxId::generate()), directory })
+        let mark = format!("MARK={}", SandboxId::generate());
+        Ok(Self { driver, kind, mark, versions: AtomicU32::new(0), directory })
     }
 
     /// Tells whether the driver can do what the world is for; else it has said why.
@@ -94,6 +100,11 @@ impl World {
         self.kind != Kind::Process
     }
 
+    /// Tells whether agents are forked.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.kind == Kind::Forked
+    }
+
     /// Tells whether agents are images.
     pub(crate) fn is_image(&self) -> bool {
         matches!(self.kind, Kind::Image | Kind::RootlessImage)
@@ -101,7 +112,7 @@ impl World {
 
     /// Tells whether a sandbox has users of its own.
     pub(crate) fn has_users(&self) -> bool {
-        matches!(self.kind, Kind::Container | Kind::Image)
+        matches!(self.kind, Kind::Container | Kind::Image | Kind::Forked)
     }
 
     /// Returns the agent's user and group, inside.
@@ -157,12 +168,22 @@ impl World {
             start_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(2),
             ends_at: UnixMillis(i64::MAX),
-            zygote: None,
+            zygote: self.is_forked().then(|| forked::zygote(&self.versions)),
         }
     }
 
     pub(crate) async fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Sandbox>, Error> {
-        self.driver.launch(spec).await
+        let has_zygote = self.make_ready(&spec).await;
+        let launched = self.driver.launch(spec).await;
+        if let (true, Ok(sandbox)) = (has_zygote, &launched) {
+            assert!(sandbox.was_forked(), "{:?}", self.driver.zygotes());
+        }
+        launched
+    }
+
+    /// Makes what a launch of `spec` needs that is no part of it; tells whether its agent can be forked.
+    pub(crate) async fn make_ready(&self, spec: &LaunchSpec) -> bool {
+        forked::await_zygote(&self.driver, spec).await
     }
 
     pub(crate) async fn launch_ready(&self, spec: LaunchSpec) -> Arc<dyn Sandbox> {
@@ -180,12 +201,19 @@ impl World {
 
     /// Returns the processes that bear the mark in their environment: agents and all that they started.
     pub(crate) fn processes(&self) -> usize {
-        table::processes().filter(|&pid| table::has_variable(pid, &self.mark)).count()
+        // A zygote has the environment of its forks. They are one process namespace further in.
+        let is_no_zygote = |pid: &i32| !self.is_forked() || table::depth(*pid) > 2;
+        table::processes().filter(|&pid| table::has_variable(pid, &self.mark)).filter(is_no_zygote).count()
     }
 
-    /// Returns the launchers and sidecars of this driver that let us look into them.
+    /// Returns the launchers and sidecars of this driver that let us look into them, but for those of zygotes.
     pub(crate) fn sidecars(&self) -> Vec<i32> {
-        table::processes().filter(|&pid| table::is_sidecar(pid) && table::holds(pid, self.path())).collect()
+        let zygotes = self.path().join("zygotes");
+        self.all_sidecars().filter(|&pid| !table::holds(pid, &zygotes)).collect()
+    }
+
+    fn all_sidecars(&self) -> impl Iterator<Item = i32> {
+        table::processes().filter(|&pid| table::is_sidecar(pid) && table::holds(pid, self.path()))
     }
 
     /// Returns the launcher that is at work, once it has taken hold of its sandbox's directory, and then what it has forked.
@@ -219,9 +247,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // A test that failed leaves sandboxes.
-            self.sidecars().into_iter().for_each(table::kill);
+        // A test that failed leaves sandboxes, and one with zygotes those.
+        if std::thread::panicking() || self.is_forked() {
+            self.all_sidecars().for_each(table::kill);
             remains::remove_groups(self.path());
         }
     }
