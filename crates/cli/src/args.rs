@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifacts, audit, backup, deploy, dev, doctor, endpoints, env, invoke, keys, logs, prewarm, rollback, runtimes,
-    serve, sessions, status, token, versions,
+    artifacts, audit, backup, deploy, dev, doctor, endpoints, env, exec, invoke, keys, logs, prewarm, rollback,
+    runtimes, serve, sessions, status, token, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Deploy(deploy::Deploy),
     Invoke(invoke::Invoke),
+    Exec(exec::Exec),
     Prewarm(prewarm::Prewarm),
     Sessions(sessions::Sessions),
     Status(status::Status),

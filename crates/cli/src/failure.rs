@@ -13,6 +13,8 @@ pub(crate) enum Code {
     ReaderGone,
     /// What the command printed says it already.
     Shown,
+    /// The program that was run ended with this status: it has said why itself.
+    Program(u8),
     Failed,
     Usage,
     NotFound,
@@ -28,6 +30,7 @@ impl Code {
         match self {
             Self::ReaderGone => 0,
             Self::Shown | Self::Failed => 1,
+            Self::Program(status) => status,
             Self::Usage => 2,
             Self::NotFound => 3,
             Self::NotAuthorised => 4,
@@ -41,7 +44,7 @@ impl Code {
     fn as_str(self) -> &'static str {
         match self {
             Self::ReaderGone => "reader_gone",
-            Self::Shown | Self::Failed => "failed",
+            Self::Shown | Self::Program(_) | Self::Failed => "failed",
             Self::Usage => "usage",
             Self::NotFound => "not_found",
             Self::NotAuthorised => "not_authorised",

@@ -288,7 +288,7 @@ fn read_payload(data: &str) -> Result<Bytes, Failure> {
 }
 
 /// Returns what shows a token. It is told to nobody else.
-fn bearer(given: &str) -> Result<HeaderValue, Failure> {
+pub(crate) fn bearer(given: &str) -> Result<HeaderValue, Failure> {
     let token = match given.strip_prefix('@') {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|e| Failure { code: Code::Usage, ..Failure::io(format!("cannot read {path}"), &e) })?,

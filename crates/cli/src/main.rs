@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod audit;
 mod backup;
+mod command;
 mod context;
 mod credentials;
 mod deploy;
@@ -14,6 +15,7 @@ mod document;
 mod endpoints;
 mod env;
 mod environment;
+mod exec;
 mod failure;
 mod invoke;
 mod keys;
@@ -92,6 +94,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Dev(dev) => Box::pin(dev.run(&context)).await,
             Command::Serve(serve) => Box::pin(serve.run(&context)).await,
             Command::Deploy(deploy) => Box::pin(deploy.run(&context)).await,
+            Command::Exec(exec) => Box::pin(exec.run(&context)).await,
             Command::Invoke(invoke) => Box::pin(invoke.run(&context)).await,
             Command::Prewarm(prewarm) => Box::pin(prewarm.run(&context)).await,
             Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,

@@ -71,6 +71,12 @@ impl Output {
         })
     }
 
+    /// Writes what is no data as it is, at once. What cannot be written is lost: there is nobody to tell.
+    pub(crate) fn aside(self, bytes: &[u8]) {
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(bytes).and_then(|()| err.flush());
+    }
+
     /// Writes one JSON object on one line, with the schema's version.
     pub(crate) fn json(self, object: &impl Serialize) -> Result<(), Failure> {
         let mut document = json!({"schema": SCHEMA});
@@ -109,7 +115,7 @@ impl Output {
 
     /// Tells people, or a program, why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
-        if matches!(failure.code, Code::ReaderGone | Code::Shown) {
+        if matches!(failure.code, Code::ReaderGone | Code::Shown | Code::Program(_)) {
             return;
         }
         if self.json {

@@ -57,6 +57,9 @@ pub enum Error {
     /// The connection broke after the answer had begun: what was read of the body is a part.
     #[error("the answer broke off in mid-stream")]
     BrokenOff(#[source] hyper::Error),
+    /// What came is no stream of events, or came damaged.
+    #[error("the answer cannot be understood")]
+    EventStream(#[source] innkeep_protocol::event_stream::Error),
     /// A WebSocket was asked for, and the server answered with this status.
     #[error("the server does not speak WebSocket here: it answered {0}")]
     NoWebSocket(StatusCode),
@@ -103,7 +106,7 @@ impl Error {
             Self::BrokenOff(_) | Self::WebSocket(_) => ErrorKind::Agent,
             Self::NoWebSocket(_) => ErrorKind::Validation,
             Self::Sign(source) => source.kind(),
-            Self::Encode(_) | Self::Decode(_) => ErrorKind::Internal,
+            Self::Encode(_) | Self::Decode(_) | Self::EventStream(_) => ErrorKind::Internal,
             Self::Service { status, exception, .. } => service_kind(*status, exception),
         }
     }

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The crates that others build on or that every sandbox carries, and all the foreign crates that they may use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &["getrandom", "jiff", "serde", "serde_json", "thiserror", "uuid"]),
-    ("protocol", &["http", "serde", "serde_json", "thiserror"]),
+    ("protocol", &["crc32fast", "http", "serde", "serde_json", "thiserror"]),
     (
         "sidecar",
         &[
