@@ -64,6 +64,7 @@ def test_a_command_says_what_it_says_and_how_it_ended(agent):
 
 
 def test_a_command_has_what_the_agent_has(agent):
+    """T100: environment, directory, files; no more descriptors, no powers."""
     session = new_session()
     facts = agent.ask({"do": "facts"}, session)
     assert output(agent, "pwd", session).strip() == facts["cwd"]
@@ -89,6 +90,7 @@ def test_what_is_large_arrives_whole(agent):
 
 
 def test_a_timeout_kills_the_whole_tree(agent):
+    """T101: children, orphans and sessions of their own."""
     session, mark = new_session(), str(uuid.uuid4().int % 10**9)
     script = f"(setsid sleep 7{mark} &) ; setsid setsid sleep 8{mark} & sleep 9{mark} & echo up; wait"
     stdout, _, stop = finish(run(agent, script, session, timeout=2))
@@ -98,12 +100,14 @@ def test_a_timeout_kills_the_whole_tree(agent):
 
 
 def test_nothing_that_a_command_leaves_goes_on(agent):
+    """T101: not in the background either."""
     session, mark = new_session(), str(uuid.uuid4().int % 10**9)
     assert output(agent, f"nohup setsid sleep 7{mark} > /dev/null 2>&1 & echo left", session) == "left\n"
     assert not processes(mark)
 
 
 def test_a_client_that_goes_away_kills_its_command(agent):
+    """T101: whoever asked has to be there."""
     session, mark = new_session(), str(uuid.uuid4().int % 10**9)
     answer = run(agent, f"echo up; sleep 7{mark}", session)
     events = iter(answer["stream"])
@@ -217,6 +221,7 @@ def test_a_connection_that_is_cut_kills_the_command(plain):
 
 
 def test_a_server_that_is_killed_takes_its_commands_with_it(own_server):
+    """T101: and not the session."""
     agent = own_server.deploy(AGENTS / "probe")
     session, mark = new_session(), str(uuid.uuid4().int % 10**9)
     agent.ask({"do": "remember", "word": "before"}, session)
@@ -233,6 +238,7 @@ def test_a_server_that_is_killed_takes_its_commands_with_it(own_server):
 
 
 def test_policies_know_commands_and_the_audit_log_does_too():
+    """T104: an action of its own, and nothing of what was run."""
     with running_server(isolation="process", audit_invocations="true") as server:
         agent = server.deploy(AGENTS / "probe")
         secret = f"echo hidden-{uuid.uuid4()}"

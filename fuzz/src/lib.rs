@@ -14,7 +14,9 @@ use innkeep_auth::sigv4::{Presigned, Signed, SigningKeys};
 use innkeep_gateway::{Follower, Next, Sender, Violation};
 use innkeep_protocol::error_envelope::{envelope, open};
 use innkeep_protocol::error_shape::ErrorBody;
+use innkeep_protocol::event_stream::Decoder;
 use innkeep_protocol::json_rpc::Glance;
+use innkeep_protocol::link::exec::{ExecPlan, FromExec, ToExec};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
 use innkeep_types::limits::MAX_RPC_ID_BYTES;
@@ -82,6 +84,34 @@ fn follow(sender: Sender, bytes: &[u8], cut: usize) -> (usize, Option<Violation>
     }
 }
 
+/// An event stream: how it is cut, and the bytes. Where it is cut changes nothing, and what is read is written the same way.
+pub fn event_stream(data: &[u8]) -> bool {
+    let [cut, bytes @ ..] = data else { return false };
+    let (mut whole, mut cut_up) = (Decoder::default(), Decoder::default());
+    whole.push(bytes);
+    let mut parts = bytes.chunks(usize::from(*cut).max(1));
+    let mut written = Vec::new();
+    loop {
+        let message = whole.next_message();
+        let other = loop {
+            match cut_up.next_message() {
+                Ok(None) => match parts.next() {
+                    Some(part) => cut_up.push(part),
+                    None => break Ok(None),
+                },
+                other => break other,
+            }
+        };
+        assert_eq!(message, other);
+        match message {
+            Ok(Some(message)) => written.extend(message.encode().expect("what was read can be written")),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    assert!(bytes.starts_with(&written));
+    !written.is_empty()
+}
+
 /// A request's path, or what it names: what is accepted is spelled in one way only.
 pub fn target(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);
@@ -122,6 +152,9 @@ pub fn link(data: &[u8]) -> bool {
         survives::<LaunchAnswer>(data),
         survives::<SandboxFacts>(data),
         survives::<LogLine>(data),
+        survives::<ToExec>(data),
+        survives::<FromExec>(data),
+        survives::<ExecPlan>(data),
     ];
     understood.contains(&true)
 }

@@ -77,11 +77,12 @@ impl Error {
     /// Returns whose fault it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoShell | Self::Program(_) | Self::Gone(_) => ErrorKind::Agent,
+            // What a sidecar cannot is nearly always what the sandbox has no room for any more.
+            Self::NoShell | Self::Program(_) | Self::Gone(_) | Self::Sidecar(_) => ErrorKind::Agent,
             Self::TooLong => ErrorKind::Validation,
             Self::Busy => ErrorKind::Throttled,
             Self::TooOld => ErrorKind::Conflict,
-            Self::Sidecar(_) | Self::Host(_) => ErrorKind::Internal,
+            Self::Host(_) => ErrorKind::Internal,
         }
     }
 }

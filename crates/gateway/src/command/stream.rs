@@ -257,7 +257,7 @@ impl Running {
                 self.ready.push_back(events::stop(ENDED_BY_PLATFORM, Status::TimedOut));
                 self.is_over = true;
             }
-            None => self.fail("The session ended before the command did"),
+            None => self.fail("The command could not be followed to its end"),
         }
     }
 

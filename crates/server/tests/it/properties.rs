@@ -164,6 +164,11 @@ fn json_rpc() {
 }
 
 #[test]
+fn event_stream() {
+    check("event_stream", targets::event_stream);
+}
+
+#[test]
 fn frames() {
     check("frames", targets::frames);
 }
