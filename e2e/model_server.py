@@ -1,9 +1,9 @@
 """A language model that follows a script, behind the chat completions of OpenAI: whole, or streamed in pieces as server-sent events.
 
 Asked by a user it wants the first tool that it is offered called, with the numbers of the question as arguments, in the order of that
-tool's parameters. Told what the tool said it answers with the number in that, whatever JSON its framework puts around it. Whatever else
-it is asked is refused, so that an agent that skips a step is noticed. Standard library only, so that it runs beside an agent:
-`model_server.py` prints its port once it listens.
+tool's parameters. Told what the tool said it answers with the number in that, whatever JSON its framework puts around it. Asked without
+numbers it says what it was shown of the conversation. Whatever else it is asked is refused, so that an agent that skips a step is noticed.
+Standard library only, so that it runs beside an agent: `model_server.py` prints its port once it listens.
 """
 
 import json
@@ -28,6 +28,9 @@ def reply(asked: dict) -> dict:
             raise Refused("no tool is offered")
         tool = asked["tools"][0]["function"]
         numbers = [int(number) for number in re.findall(r"\d+", said)]
+        if not numbers:
+            n = sum(message["role"] == "user" for message in asked["messages"])
+            return {"role": "assistant", "content": f"This is question {n}."}
         arguments = json.dumps(dict(zip(tool["parameters"]["properties"], numbers, strict=True)))
         call = {"id": "call-1", "type": "function", "function": {"name": tool["name"], "arguments": arguments}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 import model_server
-from harness import AGENTS, IS_ROOT, new_session, running_server
+from harness import AGENTS, EXAMPLES, IS_ROOT, new_session, running_server
 from test_zygote import forking, was_forked
 
 # What each is given of an environment.
@@ -23,6 +23,8 @@ FRAMEWORKS = {
     # Its import would else start a thread that reports to its makers, and what has threads cannot be forked.
     "crewai": {"CREWAI_DISABLE_TELEMETRY": "true"},
 }
+# Those that users copy; they also remember what was said.
+COPIED = {"strands", "langgraph"}
 # Its packages take a gigabyte and, of all six, the longest.
 LARGE = {"crewai"}
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
@@ -47,12 +49,14 @@ def unwalled(server):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Returns the folder that is deployed."""
+    """Returns the folder that is deployed: the agent as it is, its model, and a `main.py` that starts both."""
 
     @functools.cache
     def project(framework):
         folder = tmp_path_factory.mktemp("projects") / framework
-        shutil.copytree(AGENTS / "frameworks" / framework, folder)
+        shutil.copytree(EXAMPLES / framework if framework in COPIED else AGENTS / "frameworks" / framework, folder)
+        (folder / "main.py").rename(folder / "agent.py")
+        shutil.copy(AGENTS / "frameworks" / "with_model.py", folder / "main.py")
         shutil.copy(model_server.__file__, folder)
         return folder
 
@@ -88,6 +92,8 @@ def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(server, star
         # A session of its own, whose first request streams.
         check_stream(agent, new_session())
         check_stream(agent, session)
+        if framework in COPIED:
+            assert agent.ask({"prompt": "How often did I ask?"}, session) == {"text": "This is question 3."}
 
 
 def test_the_same_agent_answers_and_streams_without_walls(unwalled, started, framework):

@@ -1,8 +1,6 @@
-"""An agent of Google's ADK with one tool, and beside it, in its own sandbox, the model that it talks to by way of LiteLLM:
-`model_server.py`, which the test puts here. (Agents reach no address of the host.)"""
+"""An agent of Google's ADK with one tool, its model by way of LiteLLM. The model is the one that the environment names."""
 
-import subprocess
-import sys
+import os
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from google.adk.agents import Agent
@@ -17,6 +15,10 @@ app = BedrockAgentCoreApp()
 def multiply(a: int, b: int) -> int:
     """Multiplies two numbers."""
     return a * b
+
+
+agent = Agent(name="multiplier", model=LiteLlm(f"openai/{os.environ['MODEL']}"), tools=[multiply])
+runner = InMemoryRunner(agent, app_name="multiplier")
 
 
 @app.entrypoint
@@ -51,8 +53,4 @@ def texts_of(event):
 
 
 if __name__ == "__main__":
-    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
-    base_url = f"http://127.0.0.1:{int(model.stdout.readline())}/v1"
-    llm = LiteLlm("openai/scripted-1", api_base=base_url, api_key="none")
-    runner = InMemoryRunner(Agent(name="multiplier", model=llm, tools=[multiply]), app_name="multiplier")
     app.run()

@@ -1,8 +1,6 @@
-"""A crew of CrewAI, one agent with one tool, and beside it, in its own sandbox, the model that it talks to: `model_server.py`, which the
-test puts here. (Agents reach no address of the host.)"""
+"""A crew of CrewAI, one agent with one tool. The model is the one that the environment names."""
 
-import subprocess
-import sys
+import os
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from crewai import LLM, Agent, Crew, Task
@@ -19,7 +17,7 @@ def multiply(a: int, b: int) -> int:
 
 
 def crew(prompt, stream):
-    llm = LLM("openai/scripted-1", base_url=base_url, api_key="none", stream=stream)
+    llm = LLM(f"openai/{os.environ['MODEL']}", base_url=os.environ["OPENAI_BASE_URL"], stream=stream)
     agent = Agent(role="Multiplier", goal="Answer questions", backstory="You are good with numbers.", llm=llm, tools=[multiply])
     task = Task(description=prompt, expected_output="The answer", agent=agent)
     return Crew(agents=[agent], tasks=[task], stream=stream)
@@ -39,6 +37,4 @@ async def stream(prompt):
 
 
 if __name__ == "__main__":
-    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
-    base_url = f"http://127.0.0.1:{int(model.stdout.readline())}/v1"
     app.run()

@@ -1,8 +1,6 @@
-"""An agent of LlamaIndex with one tool, and beside it, in its own sandbox, the model that it talks to: `model_server.py`, which the test
-puts here. (Agents reach no address of the host.)"""
+"""An agent of LlamaIndex with one tool. The model is the one that the environment names."""
 
-import subprocess
-import sys
+import os
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
@@ -14,6 +12,13 @@ app = BedrockAgentCoreApp()
 def multiply(a: int, b: int) -> int:
     """Multiplies two numbers."""
     return a * b
+
+
+# It does not know the model's name, and so has to be told what the model can do.
+llm = OpenAILike(
+    os.environ["MODEL"], api_base=os.environ["OPENAI_BASE_URL"], is_chat_model=True, is_function_calling_model=True
+)
+agent = FunctionAgent(tools=[multiply], llm=llm)
 
 
 @app.entrypoint
@@ -30,8 +35,4 @@ async def stream(prompt):
 
 
 if __name__ == "__main__":
-    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
-    base_url = f"http://127.0.0.1:{int(model.stdout.readline())}/v1"
-    llm = OpenAILike("scripted-1", api_base=base_url, api_key="none", is_chat_model=True, is_function_calling_model=True)
-    agent = FunctionAgent(tools=[multiply], llm=llm)
     app.run()

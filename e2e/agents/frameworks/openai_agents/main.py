@@ -1,8 +1,6 @@
-"""An agent of the OpenAI Agents SDK with one tool, and beside it, in its own sandbox, the model that it talks to: `model_server.py`, which
-the test puts here. (Agents reach no address of the host.)"""
+"""An agent of the OpenAI Agents SDK with one tool. The model is the one that the environment names."""
 
-import subprocess
-import sys
+import os
 
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from bedrock_agentcore import BedrockAgentCoreApp
@@ -20,6 +18,10 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
+model = OpenAIChatCompletionsModel(os.environ["MODEL"], AsyncOpenAI())
+agent = Agent(name="Multiplier", model=model, tools=[multiply])
+
+
 @app.entrypoint
 async def invoke(payload):
     if payload.get("stream"):
@@ -34,7 +36,4 @@ async def stream(prompt):
 
 
 if __name__ == "__main__":
-    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
-    client = AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{int(model.stdout.readline())}/v1")
-    agent = Agent(name="Multiplier", model=OpenAIChatCompletionsModel("scripted-1", client), tools=[multiply])
     app.run()

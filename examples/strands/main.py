@@ -1,8 +1,10 @@
-"""An agent of Strands with one tool, and beside it, in its own sandbox, the model that it talks to: `model_server.py`, which the test puts
-here. (Agents reach no address of the host.)"""
+"""An agent of Strands with a tool, which remembers its session's conversation: a plain answer, or with `"stream": true` the model's words as
+they come.
 
-import subprocess
-import sys
+Its environment says which model, anything behind OpenAI's API: `OPENAI_API_KEY`, `OPENAI_BASE_URL` if it is not OpenAI's own, and `MODEL`.
+"""
+
+import os
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from strands import Agent, tool
@@ -22,6 +24,10 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
+# A session has this process to itself, and so the conversation that the agent keeps.
+agent = Agent(model=OpenAIModel(model_id=os.environ.get("MODEL", "gpt-5-mini")), tools=[multiply], callback_handler=None)
+
+
 @app.entrypoint
 async def invoke(payload):
     if payload.get("stream"):
@@ -36,7 +42,4 @@ async def stream(prompt):
 
 
 if __name__ == "__main__":
-    model = subprocess.Popen([sys.executable, "model_server.py"], stdout=subprocess.PIPE, text=True)
-    client = {"api_key": "none", "base_url": f"http://127.0.0.1:{int(model.stdout.readline())}/v1"}
-    agent = Agent(model=OpenAIModel(client_args=client, model_id="scripted-1"), tools=[multiply], callback_handler=None)
     app.run()
