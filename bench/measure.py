@@ -24,6 +24,7 @@ import idle
 import pool
 import servers
 import sessions
+import shell
 import sockets
 import spawn
 import stop
@@ -37,9 +38,9 @@ from table import Table
 GROUPS = {
     "spawn": spawn, "ways": ways, "arrivals": arrivals, "pool": pool, "zygote": zygote, "burst": burst, "stop": stop, "idle": idle,
     "warm": warm, "auth": auth, "sessions": sessions, "bodies": bodies, "streams": streams, "websockets": sockets,
-    "abuse": abuse, "bystander": bystander,
-    "control": control, "tls": tls,
+    "commands": shell, "abuse": abuse, "bystander": bystander, "control": control, "tls": tls,
 }
+NOT_YET = {"commands"}  # measured if it is asked for: the route is not there yet
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 HEAD = """# Results of `bench/run`
@@ -71,7 +72,7 @@ def main():
     parser.add_argument("--remark", default="", help="what the results should say about the machine")
     options = parser.parse_args()
     servers.chosen = options.isolation
-    chosen = {name: GROUPS[name] for name in options.only or GROUPS}
+    chosen = {name: GROUPS[name] for name in options.only or [name for name in GROUPS if name not in NOT_YET]}
     table = Table()
     for name, group in chosen.items():
         started = time.monotonic()
