@@ -289,6 +289,8 @@ impl Gateway {
         let result = self.answer(&asked, head, body, caller).await;
         if alias.is_there {
             *route = asked;
+        } else if caller.principal.is_some() {
+            self.names.look_again(&alias);
         }
         result.map_err(|error| alias.reword(error))
     }

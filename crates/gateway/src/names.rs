@@ -40,6 +40,7 @@ struct Known {
 pub(crate) struct Alias {
     /// As the caller spelled it, decoded.
     spelled: String,
+    name: RuntimeName,
     /// Of the runtime; of none, if there is none of the name, so that who may not know is not told.
     pub(crate) arn: RuntimeArn,
     pub(crate) is_there: bool,
@@ -60,7 +61,13 @@ impl Names {
         // None has it: an id begins with its runtime's name.
         let nobodys = || RuntimeId::parse(format!("{name}-{NOBODYS}")).map_err(|_| invalid());
         let id = found.map_or_else(nobodys, Ok)?;
-        Ok(Alias { spelled, arn: RuntimeArn::new(home.region.clone(), home.account.clone(), id), is_there })
+        Ok(Alias { spelled, name, arn: RuntimeArn::new(home.region.clone(), home.account.clone(), id), is_there })
+    }
+
+    /// Forgets that there is nobody of the name. The store's generation tells of what is served, and not of what is made and fails: whoever
+    /// has proven who he is, and may be about to make it, is not held off by what was so before. Others may be.
+    pub(crate) fn look_again(&self, alias: &Alias) {
+        self.known.lock().missing.remove(&alias.name);
     }
 
     async fn look_up(&self, name: &RuntimeName) -> Result<Option<RuntimeId>, Error> {

@@ -154,6 +154,12 @@ async fn a_name_is_found_as_soon_as_it_is_there() {
     assert_eq!(client.send(call()).await.status, 404);
     world.create_ready("later-Ab3dE6gH9j").await;
     assert_eq!(client.send(call()).await.status, 200);
+
+    let failed = || by_name("/agents/broken/invocations", "{}");
+    assert_eq!(client.send(failed()).await.status, 404);
+    world.create_failed("broken-Ab3dE6gH9j", "it exited with code 3", "a line").await;
+    let told = client.send(failed()).await;
+    assert_eq!((told.status.as_u16(), told.json()["logTail"][0].as_str()), (404, Some("a line")), "{}", told.json());
 }
 
 #[tokio::test]
