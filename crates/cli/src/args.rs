@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifacts, audit, backup, deploy, dev, doctor, endpoints, env, exec, invoke, keys, logs, prewarm, rollback,
-    runtimes, serve, sessions, status, token, versions,
+    artifacts, audit, backup, deploy, dev, doctor, endpoints, env, exec, invocations, invoke, keys, logs, prewarm,
+    rollback, runtimes, serve, sessions, status, token, versions,
 };
 
 /// A self-hosted agent runtime with the Amazon Bedrock AgentCore Runtime API.
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Deploy(deploy::Deploy),
     Invoke(invoke::Invoke),
     Exec(exec::Exec),
+    Invocations(invocations::Invocations),
     Prewarm(prewarm::Prewarm),
     Sessions(sessions::Sessions),
     Status(status::Status),

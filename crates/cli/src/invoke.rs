@@ -18,7 +18,7 @@ use crate::failure::{Code, Failure};
 use crate::output::{Output, Style, human_duration};
 use crate::sse::{Decoder, Event};
 use crate::websocket::Conversation;
-use crate::{args, phases, resolve, snippets};
+use crate::{args, invocations, phases, resolve, snippets};
 
 /// Invoke an agent and print its answer as it comes
 ///
@@ -59,6 +59,9 @@ pub(crate) struct Invoke {
     /// With --ws: hang up when nothing has come for this long after the last was sent
     #[arg(long, requires = "ws", value_parser = args::duration, default_value = "5s")]
     wait: Duration,
+    /// Do not wait: print the invocation's id at once; `innkeep invocations get ID` has its answer
+    #[arg(long = "async", conflicts_with_all = ["ws", "curl"])]
+    is_async: bool,
     /// Do not invoke: print the curl command that does
     #[arg(long)]
     curl: bool,
@@ -111,7 +114,13 @@ impl Invoke {
         }
         let timeout = self.timeout.unwrap_or(limits::STREAM_TIMEOUT);
         let name = RuntimeId::clone(&invocation.runtime);
-        let invoking = tokio::time::timeout(timeout, invoke(&client, context.out, invocation, self.raw));
+        let is_async = self.is_async;
+        let invoking = tokio::time::timeout(timeout, async {
+            if is_async {
+                return invocations::accept(&client, context.out, invocation, self.raw).await;
+            }
+            invoke(&client, context.out, invocation, self.raw).await
+        });
         let late = |_| Failure::new(Code::TimedOut, format!("no whole answer within {}", human_duration(timeout)));
         invoking.await.map_err(late)?.map_err(|failure| match failure.code {
             Code::AgentFailed => failure.with_fix(format!("innkeep logs {name}")),
@@ -129,6 +138,17 @@ impl Invoke {
 /// Returns the payload that PROMPT stands for.
 pub(crate) fn prompt_payload(prompt: &str) -> Bytes {
     json!({"prompt": prompt}).to_string().into()
+}
+
+/// Prints an answer that was kept as one that was waited for.
+pub(crate) async fn show(mut answer: Answer, out: Output, raw: bool) -> Result<(), Failure> {
+    if !out.json {
+        return print(&mut answer, out, raw).await;
+    }
+    let body = collect(&mut answer).await?;
+    let (status, kind) = (answer.status.as_u16(), answer.media_type());
+    let session = answer.session();
+    out.json(&json!({"sessionId": session, "status": status, "contentType": kind, "body": body}))
 }
 
 /// Invokes and prints: the answer as it comes, then the footer; or, with `--json`, one object with both.

@@ -17,6 +17,7 @@ mod env;
 mod environment;
 mod exec;
 mod failure;
+mod invocations;
 mod invoke;
 mod keys;
 mod logs;
@@ -96,6 +97,7 @@ fn run(cli: Cli, out: Output, environment: Environment) -> Result<(), Failure> {
             Command::Deploy(deploy) => Box::pin(deploy.run(&context)).await,
             Command::Exec(exec) => Box::pin(exec.run(&context)).await,
             Command::Invoke(invoke) => Box::pin(invoke.run(&context)).await,
+            Command::Invocations(invocations) => Box::pin(invocations.run(&context)).await,
             Command::Prewarm(prewarm) => Box::pin(prewarm.run(&context)).await,
             Command::Sessions(sessions) => Box::pin(sessions.run(&context)).await,
             Command::Status(status) => Box::pin(status.run(&context)).await,

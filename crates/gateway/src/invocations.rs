@@ -34,29 +34,29 @@ pub(crate) use stored::StoredBody;
 /// How much of it there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsyncLimits {
-    /// From acceptance to the answer's end; default [`limits::ASYNC_TIMEOUT`].
+    /// From acceptance to the answer's end; default [`limits::invocations::TIMEOUT`].
     pub timeout: Duration,
-    /// How long one is kept after its end; default [`limits::ASYNC_RETENTION`].
+    /// How long one is kept after its end; default [`limits::invocations::RETENTION`].
     pub retention: Duration,
     /// The largest answer, bytes; default [`limits::MAX_BODY_BYTES`].
     pub max_bytes: u64,
-    /// All answers that are kept, together, bytes; default [`limits::ASYNC_TOTAL_BYTES`].
+    /// All answers that are kept, together, bytes; default [`limits::invocations::TOTAL_BYTES`].
     pub total_bytes: u64,
-    /// Those that run at one time; default [`limits::MAX_ASYNC_RUNNING`].
+    /// Those that run at one time; default [`limits::invocations::MAX_RUNNING`].
     pub max_running: usize,
-    /// Those that run and those that are kept; default [`limits::MAX_ASYNC_KEPT`].
+    /// Those that run and those that are kept; default [`limits::invocations::MAX_KEPT`].
     pub max_kept: usize,
 }
 
 impl Default for AsyncLimits {
     fn default() -> Self {
         Self {
-            timeout: limits::ASYNC_TIMEOUT,
-            retention: limits::ASYNC_RETENTION,
+            timeout: limits::invocations::TIMEOUT,
+            retention: limits::invocations::RETENTION,
             max_bytes: limits::MAX_BODY_BYTES,
-            total_bytes: limits::ASYNC_TOTAL_BYTES,
-            max_running: limits::MAX_ASYNC_RUNNING,
-            max_kept: limits::MAX_ASYNC_KEPT,
+            total_bytes: limits::invocations::TOTAL_BYTES,
+            max_running: limits::invocations::MAX_RUNNING,
+            max_kept: limits::invocations::MAX_KEPT,
         }
     }
 }

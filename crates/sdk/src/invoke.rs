@@ -50,6 +50,11 @@ impl Client {
     /// # Errors
     /// [`Error::Service`] with status 424 if the agent failed or answered a status of 400 and more.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Answer, Error> {
+        let (parts, body) = self.send(self.invocation_call(invocation)?).await?.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
+    pub(crate) fn invocation_call(&self, invocation: Invocation) -> Result<Call, Error> {
         let Invocation { runtime, endpoint, session, content_type, headers: extra, payload, timeout } = invocation;
         let mut call = Call::new(Method::POST, self.session_target(&runtime, &endpoint, "invocations"));
         call.headers.insert(CONTENT_TYPE, content_type);
@@ -61,8 +66,7 @@ impl Client {
         call.headers.insert(headers::SESSION_ID, session_value(&session)?);
         call.payload = Payload::Bytes(payload);
         call.timeout = timeout;
-        let (parts, body) = self.send(call).await?.into_parts();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(call)
     }
 
     /// Ends a session's sandbox; its id stays usable.

@@ -3,13 +3,31 @@
 use innkeep_types::{InvocationId, SessionKey, SessionOwner, UnixMillis};
 use rusqlite::{Row, params};
 
+use crate::Store;
 use crate::columns::{Json, Word, millis};
 use crate::db::Db;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::records::InvocationRecord;
 
+impl Store {
+    /// Inserts or replaces the record of an invocation whose caller does not wait.
+    pub async fn put_invocation(&self, record: InvocationRecord) -> Result<(), Error> {
+        self.writer.write(move |db| put(db, &record)).await
+    }
+
+    /// Returns all records of such invocations, oldest first.
+    pub async fn list_invocations(&self) -> Result<Vec<InvocationRecord>, Error> {
+        self.readers.read(list).await
+    }
+
+    /// Removes the records of these invocations, as far as there are any.
+    pub async fn remove_invocations(&self, ids: Vec<InvocationId>) -> Result<(), Error> {
+        self.writer.write(move |db| remove(db, &ids)).await
+    }
+}
+
 /// Inserts or replaces a record.
-pub(crate) fn put(db: &Db, record: &InvocationRecord) -> Result<(), Fault> {
+fn put(db: &Db, record: &InvocationRecord) -> Result<(), Fault> {
     let SessionKey { runtime, endpoint, session } = &record.session;
     db.execute(
         "INSERT OR REPLACE INTO invocation
@@ -34,12 +52,12 @@ pub(crate) fn put(db: &Db, record: &InvocationRecord) -> Result<(), Fault> {
 }
 
 /// Returns all, oldest first.
-pub(crate) fn list(db: &Db) -> Result<Vec<InvocationRecord>, Fault> {
+fn list(db: &Db) -> Result<Vec<InvocationRecord>, Fault> {
     db.all("SELECT * FROM invocation ORDER BY created_at, id", [], record)
 }
 
 /// Removes those with these ids.
-pub(crate) fn remove(db: &Db, ids: &[InvocationId]) -> Result<(), Fault> {
+fn remove(db: &Db, ids: &[InvocationId]) -> Result<(), Fault> {
     for id in ids {
         db.execute("DELETE FROM invocation WHERE id = ?1", [id.as_str()])?;
     }

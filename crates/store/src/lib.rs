@@ -36,8 +36,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use innkeep_types::{
-    AuditEvent, EndpointName, InvocationId, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionKey, Settings,
-    UnixMillis, VersionConfig,
+    AuditEvent, EndpointName, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionKey, Settings, UnixMillis,
+    VersionConfig,
 };
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -362,21 +362,6 @@ impl Store {
     /// Returns the sandboxes that wait for a session, oldest first.
     pub async fn list_pool_members(&self) -> Result<Vec<PoolMemberRecord>, Error> {
         self.readers.read(pool_members::list).await
-    }
-
-    /// Inserts or replaces the record of an invocation whose caller does not wait.
-    pub async fn put_invocation(&self, record: InvocationRecord) -> Result<(), Error> {
-        self.writer.write(move |db| invocations::put(db, &record)).await
-    }
-
-    /// Returns all records of such invocations, oldest first.
-    pub async fn list_invocations(&self) -> Result<Vec<InvocationRecord>, Error> {
-        self.readers.read(invocations::list).await
-    }
-
-    /// Removes the records of these invocations, as far as there are any.
-    pub async fn remove_invocations(&self, ids: Vec<InvocationId>) -> Result<(), Error> {
-        self.writer.write(move |db| invocations::remove(db, &ids)).await
     }
 
     /// Appends events to the audit log.

@@ -1,5 +1,7 @@
 //! Every limit of the contract: unit, default, source. Settings of the same name override them.
 
+pub mod invocations;
+
 use std::time::Duration;
 
 /// The largest request or response body, bytes. Source: model, `InvokeAgentRuntime.payload` 0..100000000.
@@ -56,24 +58,6 @@ pub const WARMUP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The longest that a version may set its start timeout to. Source: our choice: as long as a request may wait for its answer.
 pub const MAX_START_TIMEOUT: Duration = SYNC_REQUEST_TIMEOUT;
-
-/// Time from the acceptance of an invocation whose caller does not wait to the end of its answer. Source: AgentCore quotas, "8 h async".
-pub const ASYNC_TIMEOUT: Duration = Duration::from_secs(8 * 60 * 60);
-
-/// How long such an invocation is kept after its end. Source: our choice.
-pub const ASYNC_RETENTION: Duration = Duration::from_secs(60 * 60);
-
-/// The answers of all such invocations that are kept, together, bytes. Source: our choice: twenty of the largest.
-pub const ASYNC_TOTAL_BYTES: u64 = 20 * MAX_BODY_BYTES;
-
-/// Such invocations that run at one time. Source: our choice.
-pub const MAX_ASYNC_RUNNING: usize = 1000;
-
-/// Such invocations that run or are kept. Source: our choice.
-pub const MAX_ASYNC_KEPT: usize = 10_000;
-
-/// One caller may have the n-th part of each of these, so that there is always some for another. Source: our choice.
-pub const ASYNC_CALLER_PART: usize = 2;
 
 /// Time to the agent's response head. Source: AgentCore quotas, "15 min sync request".
 pub const SYNC_REQUEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);

@@ -55,7 +55,7 @@ impl Table {
 
     /// Adds one of `owner`, whatever there is already.
     pub(crate) fn add(&mut self, owner: SessionOwner, make: impl FnOnce(&Arc<Room>) -> Entry) -> Arc<Entry> {
-        let share = self.limits.total_bytes.div_ceil(limits::ASYNC_CALLER_PART as u64);
+        let share = self.limits.total_bytes.div_ceil(limits::invocations::CALLER_PART as u64);
         let fresh = || Held { running: 0, kept: 0, room: Room::new(share) };
         let held = self.owners.entry(*owner.as_bytes()).or_insert_with(fresh);
         let entry = Arc::new(make(&held.room));
@@ -136,5 +136,5 @@ impl Table {
 
 /// Returns what one caller may have of it.
 fn part(all: usize) -> usize {
-    all.div_ceil(limits::ASYNC_CALLER_PART)
+    all.div_ceil(limits::invocations::CALLER_PART)
 }
