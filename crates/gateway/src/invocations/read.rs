@@ -78,12 +78,15 @@ pub(crate) async fn cancel(
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
     let entry = meet(gateway, id, head, body, deadline, caller).await?;
-    if entry.progress().is_running() {
+    let was_running = entry.progress().is_running();
+    if was_running {
         entry.cancel.notify_one();
         let mut watch = entry.watch();
         let ended = watch.wait_for(|now| !now.is_running());
         timeout(CANCEL_TIME, ended).await.map_err(|_| Error::NotCancelled)?.map_err(|e| Error::Resolve(e.into()))?;
-    } else {
+    }
+    // One that has ended before it could be cancelled is not wanted either.
+    if !was_running || entry.progress().state != InvocationState::Cancelled {
         gateway.invocations.remove(&entry).await?;
     }
     caller.about(entry.session.session.clone(), entry.progress().state);
@@ -173,7 +176,7 @@ fn whole(
     deadline: Instant,
     caller: &Caller,
 ) -> Response<GatewayBody> {
-    let reader = Reader::new(&gateway.invocations.directory, entry, 0, None);
+    let reader = Reader::new(&gateway.invocations.directory, entry, 0, None, deadline);
     answered(progress, StoredBody::new(reader, Some(progress.bytes)), deadline, caller)
 }
 
@@ -188,13 +191,16 @@ async fn follow(
 ) -> Result<Response<GatewayBody>, Error> {
     let directory = &gateway.invocations.directory;
     if !has_events(&progress) {
-        let reader = Reader::new(directory, entry, 0, None);
+        let reader = Reader::new(directory, entry, 0, None, deadline);
         return Ok(answered(&progress, StoredBody::new(reader, None), deadline, caller));
     }
     let from = last_event(&head.headers)?;
     let last = match from {
         0 => None,
-        _ => Some(last_byte(&mut Reader::new(directory, entry.clone(), 0, None), from, progress.bytes).await?),
+        _ => {
+            let mut reader = Reader::new(directory, entry.clone(), 0, None, deadline);
+            Some(last_byte(&mut reader, from, progress.bytes).await?)
+        }
     };
     if from > 0 && from == progress.bytes && progress.state == InvocationState::Done {
         // What makes a browser stop asking for more. Source: HTML standard, "Server-sent events".
@@ -203,7 +209,7 @@ async fn follow(
         caller.identify(response.headers_mut());
         return Ok(response);
     }
-    let reader = Reader::new(directory, entry, from, Some(Numbering::from(from, last)));
+    let reader = Reader::new(directory, entry, from, Some(Numbering::from(from, last)), deadline);
     Ok(answered(&progress, StoredBody::new(reader, None), deadline, caller))
 }
 

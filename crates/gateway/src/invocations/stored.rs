@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use innkeep_types::InvocationState;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::entry::{Entry, Progress};
 use super::file::Source;
@@ -25,14 +26,22 @@ pub(crate) struct Reader {
     at: u64,
     numbering: Option<Numbering>,
     watch: watch::Receiver<Progress>,
+    deadline: Instant,
     /// While this is here the file counts, also once the invocation is forgotten.
     _entry: Arc<Entry>,
 }
 
 impl Reader {
-    /// Returns a reader from `at` on.
-    pub(crate) fn new(directory: &Path, entry: Arc<Entry>, at: u64, numbering: Option<Numbering>) -> Self {
-        Self { source: Source::new(directory, &entry.id), at, numbering, watch: entry.watch(), _entry: entry }
+    /// Returns a reader from `at` on, who has enough at `deadline`.
+    pub(crate) fn new(
+        directory: &Path,
+        entry: Arc<Entry>,
+        at: u64,
+        numbering: Option<Numbering>,
+        deadline: Instant,
+    ) -> Self {
+        let (source, watch) = (Source::new(directory, &entry.id), entry.watch());
+        Self { source, at, numbering, watch, deadline, _entry: entry }
     }
 
     /// Returns the few bytes of a range that the answer has.
@@ -57,8 +66,11 @@ impl Reader {
             }
             match state {
                 InvocationState::Done => return Ok(None),
-                // Whoever changes it lives as long as this does.
-                InvocationState::Running => self.watch.changed().await.map_err(|_| StreamError::Unfinished(state))?,
+                InvocationState::Running => {
+                    let changed = timeout_at(self.deadline, self.watch.changed()).await;
+                    // Whoever changes it lives as long as this does.
+                    changed.map_err(|_| StreamError::TooLong)?.map_err(|_| StreamError::Unfinished(state))?;
+                }
                 InvocationState::Failed | InvocationState::Cancelled => return Err(StreamError::Unfinished(state)),
             }
         }

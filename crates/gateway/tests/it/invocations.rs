@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use http_body_util::BodyExt;
-use innkeep_gateway::AsyncLimits;
+use innkeep_gateway::{AsyncLimits, Limits};
 use innkeep_store::InvocationRecord;
 use innkeep_testkit::{TestIssuer, wait_for};
 use innkeep_types::{
@@ -257,6 +257,36 @@ async fn a_failure_is_told_as_to_one_who_waits() {
     let first = stream.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "data: one\nid: 11\n\ndata", "what there is");
     assert!(stream.body_mut().frame().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn it_takes_longer_than_who_waits_may_and_not_for_ever() {
+    let brief = Duration::from_millis(200);
+    let limits = Limits { sync_request_timeout: brief, stream_timeout: brief, ..Limits::default() };
+    let world = World::keeping_within(waiting(answer("{}")), limits, AsyncLimits::default(), Ahead::default()).await;
+    let mut client = world.client().await;
+    let location = accepted(&mut client, asking()).await;
+    let waited = client.send(following(&location)).await;
+    assert_eq!((waited.status.as_u16(), waited.header("x-innkeep-invocation-state")), (202, "running"));
+    world.agent.go_on();
+    assert_eq!(ended(&mut client, &location).await.status, 200, "after more than a waiting caller has");
+
+    world.agent.does(vec![chunked_head(), chunk("data: one\n\n"), Step::WaitForClose]);
+    let location = accepted(&mut client, asking()).await;
+    let mut stream = client.open(following(&location)).await;
+    assert!(stream.body_mut().collect().await.is_err(), "who follows has his own limit");
+    assert_eq!(world.gateway.invocation_counts().running, 1, "and what he follows does not end with it");
+
+    let limits = AsyncLimits { timeout: brief, ..AsyncLimits::default() };
+    let world = World::keeping(vec![Step::WaitForClose], limits, Ahead::default()).await;
+    let mut client = world.client().await;
+    for steps in [vec![Step::WaitForClose], vec![chunked_head(), chunk("data: one\n\n"), Step::WaitForClose]] {
+        world.agent.does(steps);
+        let location = accepted(&mut client, asking()).await;
+        let late = ended(&mut client, &location).await.error();
+        assert!(late.starts_with("504 GatewayTimeoutException (agent)"), "{late}");
+        world.agent.saw_close().await;
+    }
 }
 
 #[tokio::test]

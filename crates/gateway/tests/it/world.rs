@@ -102,8 +102,18 @@ impl World {
 
     /// Returns a world whose invocations without waiting callers have these limits, and whose time is `clock`'s.
     pub(crate) async fn keeping(steps: Vec<Step>, async_limits: AsyncLimits, clock: Ahead) -> Self {
+        Self::keeping_within(steps, Limits::default(), async_limits, clock).await
+    }
+
+    /// Returns a world with these limits too.
+    pub(crate) async fn keeping_within(
+        steps: Vec<Step>,
+        limits: Limits,
+        async_limits: AsyncLimits,
+        clock: Ahead,
+    ) -> Self {
         let issuers = IssuersConfig { private: IpRange::LOOPBACK.to_vec(), ..IssuersConfig::default() };
-        Self::build(steps, Limits::default(), FakeDriver::reaching, issuers, async_limits, clock, false).await
+        Self::build(steps, limits, FakeDriver::reaching, issuers, async_limits, clock, false).await
     }
 
     /// Returns a world that reaches these issuers.
