@@ -74,7 +74,7 @@ impl Error {
             }
             _ => (None, Vec::new()),
         };
-        let body = ErrorBody { message, reason, field_list, log_tail: Vec::new() };
+        let body = ErrorBody { message, reason, field_list, ..ErrorBody::default() };
         let mut response = Response::new(Full::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Some(denial) = denial {

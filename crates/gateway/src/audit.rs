@@ -1,4 +1,5 @@
-//! What the data plane tells the audit log: every refusal, which session was started and stopped by whom, and, if that is asked for,
+//! What the data plane tells the audit log: every refusal, which session was started and stopped by whom, and who had a
+//! shell in it, and, if that is asked for,
 //! every other call. Never what a request carries, and of a token's user a digest.
 
 use std::fmt;
@@ -90,9 +91,13 @@ impl Gateway {
             (false, None) => AuditOutcome::Allowed,
             (false, Some(_)) => AuditOutcome::Failed,
         };
-        let ends = matches!(route.operation, Operation::StopRuntimeSession | Operation::CancelInvocation);
-        let is_stop = ends && outcome == AuditOutcome::Allowed;
-        if !is_refused && !is_stop && !self.audit.invocations {
+        let is_kept = match route.operation {
+            Operation::StopRuntimeSession | Operation::CancelInvocation | Operation::InvokeAgentRuntimeCommandShell => {
+                outcome == AuditOutcome::Allowed
+            }
+            _ => false,
+        };
+        if !is_refused && !is_kept && !self.audit.invocations {
             return;
         }
         let mut event = self.event(route.operation.as_str(), &route.raw_target, head, caller, outcome);

@@ -45,6 +45,7 @@ fn actions(operation: Operation, names_user: bool) -> &'static [&'static str] {
         }
         Operation::InvokeAgentRuntimeWithWebSocketStream => &["InvokeAgentRuntimeWithWebSocketStream"],
         Operation::InvokeAgentRuntimeCommand => &["InvokeAgentRuntimeCommand"],
+        Operation::InvokeAgentRuntimeCommandShell => &["InvokeAgentRuntimeCommandShell"],
         Operation::StopRuntimeSession => &["StopRuntimeSession"],
         Operation::GetRuntimeProtectedResourceMetadata => &["GetRuntimeProtectedResourceMetadata"],
         Operation::GetAgentCard => &["GetAgentCard"],

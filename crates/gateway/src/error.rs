@@ -17,6 +17,7 @@ use innkeep_types::{EndpointName, ErrorKind, InvocationFailure, RuntimeStatus, R
 use crate::call::Caller;
 use crate::invocations::Full;
 use crate::issuers;
+use crate::shells;
 use crate::stream::{GatewayBody, StreamError};
 
 /// After how many seconds a caller may try again who has too much that he does not wait for. Source: our choice.
@@ -106,6 +107,8 @@ pub(crate) enum Error {
     AnswerTooLarge(u64),
     #[error("The agent did not answer within {0:?}")]
     AgentTimeout(Duration),
+    #[error(transparent)]
+    Shell(#[from] shells::Error),
     #[error("too many large requests at once, please retry")]
     SpoolFull,
     #[error("could not keep the request's body")]
@@ -177,6 +180,7 @@ impl Error {
             Self::AgentStatus(_) | Self::AgentHandshake | Self::AgentGone { .. } | Self::AnswerTooLarge(_) => {
                 ErrorKind::Agent
             }
+            Self::Shell(source) => source.kind(),
             Self::AgentTimeout(_) => ErrorKind::AgentTimeout,
             Self::SpoolFull | Self::NotCancelled => ErrorKind::Unavailable,
             Self::Spool(_) | Self::Resolve(_) | Self::Invocations(_) => ErrorKind::Internal,
@@ -237,6 +241,9 @@ impl Error {
                 _ => ("payload", body.message.clone()),
             };
             body.field_list = vec![ValidationField { name: name.to_owned(), message }];
+        }
+        if let Self::Shell(source) = self {
+            body.error = source.word().map(str::to_owned);
         }
         if operator {
             body.log_tail = self.log_tail();

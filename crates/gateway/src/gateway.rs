@@ -32,11 +32,12 @@ use crate::rates::CallerRate;
 use crate::recent::{RecentRequest, RecentRequests, Rings};
 use crate::resolve::{Deploy, Resolver};
 use crate::route::{Door, Operation, Route};
+use crate::shells::Rooms;
 use crate::spool::{Spool, Spooled};
 use crate::stream::GatewayBody;
 use crate::target::{Home, Target};
 use crate::ws::WebSocketCounts;
-use crate::{audit, card, command, forward, invoke, mcp, metadata, otherwise, stop, ws};
+use crate::{audit, card, command, forward, invoke, mcp, metadata, otherwise, shells, stop, ws};
 
 /// What the data plane is made of.
 #[derive(Clone)]
@@ -72,7 +73,7 @@ pub struct GatewayConfig {
     pub async_limits: AsyncLimits,
     /// Where answers are kept for callers who do not wait.
     pub invocations_directory: PathBuf,
-    /// Runs those invocations.
+    /// Runs those invocations, and what shells run in.
     pub tasks: Tasks,
 }
 
@@ -93,6 +94,12 @@ pub struct Limits {
     pub stream_timeout: Duration,
     /// How long a side of a WebSocket may take in nothing; default [`limits::WRITE_STALL_TIMEOUT`].
     pub write_stall_timeout: Duration,
+    /// Terminals of one session; default [`limits::MAX_SHELLS_PER_SESSION`].
+    pub max_shells_per_session: usize,
+    /// What a terminal shows to who connects again, bytes; default [`limits::SHELL_REPLAY_BYTES`].
+    pub shell_replay_bytes: usize,
+    /// How long a terminal waits for a client; default [`limits::SHELL_DETACHED_TIMEOUT`].
+    pub shell_detached_timeout: Duration,
     /// The payload of a WebSocket's frame, bytes; default [`limits::MAX_FRAME_BYTES`].
     pub max_frame_bytes: u64,
     /// Frames of one side of a WebSocket within a second; default [`limits::MAX_FRAMES_PER_SECOND`].
@@ -113,6 +120,9 @@ impl Default for Limits {
             sync_request_timeout: limits::SYNC_REQUEST_TIMEOUT,
             stream_timeout: limits::STREAM_TIMEOUT,
             write_stall_timeout: limits::WRITE_STALL_TIMEOUT,
+            max_shells_per_session: limits::MAX_SHELLS_PER_SESSION,
+            shell_replay_bytes: limits::SHELL_REPLAY_BYTES,
+            shell_detached_timeout: limits::SHELL_DETACHED_TIMEOUT,
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_frames_per_second: limits::MAX_FRAMES_PER_SECOND,
             max_command_output_bytes: limits::MAX_COMMAND_OUTPUT_BYTES,
@@ -148,6 +158,7 @@ pub struct Gateway {
     pub(crate) mcp_sessions: mcp::Sessions,
     pub(crate) invocations: Invocations,
     pub(crate) tasks: Tasks,
+    pub(crate) shells: Rooms,
 }
 
 impl Gateway {
@@ -158,7 +169,7 @@ impl Gateway {
         let (store, clock) = (config.store.clone(), config.authenticator.clock.clone());
         Self {
             invocations: Invocations::new(config.invocations_directory, store, clock, config.async_limits),
-            tasks: config.tasks,
+            tasks: config.tasks.clone(),
             guards: Guards::new(config.store.clone(), home.clone()),
             home,
             gatekeeper: Gatekeeper { issuers: config.issuers, clock: config.authenticator.clock.clone() },
@@ -170,6 +181,7 @@ impl Gateway {
             resolver: Resolver::new(config.store, config.deploy, rings.clone()),
             registry: config.registry,
             spool: Spool::new(config.spool_directory, &config.limits),
+            shells: Rooms::new(config.tasks, config.limits.max_shells_per_session),
             limits: config.limits,
             crossings: Crossings::default(),
             rate: CallerRate::new(config.limits.max_requests_per_second),
@@ -225,6 +237,11 @@ impl Gateway {
     /// Returns how many of them there are, and were.
     pub fn invocation_counts(&self) -> InvocationCounts {
         self.invocations.counts()
+    }
+
+    /// Returns how many shells there are, with a client or without.
+    pub fn shells(&self) -> usize {
+        self.shells.count()
     }
 
     /// Answers one request that [`route`](crate::route) recognised, errors included.
@@ -313,6 +330,9 @@ impl Gateway {
             }
             Operation::InvokeAgentRuntimeCommand => {
                 Box::pin(command::run(self, &route.raw_target, head, body, caller)).await
+            }
+            Operation::InvokeAgentRuntimeCommandShell => {
+                Box::pin(shells::open(self, &route.raw_target, head, body, caller)).await
             }
             Operation::StopRuntimeSession => stop::stop(self, &route.raw_target, head, body, caller).await,
             Operation::GetRuntimeProtectedResourceMetadata => {

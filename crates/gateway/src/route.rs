@@ -35,6 +35,8 @@ pub enum Operation {
     InvokeAgentRuntimeWithWebSocketStream,
     /// `POST /runtimes/{target}/commands`
     InvokeAgentRuntimeCommand,
+    /// `GET /runtimes/{target}/ws/shells`, to be upgraded
+    InvokeAgentRuntimeCommandShell,
     /// `POST /runtimes/{target}/stopruntimesession`
     StopRuntimeSession,
     /// `GET /runtimes/{target}/invocations/.well-known/oauth-protected-resource`
@@ -56,6 +58,7 @@ impl Operation {
             Self::InvokeAgentRuntime => "InvokeAgentRuntime",
             Self::InvokeAgentRuntimeWithWebSocketStream => "InvokeAgentRuntimeWithWebSocketStream",
             Self::InvokeAgentRuntimeCommand => "InvokeAgentRuntimeCommand",
+            Self::InvokeAgentRuntimeCommandShell => "InvokeAgentRuntimeCommandShell",
             Self::StopRuntimeSession => "StopRuntimeSession",
             Self::GetRuntimeProtectedResourceMetadata => "GetRuntimeProtectedResourceMetadata",
             Self::GetAgentCard => "GetAgentCard",
@@ -68,10 +71,11 @@ impl Operation {
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(Method, &str, Operation); 8] = [
+    const SUFFIXES: [(Method, &str, Operation); 9] = [
         (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
         (Method::GET, "/ws", Operation::InvokeAgentRuntimeWithWebSocketStream),
         (Method::POST, "/commands", Operation::InvokeAgentRuntimeCommand),
+        (Method::GET, "/ws/shells", Operation::InvokeAgentRuntimeCommandShell),
         (Method::POST, "/stopruntimesession", Operation::StopRuntimeSession),
         (
             Method::GET,
@@ -212,6 +216,15 @@ mod tests {
         ] {
             assert_eq!(found(method, path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_shell_is_got_too() {
+        let found = |path| route(&Method::GET, path).map(|route| (route.operation, route.raw_target));
+        let operation = Operation::InvokeAgentRuntimeCommandShell;
+        assert_eq!(found("/runtimes/a%2Fb/ws/shells"), Some((operation, "a%2Fb".to_owned())));
+        assert_eq!(found("/runtimes/ws/shells"), None);
+        assert_eq!(route(&Method::POST, "/runtimes/a/ws/shells"), None);
     }
 
     #[test]

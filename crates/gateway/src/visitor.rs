@@ -83,9 +83,11 @@ impl<'a> Visitor<'a> {
 
     /// Tells whether his signature is in the query, which is for those who cannot set headers.
     fn is_presigned(&self) -> bool {
-        self.operation == Operation::InvokeAgentRuntimeWithWebSocketStream
-            && !self.head.headers.contains_key(AUTHORIZATION)
-            && Presigned::is_claimed(raw_target(self.head))
+        let is_websocket = matches!(
+            self.operation,
+            Operation::InvokeAgentRuntimeWithWebSocketStream | Operation::InvokeAgentRuntimeCommandShell
+        );
+        is_websocket && !self.head.headers.contains_key(AUTHORIZATION) && Presigned::is_claimed(raw_target(self.head))
     }
 
     /// Refuses him if policies do not let him do what he asks for.

@@ -7,6 +7,7 @@
 //! pipe        both directions, and how they end
 //! flow        one direction: reads, follows the frames, writes
 //! frames      what may be a frame
+//! messages    what they say, where a WebSocket ends here
 //! counts      what metrics say of it
 //! ```
 
@@ -14,14 +15,19 @@ mod counts;
 mod flow;
 mod frames;
 mod handshake;
+pub(crate) mod messages;
 mod open;
 mod pipe;
 mod tunnel;
 
 pub use counts::{WebSocketCounts, WebSocketEnd};
-pub use frames::{Follower, Next, Sender, Violation};
+pub use frames::{Follower, Frame, Next, Sender, Violation};
+pub use messages::{Assembler, Message};
 pub use tunnel::Tunnel;
 
-pub(crate) use counts::Counters;
+pub(crate) use counts::{Counters, Open};
+pub(crate) use flow::Rules;
+pub(crate) use frames::close as close_frame;
 pub(crate) use handshake::Handshake;
 pub(crate) use open::open;
+pub(crate) use pipe::hang_up;

@@ -37,6 +37,9 @@ pub struct ErrorBody {
     /// Which kind of rule was broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ValidationReason>,
+    /// Which of several failures of one status it was; of terminals only. Source: AgentCore developer guide, interactive shells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Which fields broke it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field_list: Vec<ValidationField>,

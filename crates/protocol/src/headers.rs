@@ -5,6 +5,8 @@ use http::HeaderName;
 
 /// The session: from the caller, to the agent, and back.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
+/// A terminal of a session, in the answer to who connects to it.
+pub const SHELL_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-shell-id");
 /// The user on whose behalf a SigV4 caller acts; never forwarded.
 pub const USER_ID: HeaderName = HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-user-id");
 /// How the names of headers begin that a version may let through though they begin with `x-amzn-`.

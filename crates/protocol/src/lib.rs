@@ -15,5 +15,6 @@ pub mod link;
 pub mod operator;
 pub mod ping;
 pub mod server_timing;
+pub mod shell;
 pub mod strict;
 pub mod walls;

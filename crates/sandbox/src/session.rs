@@ -179,6 +179,11 @@ impl Lease {
         &self.session.running.get().expect("the gate opens only after `running` is set").upstream
     }
 
+    /// Returns which sandbox it is.
+    pub fn sandbox(&self) -> &SandboxId {
+        &self.session.sandbox
+    }
+
     /// Runs a program beside the agent.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub enum Kind {
     Restore,
     /// Takes connections in.
     Listener,
+    /// Owns one terminal: `shells` of the gateway.
+    Shell,
     /// Asks one issuer of tokens for its keys.
     Issuer,
     /// Changes access keys, and writes down now and then when they were used.

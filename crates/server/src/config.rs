@@ -140,6 +140,12 @@ pub struct Config {
     /// The same of its List requests; default 25, or 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lists_per_second: Option<u32>,
+    /// Terminals of one session, with a client or without; default 10.
+    pub max_shells_per_session: usize,
+    /// What a terminal printed last and shows to who connects again, bytes; default 262144.
+    pub shell_replay_bytes: usize,
+    /// Seconds for which a terminal waits for a client after the last one left; default 900.
+    pub shell_detached_timeout_secs: u64,
     /// The largest body of an invocation, and of its answer, bytes; default 100000000.
     pub max_body_bytes: u64,
     /// Bytes of invocations' bodies in memory at one time, before they go to files; default 268435456.
@@ -285,6 +291,9 @@ impl Default for Config {
             max_changes_per_second: None,
             max_gets_per_second: None,
             max_lists_per_second: None,
+            max_shells_per_session: limits::MAX_SHELLS_PER_SESSION,
+            shell_replay_bytes: limits::SHELL_REPLAY_BYTES,
+            shell_detached_timeout_secs: limits::SHELL_DETACHED_TIMEOUT.as_secs(),
             max_body_bytes: limits::MAX_BODY_BYTES,
             spool_memory_total_bytes: limits::SPOOL_MEMORY_TOTAL_BYTES,
             spool_total_bytes: limits::SPOOL_TOTAL_BYTES,

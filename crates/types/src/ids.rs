@@ -119,6 +119,13 @@ string_id!(
     |s| s.len() == 32 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 );
 string_id!(
+    /// One terminal of a session, as its clients name it.
+    ShellId, "shellId", "[a-zA-Z0-9][a-zA-Z0-9_-]{0,127}",
+    |s| s.len() <= 128
+        && s.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+);
+string_id!(
     /// The SHA-256 of an artifact as stored, in lower-case hex; also names the bundle made from it.
     ArtifactDigest, "artifact digest", "[0-9a-f]{64}",
     |s| s.len() == 64 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -194,6 +201,13 @@ impl SessionId {
         }
         let stem = format!("{name}-innkeep-session-");
         Self::parse(format!("{stem:0<40}")).ok()
+    }
+}
+
+impl ShellId {
+    /// Returns a fresh id: a UUIDv4, as the SDK would make it.
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
     }
 }
 

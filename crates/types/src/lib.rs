@@ -23,7 +23,7 @@ pub use clock::{Clock, SystemClock, UnixMillis};
 pub use error_kind::ErrorKind;
 pub use ids::{
     AccountId, ArtifactDigest, CapacityProviderId, CapacityProviderName, EndpointName, InvalidId, InvocationId, Region,
-    RequestId, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId,
+    RequestId, RuntimeId, RuntimeName, RuntimeVersion, SandboxId, SessionId, ShellId,
 };
 pub use invocation::{InvocationFailure, InvocationHead, InvocationState};
 pub use resources::{Egress, Resources};

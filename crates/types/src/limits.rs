@@ -86,6 +86,22 @@ pub const MAX_COMMAND_OUTPUT_BYTES: u64 = 100_000_000;
 /// The payload of one event of a command's output, bytes. Source: AgentCore quotas, 64 KB.
 pub const MAX_COMMAND_EVENT_BYTES: usize = 64 << 10;
 
+/// Terminals of one session, with a client or without. Source: AgentCore developer guide, "10 shells per session".
+pub const MAX_SHELLS_PER_SESSION: usize = 10;
+
+/// What a terminal printed last and shows to who connects again, bytes. Source: AgentCore developer guide, "256 KB of buffered output".
+pub const SHELL_REPLAY_BYTES: usize = 256 << 10;
+
+/// For how long a terminal waits for a client after the last one left. Source: AgentCore developer guide, "about 15 minutes".
+pub const SHELL_DETACHED_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The longest time for which a client that takes nothing holds its terminal back; then it has lost it. Source: our choice: no program
+/// waits longer for who does not look.
+pub const SHELL_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Text messages in a row after which a terminal's client is taken to speak something else. Source: AgentCore developer guide.
+pub const SHELL_TEXT_MESSAGES: u32 = 5;
+
 /// Time between health checks of a ready agent. Source: field reports of the service, "poll interval about 2 s".
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 

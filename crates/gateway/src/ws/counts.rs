@@ -27,6 +27,8 @@ pub enum WebSocketEnd {
     Stalled,
     /// It was open as long as it may be.
     TimeLimit,
+    /// Another client took its place.
+    Replaced,
     /// Its session ended.
     SessionEnded,
     /// The server ended.
@@ -35,7 +37,7 @@ pub enum WebSocketEnd {
 
 impl WebSocketEnd {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Closed,
         Self::ClientGone,
         Self::AgentGone,
@@ -44,6 +46,7 @@ impl WebSocketEnd {
         Self::Protocol,
         Self::Stalled,
         Self::TimeLimit,
+        Self::Replaced,
         Self::SessionEnded,
         Self::Shutdown,
     ];
@@ -59,6 +62,7 @@ impl WebSocketEnd {
             Self::Protocol => "protocol",
             Self::Stalled => "stalled",
             Self::TimeLimit => "time-limit",
+            Self::Replaced => "replaced",
             Self::SessionEnded => "session-ended",
             Self::Shutdown => "shutdown",
         }

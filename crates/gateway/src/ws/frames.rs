@@ -79,9 +79,22 @@ pub struct Follower {
     closed: bool,
 }
 
-const CONTINUATION: u8 = 0;
-const CLOSE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const CLOSE: u8 = 8;
 const MAX_CONTROL: u64 = 125;
+
+/// A whole frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// How many bytes it was.
+    pub bytes: usize,
+    /// What it is.
+    pub opcode: u8,
+    /// Whether its message ends with it.
+    pub is_final: bool,
+    /// What it carries, unmasked.
+    pub payload: Vec<u8>,
+}
 
 /// A frame's header, complete.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +148,27 @@ impl Follower {
             }
         }
         if passed == 0 { Next::Wait } else { Next::Pass { bytes: passed, frames } }
+    }
+
+    /// Takes the whole frame that the bytes begin with, once it is there; for who reads frames and passes none on.
+    ///
+    /// # Errors
+    /// What the frame may not be, as soon as its header says so.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Option<Frame>, Violation> {
+        let Some(header) = self.header(bytes)? else { return Ok(None) };
+        let length = usize::try_from(header.payload).unwrap_or(usize::MAX);
+        let end = header.bytes.saturating_add(length);
+        let Some(body) = bytes.get(header.bytes..end) else { return Ok(None) };
+        let mask = match self.sender {
+            Sender::Client => bytes.get(..header.bytes).and_then(|head| head.last_chunk::<4>()).copied(),
+            Sender::Agent => None,
+        };
+        let mask = mask.unwrap_or_default();
+        let payload = body.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        self.allowance = self.allowance.saturating_sub(1);
+        self.begin(header);
+        self.left = 0;
+        Ok(Some(Frame { bytes: end, opcode: header.opcode, is_final: header.is_final, payload }))
     }
 
     fn begin(&mut self, Header { payload, is_final, opcode, .. }: Header) {

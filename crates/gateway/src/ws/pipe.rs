@@ -152,7 +152,7 @@ impl<C: Read + Write + Unpin, A: Read + Write + Unpin> Pipe<C, A> {
 }
 
 /// Says that nothing more is sent, and reads until the other side says so too.
-async fn hang_up<S: Read + Write + Unpin>(stream: &mut S) {
+pub(crate) async fn hang_up<S: Read + Write + Unpin>(stream: &mut S) {
     let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;
     poll_fn(|cx| {
         loop {

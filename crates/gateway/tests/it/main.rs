@@ -24,6 +24,7 @@ mod protocols;
 mod protocols_mcp;
 mod recent;
 mod refusals;
+mod shells;
 mod smuggling;
 mod stops;
 mod streams;

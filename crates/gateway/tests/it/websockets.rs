@@ -34,7 +34,7 @@ pub(crate) fn handshake() -> Call {
 }
 
 /// Returns the socket of a handshake that must succeed, and its answer's head.
-async fn open(world: &World, call: Call) -> (TcpStream, String) {
+pub(crate) async fn open(world: &World, call: Call) -> (TcpStream, String) {
     let request = call.sign();
     let mut head = format!("GET {} HTTP/1.1\r\n", request.uri());
     for (name, value) in request.headers() {
@@ -56,7 +56,7 @@ async fn refused(world: &World, call: Call) -> Answer {
 }
 
 /// Returns all that still comes.
-async fn rest(mut socket: TcpStream) -> Vec<u8> {
+pub(crate) async fn rest(mut socket: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A reset is an end too.
     let _ = timeout(SOON, socket.read_to_end(&mut bytes)).await.unwrap();

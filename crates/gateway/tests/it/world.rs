@@ -184,12 +184,12 @@ impl World {
                 Ok(deployment(version, endpoint))
             }),
             registry: registry.clone(),
+            tasks: Tasks::default(),
             spool_directory: directory.path().to_owned(),
             cors_origins: [PAGE, "https://other.example"].map(|origin| origin.parse().unwrap()).to_vec(),
             limits,
             async_limits,
             invocations_directory: directory.path().join("invocations"),
-            tasks: tasks.clone(),
         });
         gateway.load_invocations().await.unwrap();
         let gateway = Arc::new(gateway);

@@ -1,0 +1,122 @@
+//! InvokeAgentRuntimeCommandShell up to 101, a line per step. Until then its errors are those of every operation.
+
+use std::sync::LazyLock;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode, request};
+use hyper::body::Body;
+use innkeep_protocol::headers;
+use innkeep_sandbox::exec::{self, Exec, ExecStreams};
+use innkeep_sandbox::{Asker, Lease};
+use innkeep_types::{SessionId, limits};
+use tokio::time::Instant;
+
+use super::asked::Asked;
+use super::attachment::Attachment;
+use super::client::Parts;
+use super::error::Error as Refusal;
+use super::program::spec;
+use super::rooms::Claim;
+use super::shell::{self, Shell};
+use crate::answer;
+use crate::call::{self, Caller, header_value};
+use crate::deliver::{self, Errand};
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::inbound::Inbound;
+use crate::route::Operation;
+use crate::stream::GatewayBody;
+use crate::target::Named;
+use crate::visitor::Visitor;
+use crate::ws::{Handshake, Rules, Tunnel};
+
+/// How often a client comes to a shell that ends in that moment, before he is told to try again.
+const ATTEMPTS: usize = 3;
+
+pub(crate) async fn open(
+    gateway: &Gateway,
+    raw_target: &str,
+    head: &mut request::Parts,
+    body: &mut Inbound,
+    caller: &mut Caller,
+) -> Result<Response<GatewayBody>, Error> {
+    let deadline = Instant::now() + gateway.limits.stream_timeout;
+
+    let handshake = Handshake::read(head)?;
+    if !body.is_end_stream() {
+        return Err(Error::field("payload", "must be empty".to_owned()));
+    }
+    let head = &*head;
+    let session = call::session(head)?.unwrap_or_else(SessionId::generate);
+    caller.session = Some(session.clone());
+    let named = Named::parse(raw_target, head.uri.query())?;
+    let asked = Asked::parse(head.uri.query())?;
+    call::check_headers(head)?;
+
+    let operation = Operation::InvokeAgentRuntimeCommandShell;
+    let (visitor, _) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
+    let deployment = visitor.enter(&session, caller).await?;
+
+    let owner = LazyLock::new(|| gateway.owner(caller));
+    let on_start = || gateway.tell_start(raw_target, head, caller);
+    let errand = Errand {
+        visitor: &visitor,
+        session: &session,
+        deployment,
+        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
+        headers: &head.headers,
+        deadline,
+    };
+    let (lease, watch) = deliver::reach(gateway, &errand).await?;
+    let attachment = attach(gateway, &lease, &asked).await?;
+
+    let mut headers = answer::headers(&HeaderMap::new(), caller, &lease, lease.answered());
+    // There is no content.
+    headers.remove(CONTENT_TYPE);
+    headers.insert(headers::SHELL_ID, header_value(asked.shell.as_str()));
+    handshake.agree(&mut headers);
+    let mut response = Response::new(GatewayBody::whole(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(Tunnel::to_shell(Parts {
+        request_id: caller.request_id.clone(),
+        client: handshake.upgrade,
+        shell: asked.shell,
+        attachment,
+        watch,
+        rules: Rules {
+            max_frame_bytes: gateway.limits.max_frame_bytes,
+            max_frames_per_second: gateway.limits.max_frames_per_second,
+            stall_timeout: gateway.limits.write_stall_timeout.min(limits::SHELL_STALL_TIMEOUT),
+        },
+        open: gateway.websockets.open(),
+    }));
+    Ok(response)
+}
+
+/// Gives the caller the shell that he asks for, which is opened if it is not there.
+async fn attach(gateway: &Gateway, lease: &Lease, asked: &Asked) -> Result<Attachment, Refusal> {
+    for _ in 0..ATTEMPTS {
+        let shell = match gateway.shells.claim(lease.sandbox(), &asked.shell)? {
+            Claim::Known(shell) => shell,
+            Claim::New(ticket) => {
+                let refused = |source| Refusal::Start { source };
+                let exec = lease.exec(spec(asked)).await.map_err(refused)?;
+                let Exec { streams: ExecStreams::Terminal(terminal), process } = exec else {
+                    return Err(refused(exec::Error::Sidecar("it gave no terminal".to_owned())));
+                };
+                let rules = shell::Rules {
+                    replay_bytes: gateway.limits.shell_replay_bytes,
+                    detached_timeout: gateway.limits.shell_detached_timeout,
+                };
+                let (shell, run) = Shell::new(terminal, process, rules, gateway.shells.stopping());
+                ticket.open(shell.clone(), run);
+                shell
+            }
+        };
+        if let Some(attachment) = shell.attach().await {
+            return Ok(attachment);
+        }
+    }
+    Err(Refusal::Over(asked.shell.clone()))
+}
