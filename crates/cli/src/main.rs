@@ -36,6 +36,7 @@ mod snippets;
 mod source;
 mod sse;
 mod status;
+mod terminal;
 mod token;
 mod venv;
 mod versions;

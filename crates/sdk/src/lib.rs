@@ -17,6 +17,7 @@ mod keys;
 mod lines;
 mod logs;
 mod operator;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -36,4 +37,5 @@ pub use invoke::{Answer, Invocation};
 pub use lines::LineBuffer;
 pub use logs::{LogQuery, LogStream};
 pub use operator::{Failure, SessionQuery};
+pub use shell::{Heard, Shell, ShellRequest};
 pub use websocket::{Message, WebSocket};

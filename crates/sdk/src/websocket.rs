@@ -66,9 +66,19 @@ impl Client {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<WebSocket, Error> {
+        self.connect_websocket(self.session_target(runtime, endpoint, "ws"), session, headers, timeout).await
+    }
+
+    pub(crate) async fn connect_websocket(
+        &self,
+        target: String,
+        session: &SessionId,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Result<WebSocket, Error> {
         let mut key = [0; 16];
         fill(&mut key)?;
-        let mut call = Call::new(Method::GET, self.session_target(runtime, endpoint, "ws"));
+        let mut call = Call::new(Method::GET, target);
         call.headers = headers;
         call.headers.insert(headers::SESSION_ID, session_value(session)?);
         call.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -86,6 +96,11 @@ impl WebSocket {
     /// Sends one text message.
     pub async fn send(&mut self, text: &str) -> Result<(), Error> {
         self.write(TEXT, text.as_bytes()).await
+    }
+
+    /// Sends one message of bytes.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write(BINARY, bytes).await
     }
 
     /// Answers a ping.
