@@ -3,6 +3,7 @@
 import {
   BedrockAgentCoreClient,
   InvokeAgentRuntimeCommand,
+  InvokeAgentRuntimeCommandCommand,
   StopRuntimeSessionCommand,
 } from "@aws-sdk/client-bedrock-agentcore";
 import {
@@ -38,6 +39,15 @@ const invoke = (payload) =>
   );
 const plain = await invoke(JSON.stringify({ prompt: "grüß dich" }));
 const streamed = await invoke(JSON.stringify({ prompt: "one two", stream: true }));
+const command = await data.send(
+  new InvokeAgentRuntimeCommandCommand({
+    agentRuntimeArn,
+    runtimeSessionId: session,
+    body: { command: "echo grüß; echo err >&2; exit 3" },
+  }),
+);
+const events = [];
+for await (const event of command.stream) events.push(event.chunk);
 const refused = await invoke("this is not JSON").catch((error) => error);
 
 const names = [];
@@ -51,6 +61,7 @@ const printed = {
   createdAt: runtime.createdAt.getTime() / 1000,
   plain: JSON.parse(await plain.response.transformToString()),
   streamed: { contentType: streamed.contentType, text: await streamed.response.transformToString() },
+  events,
   refused: { name: refused.name, status: refused.$metadata?.httpStatusCode, attempts: refused.$metadata?.attempts },
   names,
   endpoints: runtimeEndpoints.map((each) => [each.name, each.liveVersion, each.createdAt instanceof Date]),

@@ -1,4 +1,4 @@
-"""The npm CLI of the service, `agentcore invoke`. Its endpoint is https://bedrock-agentcore.REGION.amazonaws.com, always.
+"""The npm CLI of the service, `agentcore invoke` and `agentcore exec`. Its endpoint is https://bedrock-agentcore.REGION.amazonaws.com, always.
 
 So it runs in namespaces of its own (clients/in_aws.py), where that name is us: TLS ends here, and the bytes go on to the server
 as they are. The signature is over that name, which shows that the server takes the host as the client wrote it.
@@ -143,3 +143,13 @@ def test_invoke_answers(agentcore):
     answer = json.loads(ran.stdout)
     assert answer["success"], answer
     assert answer["response"] == 'You said "hello there".'  # it shows the member `result`
+
+
+def test_exec_prints_and_exits_as_the_command_does(agentcore):
+    session = new_session()
+    ran = agentcore("exec", "--session-id", session, "--json", "echo out; echo err >&2; exit 3")
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, told["exitCode"]) == (3, 3), (ran.stdout, ran.stderr)
+    assert (told["stdout"], told["stderr"]) == ("out\n", "err\n")
+    ran = agentcore("exec", "--session-id", session, "--timeout", "1", "sleep 60")
+    assert ran.returncode != 0 and "timed out" in (ran.stdout + ran.stderr).lower(), (ran.stdout, ran.stderr)

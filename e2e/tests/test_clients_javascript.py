@@ -26,6 +26,11 @@ def test_the_life_of_a_runtime(server):
     assert printed["streamed"]["contentType"].startswith("text/event-stream")
     words = [json.loads(line[6:])["word"] for line in printed["streamed"]["text"].split("\n\n") if line]
     assert " ".join(words) == 'You said "one two"; before that, "grüß dich".'
+    [started_event, *deltas, stopped_event] = printed["events"]
+    assert started_event == {"contentStart": {}}
+    assert stopped_event == {"contentStop": {"exitCode": 3, "status": "COMPLETED"}}
+    said = [("".join(delta["contentDelta"].get(output, "") for delta in deltas)) for output in ("stdout", "stderr")]
+    assert said == ["grüß\n", "err\n"]
     assert printed["refused"] == {"name": "RuntimeClientError", "status": 424, "attempts": 1}
     assert "javascript" in printed["names"]
     assert printed["endpoints"] == [["DEFAULT", "1", True]]

@@ -109,6 +109,31 @@ def delete(server: Server, agent: Agent):
     wait_for("the runtime to be deleted", gone)
 
 
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_uses_the_shell_of_the_image_or_says_that_there_is_none(host, workshop):
+    workshop.make("shell", **PROGRAM)
+    workshop.make("shell-less", **PROGRAM | {"entrypoint": "/srv/agent", "cmd": []})
+    run("umoci", "insert", "--image", f"{workshop.layout}:shell-less", "--whiteout", "/bin/sh")
+
+    def command(tag, text):
+        uploaded = upload(host, workshop.saved(tag, f"team/{tag}:1"), f"&name={tag}")
+        assert uploaded.status == 201, uploaded
+        agent = deploy(host, uploaded.json()["containerUri"])
+        return host.data.invoke_agent_runtime_command(
+            agentRuntimeArn=agent.arn, runtimeSessionId=new_session(), body={"command": text}
+        )
+
+    text = "busybox id -u; busybox id -G; pwd; echo $WORD; echo by name > /dev/stdout; busybox ls /proc/self/fd | busybox wc -l"
+    chunks = [event["chunk"] for event in command("shell", text)["stream"]]
+    said = "".join(chunk["contentDelta"]["stdout"] for chunk in chunks[1:-1])
+    assert chunks[-1] == {"contentStop": {"exitCode": 0, "status": "COMPLETED"}}
+    assert said.splitlines() == ["1234", "1235 44", "/srv", "honoured", "by name", "4"]
+    with pytest.raises(host.data.exceptions.RuntimeClientError, match="has neither bash nor sh: add one to the image"):
+        command("shell-less", "ls")
+
+
 # --- registries ----------------------------------------------------------------------------------------------------------
 
 
