@@ -12,7 +12,7 @@ from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuth
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from harness import AGENTS, EXAMPLES, ROOT, SESSION_HEADER, environment, new_session, running_server
+from harness import AGENTS, EXAMPLES, ROOT, SESSION_HEADER, environment, innkeep, new_session, running_server
 from signed_http import signing
 from test_jwt import LOOPBACK, issuer  # noqa: F401
 
@@ -169,6 +169,18 @@ def test_boto3_speaks_it_too(agent):
     assert answer["mcpSessionId"] == session
     events = [line for line in answer["response"].iter_lines() if line.startswith(b"data: ")]
     assert json.loads(events[-1].removeprefix(b"data: "))["id"] == 7
+
+
+def test_the_command_line_speaks_it_too(agent, keeper):
+    def call(agent, tool, **arguments):
+        asked = INITIALIZE | {"method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+        return innkeep("invoke", agent.id, "-d", json.dumps(asked), data_dir=agent.server.data_dir)
+
+    called = call(agent, "add", a=2, b=40)
+    assert called.returncode == 0 and "42" in called.stdout, called
+    # Of a session that nobody began, which is the agent's failure.
+    failed = call(keeper, "remember", word="red")
+    assert failed.returncode == 5 and "404 Not Found" in failed.stderr, failed
 
 
 def test_what_http_says_of_errors(agent):

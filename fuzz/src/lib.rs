@@ -164,7 +164,8 @@ pub fn link(data: &[u8]) -> bool {
 pub fn json_rpc(data: &[u8]) -> bool {
     let Glance { id, .. } = Glance::of(data);
     assert!(id.to_string().len() <= 8 * MAX_RPC_ID_BYTES, "{id}");
-    let said = ErrorBody { message: String::from_utf8_lossy(data).into_owned(), ..ErrorBody::default() };
+    let message = String::from_utf8_lossy(data).chars().take(100).collect();
+    let said = ErrorBody { message, ..ErrorBody::default() };
     for protocol in ServerProtocol::ALL {
         let envelope = envelope(protocol, ErrorKind::Agent, &id, &said);
         assert_eq!(open(&envelope.body), said);

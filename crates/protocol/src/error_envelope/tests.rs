@@ -1,3 +1,5 @@
+//! What goes on the wire, kind by kind.
+
 use serde_json::json;
 
 use super::*;
