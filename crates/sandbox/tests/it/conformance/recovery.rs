@@ -106,7 +106,9 @@ pub(crate) async fn a_start_that_a_server_leaves_in_the_lurch_leaves_nothing(mut
 /// Sweeps 10 ms in steps of 0.25 ms, from the moment the launcher has the sandbox's directory.
 pub(crate) async fn a_start_whose_launcher_or_sidecar_is_killed_at_any_moment_leaves_nothing(world: World) {
     let mut n_failed = 0;
-    for step in 0..40 {
+    // A zygote each takes its time; each third of the steps has its own victim.
+    let stride = if world.is_forked() { 4 } else { 1 };
+    for step in (0..40).step_by(stride) {
         let spec = world.spec(&format!("{PING}\nserve(lambda: 'x')"));
         let id = spec.sandbox.clone();
         let is_over = std::cell::Cell::new(false);
@@ -139,7 +141,7 @@ pub(crate) async fn a_start_whose_launcher_or_sidecar_is_killed_at_any_moment_le
         }
         assert_gone(&world, &id).await;
     }
-    println!("{n_failed} of 40 starts were cut off");
+    println!("{n_failed} starts were cut off");
     assert!(n_failed > 0);
 }
 
