@@ -73,7 +73,7 @@ pub(crate) async fn invoke(
         caller.session = Some(session.clone());
         deployment = visitor.enter(&session, caller).await?;
     }
-    let is_async = !is_mcp && prefer::is_async(&head.headers);
+    let is_async = prefer::is_async(&head.headers) && prefer::may_be(deployment.protocol.server);
     let is_read_first = read.is_none() && (is_async || caller.speaks_rpc() || body.size_hint().exact().is_none());
     let read = if is_read_first { Some(gateway.read(body, deadline).await?) } else { read };
     if is_read_first {

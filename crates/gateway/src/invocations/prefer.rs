@@ -1,6 +1,7 @@
 //! What a caller prefers, as far as it is acted on: not to wait. Source: RFC 7240.
 
 use http::{HeaderMap, HeaderName};
+use innkeep_types::ServerProtocol;
 
 /// Source: RFC 7240 section 2.
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -16,6 +17,15 @@ pub(crate) fn is_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(|one| one.split([';', '=']).next().unwrap_or_default());
     names.into_iter().any(|name| name.trim().eq_ignore_ascii_case(RESPOND_ASYNC))
+}
+
+/// Tells whether agents of a protocol can be asked without waiting. What speaks JSON-RPC answers the request that asked, in sessions and
+/// with ids of its own, and has other means: tasks.
+pub(crate) fn may_be(protocol: ServerProtocol) -> bool {
+    match protocol {
+        ServerProtocol::Http | ServerProtocol::AgUi => true,
+        ServerProtocol::Mcp | ServerProtocol::A2a => false,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use innkeep_gateway::{AsyncLimits, Limits};
 use innkeep_store::InvocationRecord;
 use innkeep_testkit::{TestIssuer, wait_for};
 use innkeep_types::{
-    InvocationId, InvocationState, RequestId, RuntimeId, SessionId, SessionKey, SessionOwner, UnixMillis,
+    InvocationId, InvocationState, RequestId, RuntimeId, ServerProtocol, SessionId, SessionKey, SessionOwner,
+    UnixMillis,
 };
 use serde_json::json;
 
@@ -214,6 +215,22 @@ async fn who_cannot_be_told_from_others_waits() {
     let token = issuer.token(&json!({"aud": "app", "sub": null}));
     let answer = world.client().await.send(asking().bearer(&token)).await;
     assert_eq!((answer.status.as_u16(), answer.header("preference-applied")), (200, ""));
+}
+
+#[tokio::test]
+async fn agents_that_speak_json_rpc_answer_the_request_itself() {
+    let world = World::new(answer("{}")).await;
+    for (server, expect) in [
+        (ServerProtocol::Mcp, 200),
+        (ServerProtocol::A2a, 200),
+        (ServerProtocol::AgUi, 202),
+        (ServerProtocol::Http, 202),
+    ] {
+        world.update(|config| config.protocol.server = server).await;
+        let answer = world.client().await.send(asking().session(&format!("{}-{SESSION}", server.as_str()))).await;
+        let applied = if expect == 202 { "respond-async" } else { "" };
+        assert_eq!((answer.status.as_u16(), answer.header("preference-applied")), (expect, applied), "{server:?}");
+    }
 }
 
 #[tokio::test]
