@@ -107,6 +107,7 @@ macro_rules! walled {
             }
             programs::{
                 a_program_is_filtered_like_the_agent,
+                an_agent_reaches_no_warden,
             }
             ending::{
                 a_sandbox_leaves_no_process_mount_group_or_directory,

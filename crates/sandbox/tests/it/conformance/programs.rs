@@ -58,6 +58,24 @@ pub(crate) async fn a_program_is_filtered_like_the_agent(world: World) {
     sandbox.kill(Duration::ZERO).await;
 }
 
+pub(crate) async fn an_agent_reaches_no_warden(world: World) {
+    if !world.has_users() {
+        println!("not tested: without users of its own only landlock stands before it");
+        return;
+    }
+    let sandbox = obedient(&world).await;
+    let mut exec = sandbox.exec(python_spec("print('up', flush=True)\ninput()\nprint('done')")).await.unwrap();
+    read_until(&mut exec, "up\n").await;
+    // The program is another of the agent's user's: landlock, where there is its scope, keeps that too.
+    let attempts = "result = [attempt(os.kill, pid, signal.SIGKILL) for pid in range(2, 400) if pid != os.getpid()]";
+    run(&sandbox, attempts).await;
+    let ExecStreams::Pipes { stdin, .. } = &mut exec.streams else { panic!() };
+    let _ = stdin.take().unwrap().write_all(b"go\n").await;
+    let exit = timeout(SOON, exec.wait()).await.unwrap();
+    assert!(matches!(exit, ExecExit::Exited(0) | ExecExit::Signalled(9)), "its end was told: {exit:?}");
+    sandbox.kill(Duration::ZERO).await;
+}
+
 pub(crate) async fn what_a_program_reads_and_writes_passes(world: World) {
     let sandbox = obedient(&world).await;
     let mut spec = python_spec(
