@@ -11,7 +11,7 @@ use innkeep_types::{ServerProtocol, SessionId};
 use tokio::time::Instant;
 
 use crate::call::{self, Caller};
-use crate::deliver::{self, Door, Errand};
+use crate::deliver::{self, Ask, Errand};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
@@ -62,6 +62,6 @@ pub(crate) async fn card(
     };
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let payload = Payload { bytes: 0, body: nothing, trouble: Trouble::default() };
-    let delivered = deliver::deliver(gateway, errand, &Door::AgentCard, payload).await?;
+    let delivered = deliver::deliver(gateway, errand, &Ask::AgentCard, payload).await?;
     Ok(invoke::answer(gateway, delivered, None, deadline, caller))
 }

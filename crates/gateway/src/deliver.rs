@@ -45,7 +45,7 @@ pub(crate) struct Errand<'a> {
 
 /// What the agent is asked.
 #[derive(Debug)]
-pub(crate) enum Door<'a> {
+pub(crate) enum Ask<'a> {
     /// To take an invocation; of MCP, with what its sessions need.
     Invocation(Option<mcp::Exchange<'a>>),
     /// For its card.
@@ -71,7 +71,7 @@ struct Undelivered {
 pub(crate) async fn deliver(
     gateway: &Gateway,
     errand: Errand<'_>,
-    door: &Door<'_>,
+    ask: &Ask<'_>,
     payload: Payload,
 ) -> Result<Delivered, Error> {
     deliver_within(gateway, errand, door, payload, &gateway.limits).await
@@ -90,11 +90,11 @@ pub(crate) async fn deliver_within(
     let mut is_second = false;
     loop {
         let (lease, mut watch) = reach(gateway, &errand).await?;
-        let mut request = match door {
-            Door::Invocation(_) => forward::request(lease.deployment(), context, errand.headers, body_bytes, body),
-            Door::AgentCard => forward::card(lease.deployment(), context, errand.headers, body),
+        let mut request = match ask {
+            Ask::Invocation(_) => forward::request(lease.deployment(), context, errand.headers, body_bytes, body),
+            Ask::AgentCard => forward::card(lease.deployment(), context, errand.headers, body),
         };
-        if let Door::Invocation(Some(exchange)) = door {
+        if let Ask::Invocation(Some(exchange)) = ask {
             exchange.tell(&lease, request.headers_mut())?;
         }
         match exchange(&lease, request, &mut watch, limits).await {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::alias;
 use crate::answer;
 use crate::call::{self, Caller};
-use crate::deliver::{self, Delivered, Door, Errand};
+use crate::deliver::{self, Ask, Delivered, Errand};
 use crate::error::Error;
 use crate::gateway::{Gateway, Served};
 use crate::inbound::Inbound;
@@ -110,10 +110,10 @@ pub(crate) async fn invoke(
         headers: &head.headers,
         deadline,
     };
-    let door = Door::Invocation(exchange);
-    let delivered = deliver::deliver(gateway, errand, &door, payload).await;
-    match door {
-        Door::Invocation(Some(exchange)) => {
+    let ask = Ask::Invocation(exchange);
+    let delivered = deliver::deliver(gateway, errand, &ask, payload).await;
+    match ask {
+        Ask::Invocation(Some(exchange)) => {
             let delivered = delivered.map_err(|error| exchange.explain(error))?;
             let shown = exchange.shown(&delivered.lease, delivered.answer.headers());
             Ok(answer(gateway, delivered, Some(shown), deadline, caller))
