@@ -122,3 +122,32 @@ fn a_bucket_gives_a_burst_then_a_line_a_second() {
     assert_eq!(take(0, 1000), 0, "the clock was set back");
     assert_eq!(take(i64::MAX, 1000), burst);
 }
+
+/// Tells a log of a request for this, which is dropped without an answer, and returns what is written of it.
+async fn dropped(method: &str, who: Option<&str>, answer: Option<u16>) -> Vec<(String, AuditOutcome, Option<String>)> {
+    let (_directory, store) = store().await;
+    let (log, writer) = Audit::open(store.clone(), None, SystemClock::shared()).unwrap();
+    let parts = http::Request::builder().method(method).uri("/innkeep/v1/layers/x").body(()).unwrap().into_parts().0;
+    let is_change = !is_reading(&parts.method);
+    let asked = Asked { action: "UploadLayer".to_owned(), is_change, resource: None };
+    let mut heard = Heard::new(&log, &parts, &innkeep_types::RequestId::generate(), asked);
+    if let Some(who) = who {
+        heard.proven(Who { principal: who.to_owned(), access_key_id: None });
+    }
+    match answer {
+        Some(status) => heard.answered(&http::Response::builder().status(status).body(()).unwrap()),
+        None => drop(heard),
+    }
+    let events = close(log, writer, &store).await;
+    events.into_iter().map(|event| (event.resource.unwrap(), event.outcome, event.principal)).collect()
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_waits_for_is_told_once() {
+    let line = |outcome| vec![("/innkeep/v1/layers/x".to_owned(), outcome, Some("bob".to_owned()))];
+    assert_eq!(dropped("PUT", Some("bob"), None).await, line(AuditOutcome::Abandoned));
+    assert_eq!(dropped("PUT", Some("bob"), Some(204)).await, line(AuditOutcome::Allowed));
+    assert_eq!(dropped("PUT", Some("bob"), Some(500)).await, line(AuditOutcome::Failed));
+    assert_eq!(dropped("GET", Some("bob"), None).await, [], "nothing was changed");
+    assert_eq!(dropped("PUT", None, None).await, [], "who has proven nothing was not let");
+}
