@@ -24,7 +24,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// What pages may read besides what all may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id, X-Amzn-RequestId, X-Amzn-ErrorType, X-Innkeep-Error-Source, X-Innkeep-Start, \
-     X-Innkeep-Version, Server-Timing, Retry-After, WWW-Authenticate, Location, Mcp-Session-Id, Mcp-Protocol-Version, \
+     X-Innkeep-Version, Server-Timing, Retry-After, WWW-Authenticate, Location, Preference-Applied, X-Innkeep-Invocation-State, Mcp-Session-Id, Mcp-Protocol-Version, \
      X-Amzn-Trace-Id, traceparent, tracestate, baggage",
 );
 

@@ -74,14 +74,14 @@ pub(crate) async fn deliver(
     ask: &Ask<'_>,
     payload: Payload,
 ) -> Result<Delivered, Error> {
-    deliver_within(gateway, errand, door, payload, &gateway.limits).await
+    deliver_within(gateway, errand, ask, payload, &gateway.limits).await
 }
 
 /// The same, within other limits than those of who waits.
 pub(crate) async fn deliver_within(
     gateway: &Gateway,
     errand: Errand<'_>,
-    door: &Door<'_>,
+    ask: &Ask<'_>,
     payload: Payload,
     limits: &Limits,
 ) -> Result<Delivered, Error> {

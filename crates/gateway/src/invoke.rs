@@ -1,5 +1,7 @@
 //! InvokeAgentRuntime, a line per step.
 
+mod which;
+
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderValue, Response, request};
@@ -20,12 +22,14 @@ use crate::invocations::accept::{Wanted, accept};
 use crate::invocations::prefer;
 use crate::mcp;
 use crate::payload::Payload;
-use crate::route::{self, Operation, Route};
+use crate::route::{Operation, Route};
 use crate::rpc;
 use crate::spool::Spooled;
 use crate::stream::{AgentStream, AnswerDeadline, Bounds, GatewayBody};
 use crate::target::{Named, Target};
 use crate::visitor::Visitor;
+
+use which::Which;
 
 pub(crate) async fn invoke(
     gateway: &Arc<Gateway>,
@@ -43,44 +47,32 @@ pub(crate) async fn invoke(
             return Err(error);
         }
     };
-    // The other names that a session may have, where those are what is spoken.
-    let session_of_mcp = if said.is_none() { mcp::session(head) } else { Ok(None) };
-    let mut is_said = said.is_some();
-    let said = said.or_else(|| session_of_mcp.as_ref().ok().cloned().flatten());
-    let mut session = said.unwrap_or_else(SessionId::generate);
-    caller.session = Some(session.clone());
+    let mut which = Which::by_head(said, head);
+    caller.session = Some(which.session.clone());
 
     let (visitor, read) =
         Visitor::meet(gateway, Operation::InvokeAgentRuntime, head, &named, body, deadline, caller).await?;
-    let entered = visitor.enter(&session, caller).await;
+    let entered = visitor.enter(&which.session, caller).await;
     caller.look(read.as_ref()).await;
     let mut deployment = entered?;
-    let is_mcp = deployment.protocol.server == ServerProtocol::Mcp;
-    match session_of_mcp {
-        Err(error) if is_mcp => return Err(error),
-        Ok(Some(_)) if is_mcp => is_said = true,
-        Ok(Some(_)) => {
-            session = SessionId::generate();
-            caller.session = Some(session.clone());
-        }
-        _ => {}
+    if which.settle(gateway, (route.door, &deployment), read.as_ref(), body, deadline).await? {
+        caller.session = Some(which.session.clone());
+        deployment = visitor.enter(&which.session, caller).await?;
     }
-    if route.door == route::Door::Agents
-        && !is_said
-        && let Some(said) = alias::session_in_body(gateway, read.as_ref(), body, deadline).await?
-    {
-        session = said;
-        caller.session = Some(session.clone());
-        deployment = visitor.enter(&session, caller).await?;
-    }
+    let session = which.session;
+
     let is_async = prefer::is_async(&head.headers) && prefer::may_be(deployment.protocol.server);
-    let is_read_first = read.is_none() && (is_async || caller.speaks_rpc() || body.size_hint().exact().is_none());
-    let read = if is_read_first { Some(gateway.read(body, deadline).await?) } else { read };
-    if is_read_first {
-        caller.look(read.as_ref()).await;
-        // That took as long as the caller liked. Whether he may, and what serves him, may be another by now.
-        deployment = visitor.enter(&session, caller).await?;
-    }
+    let is_read_first = is_async || caller.speaks_rpc() || body.size_hint().exact().is_none();
+    let read = match read {
+        None if is_read_first => {
+            let read = gateway.read(body, deadline).await?;
+            caller.look(Some(&read)).await;
+            // That took as long as the caller liked. Whether he may, and what serves him, may be another by now.
+            deployment = visitor.enter(&session, caller).await?;
+            Some(read)
+        }
+        read => read,
+    };
     // Who cannot be told from others could not ask for the answer, so he waits.
     let answered_later = if is_async { gateway.owner(caller) } else { None };
     let read = match (read, answered_later) {
@@ -97,6 +89,7 @@ pub(crate) async fn invoke(
         Some(read) => Payload::from(read),
         None => gateway.pass(body, deadline).await?,
     };
+    let is_mcp = deployment.protocol.server == ServerProtocol::Mcp;
     let exchange = if is_mcp { Some(mcp::Exchange::begin(gateway, &session, head, caller)?) } else { None };
 
     let caller = &*caller;

@@ -18,7 +18,7 @@ use super::load::INTERRUPTED;
 use super::{Full, Invocations};
 use crate::answer;
 use crate::call::Caller;
-use crate::deliver::{self, Delivered, Door, Errand};
+use crate::deliver::{self, Ask, Delivered, Errand};
 use crate::error::{Chain, Error};
 use crate::gateway::{Gateway, Limits};
 use crate::payload::Payload;
@@ -87,7 +87,7 @@ async fn work(job: &Job, body: Spooled) -> Result<(), Error> {
         deadline,
     };
     let delivered =
-        deliver::deliver_within(gateway, errand, &Door::Invocation(None), Payload::from(body), &limits).await?;
+        deliver::deliver_within(gateway, errand, &Ask::Invocation(None), Payload::from(body), &limits).await?;
     let Delivered { answer, lease, watch, start } = delivered;
 
     let (agent, body) = answer.into_parts();
