@@ -45,6 +45,8 @@ enum End {
 
 /// Shows the shell on this terminal.
 pub(crate) async fn show(client: &Client, mut request: ShellRequest, out: Output) -> Result<Ended, Failure> {
+    // Before anything is started for it.
+    raw::require()?;
     request.size = raw::size();
     let mut shell = client.open_shell(request.clone()).await?;
     let mut signals = Signals::new()?;

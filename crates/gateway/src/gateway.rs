@@ -192,9 +192,9 @@ impl Gateway {
         }
     }
 
-    /// Returns how many WebSockets there are, and were.
+    /// Returns how many WebSockets there are, and were, and how many shells.
     pub fn websockets(&self) -> WebSocketCounts {
-        self.websockets.get()
+        WebSocketCounts { shells: self.shells.count(), ..self.websockets.get() }
     }
 
     /// Returns how often a limit was crossed.
@@ -237,11 +237,6 @@ impl Gateway {
     /// Returns how many of them there are, and were.
     pub fn invocation_counts(&self) -> InvocationCounts {
         self.invocations.counts()
-    }
-
-    /// Returns how many shells there are, with a client or without.
-    pub fn shells(&self) -> usize {
-        self.shells.count()
     }
 
     /// Answers one request that [`route`](crate::route) recognised, errors included.

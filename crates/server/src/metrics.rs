@@ -149,7 +149,8 @@ fn write_websockets(text: &mut String, counts: &WebSocketCounts) -> fmt::Result 
         let (word, n) = (end.as_str(), counts.ended.get(&end).copied().unwrap_or_default());
         writeln!(text, "innkeep_websockets_ended_total{{reason=\"{word}\"}} {n}")?;
     }
-    Ok(())
+    head(text, "innkeep_shells", "gauge", "Terminals beside agents, with a client or without.")?;
+    writeln!(text, "innkeep_shells {}", counts.shells)
 }
 
 fn render_invocations(counts: &InvocationCounts) -> String {
@@ -229,7 +230,7 @@ mod tests {
         let counts = Counts { start, phases, ..Counts::default() };
         let pools =
             PoolCounts { hits: 3, refills: 2, refill_time: Duration::from_millis(500), ..PoolCounts::default() };
-        let websockets = WebSocketCounts { open: 2, ended: [(WebSocketEnd::FrameRate, 4)].into() };
+        let websockets = WebSocketCounts { open: 2, shells: 3, ended: [(WebSocketEnd::FrameRate, 4)].into() };
         let pools = Waiting { pools: Vec::new(), counts: pools };
         let text = render(Tier::Process, &[], &counts, &pools, &websockets);
         for line in [
@@ -246,6 +247,7 @@ mod tests {
             "innkeep_pool_refill_seconds_count 2",
             "innkeep_websockets 2",
             "innkeep_websockets_ended_total{reason=\"frame-rate\"} 4",
+            "innkeep_shells 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
         }

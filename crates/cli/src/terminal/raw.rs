@@ -19,13 +19,18 @@ pub(crate) struct Raw {
 #[derive(Clone)]
 struct Before(Arc<Mutex<Option<Termios>>>);
 
+/// Fails where there is no terminal.
+pub(crate) fn require() -> Result<(), Failure> {
+    if stdin().is_terminal() && stdout().is_terminal() {
+        return Ok(());
+    }
+    let failure = Failure::usage("-t needs a terminal, and standard input or output is none");
+    Err(failure.with_fix("leave out -it to run a command without one"))
+}
+
 impl Raw {
     /// Makes the terminal raw.
     pub(crate) fn enter() -> Result<Self, Failure> {
-        if !stdin().is_terminal() || !stdout().is_terminal() {
-            let failure = Failure::usage("-t needs a terminal, and standard input or output is none");
-            return Err(failure.with_fix("leave out -t to run a command without one"));
-        }
         let failed = |error: rustix::io::Errno| Failure::io("cannot use this terminal", &error.into());
         let termios = tcgetattr(stdin()).map_err(failed)?;
         let before = Before(Arc::new(Mutex::new(Some(termios.clone()))));

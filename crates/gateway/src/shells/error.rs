@@ -42,3 +42,28 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: Error, kind: ErrorKind, word: Option<&str>) {
+        assert_eq!((error.kind(), error.word()), (kind, word), "{error}");
+    }
+
+    #[test]
+    fn each_is_told_apart() {
+        let start = |source| Error::Start { source };
+        let shell = || ShellId::parse("a").expect("a shell's id");
+        check(Error::Id(ShellId::parse("-").expect_err("none")), ErrorKind::Agent, Some("InvalidShellId"));
+        check(Error::Full(10), ErrorKind::Agent, Some("ShellLimitExceeded"));
+        check(Error::Busy(shell()), ErrorKind::Conflict, None);
+        check(Error::Over(shell()), ErrorKind::Conflict, None);
+        check(start(exec::Error::NoShell), ErrorKind::Agent, Some("NoShell"));
+        check(start(exec::Error::Program("no such file".to_owned())), ErrorKind::Agent, Some("ShellUnreachable"));
+        check(start(exec::Error::Gone(None)), ErrorKind::Agent, Some("ShellUnreachable"));
+        check(start(exec::Error::Busy), ErrorKind::Throttled, None);
+        check(start(exec::Error::TooOld), ErrorKind::Conflict, None);
+    }
+}

@@ -1,6 +1,6 @@
 //! InvokeAgentRuntimeCommandShell up to 101, a line per step. Until then its errors are those of every operation.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, request};
@@ -9,7 +9,7 @@ use innkeep_protocol::headers;
 use innkeep_sandbox::exec::{self, Exec, ExecStreams};
 use innkeep_sandbox::{Asker, Lease};
 use innkeep_types::{SessionId, limits};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::asked::Asked;
 use super::attachment::Attachment;
@@ -20,12 +20,12 @@ use super::rooms::Claim;
 use super::shell::{self, Shell};
 use crate::answer;
 use crate::call::{self, Caller, header_value};
-use crate::deliver::{self, Errand};
+use crate::deliver::{self, DEATH_NEWS, Errand};
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::inbound::Inbound;
 use crate::route::Operation;
-use crate::stream::GatewayBody;
+use crate::stream::{GatewayBody, Watch, died};
 use crate::target::Named;
 use crate::visitor::Visitor;
 use crate::ws::{Handshake, Rules, Tunnel};
@@ -67,8 +67,7 @@ pub(crate) async fn open(
         headers: &head.headers,
         deadline,
     };
-    let (lease, watch) = deliver::reach(gateway, &errand).await?;
-    let attachment = attach(gateway, &lease, &asked).await?;
+    let (attachment, lease, watch) = connect(gateway, &errand, &asked).await?;
 
     let mut headers = answer::headers(&HeaderMap::new(), caller, &lease, lease.answered());
     // There is no content.
@@ -92,6 +91,30 @@ pub(crate) async fn open(
         open: gateway.websockets.open(),
     }));
     Ok(response)
+}
+
+/// Gives the caller a shell in his session. One that is found dead is started afresh, once: nothing has been done in it for him.
+async fn connect(
+    gateway: &Gateway,
+    errand: &Errand<'_>,
+    asked: &Asked,
+) -> Result<(Attachment, Arc<Lease>, Watch), Error> {
+    let mut is_second = false;
+    loop {
+        let (lease, watch) = deliver::reach(gateway, errand).await?;
+        let refusal = match attach(gateway, &lease, asked).await {
+            Ok(attachment) => return Ok((attachment, lease, watch)),
+            Err(refusal) => refusal,
+        };
+        let is_gone = matches!(refusal, Refusal::Start { source: exec::Error::Gone(_) });
+        if is_second || !is_gone {
+            return Err(refusal.into());
+        }
+        match timeout(DEATH_NEWS, lease.ended()).await {
+            Ok(ended) if died(&ended.reason) => is_second = true,
+            _ => return Err(refusal.into()),
+        }
+    }
 }
 
 /// Gives the caller the shell that he asks for, which is opened if it is not there.

@@ -114,3 +114,54 @@ impl fmt::Debug for Rooms {
         f.debug_struct("Rooms").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn ids() -> (SandboxId, ShellId) {
+        (SandboxId::parse("a1b2c3d4").unwrap(), ShellId::parse("a").unwrap())
+    }
+
+    fn ticket(claim: Result<Claim, Error>) -> Ticket {
+        match claim.unwrap() {
+            Claim::New(ticket) => ticket,
+            Claim::Known(_) => panic!("it was there"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shell_is_opened_by_one_who_may_give_it_up() {
+        let (rooms, (sandbox, id)) = (Rooms::new(Tasks::default(), 10), ids());
+        let opening = ticket(rooms.claim(&sandbox, &id));
+        let refused = rooms.claim(&sandbox, &id).unwrap_err();
+        assert!(matches!(refused, Error::Busy(_)) && refused.kind() == innkeep_types::ErrorKind::Conflict);
+        drop(opening);
+        assert_eq!(rooms.count(), 0);
+        let opening = ticket(rooms.claim(&sandbox, &id));
+        let (shell, _visits) = Shell::of_nobody();
+        opening.open(shell.clone(), pending());
+        let Claim::Known(known) = rooms.claim(&sandbox, &id).unwrap() else { panic!("it is there") };
+        assert!(known.is_same(&shell) && rooms.count() == 1);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_over_makes_room_and_its_successor_stays() {
+        let (rooms, (sandbox, id)) = (Rooms::new(Tasks::default(), 1), ids());
+        let (shell, visits) = Shell::of_nobody();
+        let (over, is_over) = tokio::sync::oneshot::channel::<()>();
+        ticket(rooms.claim(&sandbox, &id)).open(shell, async { drop(is_over.await) });
+        let other = ShellId::parse("b").unwrap();
+        assert!(matches!(rooms.claim(&sandbox, &other), Err(Error::Full(1))));
+        assert!(matches!(rooms.claim(&SandboxId::parse("another1").unwrap(), &other), Ok(Claim::New(_))));
+        // It takes no visits any more, and its task is still to end.
+        drop(visits);
+        let (successor, _visits) = Shell::of_nobody();
+        ticket(rooms.claim(&sandbox, &id)).open(successor, pending());
+        over.send(()).unwrap();
+        tokio::task::yield_now().await;
+        assert!(matches!(rooms.claim(&sandbox, &id), Ok(Claim::Known(_))));
+    }
+}

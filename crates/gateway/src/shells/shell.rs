@@ -83,6 +83,13 @@ impl Shell {
         })
     }
 
+    /// Returns a handle of nothing, and what its visitors come to.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> (Self, mpsc::Receiver<oneshot::Sender<Attachment>>) {
+        let (visit, visits) = mpsc::channel(1);
+        (Self(visit), visits)
+    }
+
     /// Tells whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.0.is_closed()

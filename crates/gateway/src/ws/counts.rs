@@ -89,6 +89,8 @@ impl WebSocketEnd {
 pub struct WebSocketCounts {
     /// Open now.
     pub open: u64,
+    /// Shells that there are, with such a client or without.
+    pub shells: usize,
     /// Ended.
     pub ended: BTreeMap<WebSocketEnd, u64>,
 }
