@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use innkeep_auth::jwt::{Error, KeySet, Rules, Token, verify};
 use innkeep_auth::policy::{Caller, Context, Decision, Guarded, Kind, Policy, Request, decide};
 use innkeep_auth::sigv4::{Presigned, Signed, SigningKeys};
-use innkeep_gateway::{Follower, Next, Sender, Violation};
+use innkeep_gateway::{Assembler, Follower, Message, Next, Sender, Violation};
 use innkeep_protocol::error_envelope::{envelope, open};
 use innkeep_protocol::error_shape::ErrorBody;
 use innkeep_protocol::event_stream::Decoder;
@@ -19,6 +19,7 @@ use innkeep_protocol::json_rpc::Glance;
 use innkeep_protocol::link::exec::{ExecPlan, FromExec, ToExec};
 use innkeep_protocol::link::{AgentState, ExitFacts, LaunchAnswer, LogLine, SandboxFacts, ToHost, ToSidecar};
 use innkeep_protocol::ping::{Ping, PingStatus};
+use innkeep_protocol::shell::{FromShell, ToShell};
 use innkeep_types::limits::MAX_RPC_ID_BYTES;
 use innkeep_types::{EndpointName, ErrorKind, RuntimeArn, RuntimeId, ServerProtocol, SessionId, UnixMillis};
 use serde::Serialize;
@@ -82,6 +83,43 @@ fn follow(sender: Sender, bytes: &[u8], cut: usize) -> (usize, Option<Violation>
             }
         }
     }
+}
+
+/// A terminal's client: in pieces of how many bytes, and its frames; or a server's message. Where they are cut changes nothing, and what is
+/// understood of a message is understood the same way when it is said again.
+pub fn shell(data: &[u8]) -> bool {
+    let [cut, bytes @ ..] = data else { return false };
+    let whole = hear(bytes, bytes.len().max(1));
+    assert_eq!(whole, hear(bytes, usize::from(*cut).max(1)));
+    let (messages, violation) = whole;
+    for message in &messages {
+        let Message::Binary(message) = message else { continue };
+        if let Ok(said) = ToShell::parse(message) {
+            assert_eq!(ToShell::parse(&said.to_message()), Ok(said));
+        }
+    }
+    let said = FromShell::parse(bytes);
+    if let Ok(said) = &said {
+        assert_eq!(FromShell::parse(&said.to_message()).as_ref(), Ok(said));
+    }
+    said.is_ok() || !messages.is_empty() && violation.is_none()
+}
+
+/// Returns the messages of a client's frames, and what is wrong with the rest.
+fn hear(bytes: &[u8], cut: usize) -> (Vec<Message>, Option<Violation>) {
+    let mut assembler = Assembler::new(1 << 16);
+    let mut messages = Vec::new();
+    for part in bytes.chunks(cut) {
+        assembler.add(part);
+        loop {
+            match assembler.take() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(violation) => return (messages, Some(violation)),
+            }
+        }
+    }
+    (messages, None)
 }
 
 /// An event stream: how it is cut, and the bytes. Where it is cut changes nothing, and what is read is written the same way.

@@ -164,6 +164,11 @@ fn json_rpc() {
 }
 
 #[test]
+fn shell() {
+    check("shell", targets::shell);
+}
+
+#[test]
 fn event_stream() {
     check("event_stream", targets::event_stream);
 }
