@@ -162,6 +162,6 @@ mod tests {
         assert_eq!(event(r#"{"contentStop":{"exitCode":-1,"status":"TIMED_OUT"}}"#), CommandEvent::TimedOut);
         let failed = Message::exception("runtimeClientError", br#"{"message":"gone"}"#.to_vec());
         assert_eq!(read(&failed).unwrap(), CommandEvent::Failed("gone".to_owned()));
-        assert!(read(&Message::event("chunk", b"[]".to_vec())).is_err());
+        assert!(read(&Message::event("chunk", b"7".to_vec())).is_err());
     }
 }
