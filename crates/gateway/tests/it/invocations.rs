@@ -227,7 +227,8 @@ async fn agents_that_speak_json_rpc_answer_the_request_itself() {
         (ServerProtocol::Http, 202),
     ] {
         world.update(|config| config.protocol.server = server).await;
-        let answer = world.client().await.send(asking().session(&format!("{}-{SESSION}", server.as_str()))).await;
+        let asking = asking().header("accept", "application/json, text/event-stream");
+        let answer = world.client().await.send(asking.session(&format!("{}-{SESSION}", server.as_str()))).await;
         let applied = if expect == 202 { "respond-async" } else { "" };
         assert_eq!((answer.status.as_u16(), answer.header("preference-applied")), (expect, applied), "{server:?}");
     }

@@ -184,7 +184,7 @@ impl World {
                 Ok(deployment(version, endpoint))
             }),
             registry: registry.clone(),
-            tasks: Tasks::default(),
+            tasks: tasks.clone(),
             spool_directory: directory.path().to_owned(),
             cors_origins: [PAGE, "https://other.example"].map(|origin| origin.parse().unwrap()).to_vec(),
             limits,

@@ -65,7 +65,7 @@ mod tests {
         let none = all(&gateway, &control, &Counts::default(), &WebSocketCounts::default());
         let names: BTreeSet<&str> = none.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), none.len(), "{none:?}");
-        let websockets = WebSocketCounts { open: 0, ended: [(WebSocketEnd::TimeLimit, 4)].into() };
+        let websockets = WebSocketCounts { open: 0, shells: 0, ended: [(WebSocketEnd::TimeLimit, 4)].into() };
         let sessions = Counts { stops: [("OutOfMemory", 3)].into(), ..Counts::default() };
         let text = text(&all(&gateway, &control, &sessions, &websockets));
         for line in [
