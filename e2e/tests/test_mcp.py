@@ -257,10 +257,13 @@ def test_without_a_token_the_error_is_mcps(token_agent):
     assert (refused.status, refused.json()["error"]["code"]) == (403, -32002)
 
 
-def test_the_client_for_typescript(token_agent, issuer):  # noqa: F811
+def test_the_client_for_typescript_finds_its_own_way_too(token_agent, issuer):  # noqa: F811
     if not (ROOT / "e2e/node_modules/@modelcontextprotocol/sdk").is_dir():
         pytest.skip("the client is not here: npm ci, in e2e")
-    asked = {"url": token_agent.server.url + token_agent.path, "token": issuer.token()}
+    asked = {
+        "url": token_agent.server.url + token_agent.path, "clientId": "program", "clientSecret": "secret of program",
+        "scope": "invoke", "expectedIssuer": issuer.issuer,
+    }
     ran = subprocess.run(
         ["node", ROOT / "e2e/clients/mcp.mjs", json.dumps(asked)], env=environment(), capture_output=True, text=True,
         timeout=120, check=False,
@@ -270,4 +273,6 @@ def test_the_client_for_typescript(token_agent, issuer):  # noqa: F811
     assert printed["tools"] == ["die", "remember"]
     assert printed["said"] == ["red", "red green"]
     assert len(printed["session"]) == 36
+    # What refuses it names where it gets its token.
+    assert printed["statuses"][:2] == [401, 200], printed
     assert "nothing" in printed["refusal"], printed
