@@ -1,8 +1,15 @@
 //! Every limit of the contract: unit, default, source. Settings of the same name override them.
 
+mod identity;
 pub mod invocations;
+mod pools;
+mod sandboxes;
 
 use std::time::Duration;
+
+pub use identity::*;
+pub use pools::*;
+pub use sandboxes::*;
 
 /// The largest request or response body, bytes. Source: model, `InvokeAgentRuntime.payload` 0..100000000.
 pub const MAX_BODY_BYTES: u64 = 100_000_000;
@@ -126,77 +133,6 @@ pub const AGENT_PORTS: std::ops::RangeInclusive<u16> = 8000..=12000;
 /// The one port in [`AGENT_PORTS`] that the contract reserves; the sidecar's.
 pub const RESERVED_PORT: u16 = 8443;
 
-/// How far a signature's date may be from ours. Source: IAM guide, "within five minutes".
-pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
-
-/// How far a token's `exp`, `nbf` and `iat` may be off from our clock. Source: our choice, within RFC 7519 section 4.1.4, "usually no more
-/// than a few minutes".
-pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
-
-/// The longest bearer token, bytes as sent. Source: our choice, below the 16 KiB that servers commonly take as one header.
-pub const MAX_TOKEN_BYTES: usize = 16_000;
-
-/// The longest header of a token, bytes as sent: certificate chains have no place in one that is sent with each request. Source: our
-/// choice.
-pub const MAX_TOKEN_HEADER_BYTES: usize = 4096;
-
-/// The longest `kid`, bytes: it is what remembered keys and misses are filed under. Source: our choice.
-pub const MAX_KEY_ID_BYTES: usize = 256;
-
-/// JSON values in a token's header, and in its claims. Source: our choice: one that lists 200 groups has some 230.
-pub const MAX_TOKEN_VALUES: usize = 2000;
-
-/// Depth of objects and arrays in a token, and in a key set. Source: our choice.
-pub const MAX_TOKEN_DEPTH: usize = 16;
-
-/// The longest key set of an issuer, bytes. Source: our choice: ten keys with their certificates are about 30 KB.
-pub const MAX_KEY_SET_BYTES: usize = 256 << 10;
-
-/// Keys in a key set, of any kind. Source: our choice.
-pub const MAX_KEY_SET_KEYS: usize = 100;
-
-/// JSON values in a key set. Source: our choice, 40 for each key.
-pub const MAX_KEY_SET_VALUES: usize = 40 * MAX_KEY_SET_KEYS;
-
-/// The longest discovery URL, bytes. Source: our choice; the model has no maximum.
-pub const MAX_DISCOVERY_URL_BYTES: usize = 2048;
-
-/// For how long a presigned request is good at most, from its date. Source: bedrock-agentcore SDK, `generate_presigned_url`.
-pub const MAX_PRESIGNED_LIFETIME: Duration = Duration::from_secs(300);
-
-/// For how long a temporary key is good at most. Source: STS API reference, AssumeRole `DurationSeconds`.
-pub const MAX_TEMPORARY_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
-
-/// For how long it is good, unless asked. Source: STS API reference, AssumeRole `DurationSeconds`.
-pub const TEMPORARY_LIFETIME: Duration = Duration::from_secs(60 * 60);
-
-/// Characters of a session policy. Source: STS API reference, AssumeRole `Policy`.
-pub const MAX_SESSION_POLICY_CHARS: usize = 2048;
-
-/// For how long a key that was rotated still works, unless asked. Source: our choice: a day to roll the new one out.
-pub const ROTATION_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// For how long it may still work at most. Source: our choice.
-pub const MAX_ROTATION_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Access keys of a server. They are all held in memory. Source: IAM quotas, 5000 users in an account.
-pub const MAX_ACCESS_KEYS: usize = 5000;
-
-/// Policies of one access key. Source: IAM quotas, managed policies attached to a user.
-pub const MAX_KEY_POLICIES: usize = 10;
-
-/// For how long a key that expires is good at most. Source: our choice; what is to last longer need not expire.
-pub const MAX_KEY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-/// How long a key's last use may go unwritten. Source: our choice: coarse enough for no request to notice.
-pub const KEY_USE_INTERVAL: Duration = Duration::from_secs(3 * 60);
-
-/// Characters of a principal's name. Source: IAM API reference, `UserName`.
-pub const MAX_PRINCIPAL_NAME_CHARS: usize = 64;
-
-/// Characters of an access key's description. Source: our choice.
-pub const MAX_KEY_DESCRIPTION_CHARS: usize = 256;
-
 /// Sessions with a sandbox at one time. Source: AgentCore quotas, "active sessions 2500".
 pub const MAX_ACTIVE_SESSIONS: usize = 2500;
 
@@ -222,19 +158,6 @@ pub const MEMORY_FLOOR: u64 = 256 << 20;
 /// Days for which it is known of a session that it was there, after its last sandbox ended. Source: our choice.
 pub const SESSION_RETENTION_DAYS: u32 = 30;
 
-/// Days for which the audit log is kept. Source: our choice.
-pub const AUDIT_RETENTION_DAYS: u32 = 90;
-
-/// Audit events that wait to be written; of more only the number is written. Source: our choice: a second's worth of a busy server.
-pub const AUDIT_QUEUE: usize = 4096;
-
-/// Refusals in a burst that the audit log has a line for each of. Source: our choice.
-pub const AUDIT_REFUSALS_BURST: u32 = 100;
-
-/// Refusals per second that it has lines for in the long run; further ones are counted. Source: our choice: a flood of 90 days takes
-/// less than 4 GB, at some 250 bytes a line.
-pub const AUDIT_REFUSALS_PER_SECOND: u32 = 1;
-
 /// Runtimes of one account. Source: AgentCore quotas.
 pub const MAX_RUNTIMES: u32 = 1000;
 
@@ -246,35 +169,6 @@ pub const MAX_ENDPOINTS: u32 = 10;
 
 /// Capacity providers of one account. Source: our choice; they are records, and no account needs more.
 pub const MAX_CAPACITY_PROVIDERS: u32 = 100;
-
-/// Issuers of tokens of which something is remembered; whoever was unused for longest is forgotten. Source: our choice; each costs up
-/// to a few hundred KiB.
-pub const MAX_ISSUERS: usize = 256;
-
-/// Time in which an issuer must have sent discovery document and key set. Source: our choice; requests wait for it.
-pub const ISSUER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often an issuer may send us on to another URL, for each of its documents. Source: our choice; most do never.
-pub const MAX_ISSUER_REDIRECTS: usize = 3;
-
-/// An issuer's discovery document, bytes. Source: our choice; they have a few KiB.
-pub const MAX_DISCOVERY_BYTES: usize = 64 << 10;
-
-/// Time for which an issuer's keys are good if it does not say. Source: our choice.
-pub const ISSUER_KEYS_LIFETIME: Duration = Duration::from_secs(10 * 60);
-
-/// The least and the most that it may say. Source: our choice: a key that was withdrawn is refused within an hour.
-pub const ISSUER_KEYS_LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
-
-/// Time for which they are good besides, while the issuer cannot be asked. Source: our choice.
-pub const ISSUER_KEYS_GRACE: Duration = Duration::from_secs(60 * 60);
-
-/// Time for which an issuer that failed is not asked again. Source: our choice.
-pub const ISSUER_RETRY: Duration = Duration::from_secs(10);
-
-/// Time between two questions to an issuer about keys that tokens name and that it did not publish. Source: our choice: whoever makes
-/// up tokens makes us ask no more often.
-pub const ISSUER_UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Tags of one resource. Source: model, `TagsMap`.
 pub const MAX_TAGS: usize = 50;
@@ -315,9 +209,6 @@ pub const MAX_IMAGE_METADATA_BYTES: usize = 4 << 20;
 /// Time in which an image must have been pulled. Source: our choice: 2 GB at 10 Mbit/s.
 pub const IMAGE_PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// A list in a runtime's authorizer that the model leaves without a maximum: items. Source: our choice; each version keeps its own.
-pub const MAX_AUTHORIZER_ITEMS: usize = 1000;
-
 /// Environment variables of a version: entries. Source: model.
 pub const MAX_ENVIRONMENT_ENTRIES: usize = 50;
 
@@ -333,131 +224,6 @@ pub const MAX_V2_CODE_ENVIRONMENT_BYTES: usize = 1536;
 /// The value of a caller's header that a version's allow-list lets through to the agent, bytes. Source: AgentCore developer guide,
 /// "value ≤4 KB each".
 pub const MAX_ALLOWED_HEADER_BYTES: usize = 4096;
-
-/// Memory of one sandbox, bytes; its writable layer counts. Source: AgentCore quotas, "2 vCPU/8 GB per session".
-pub const SESSION_MEMORY_BYTES: u64 = 8 << 30;
-
-/// Processor time of one sandbox, thousandths of a processor. Source: AgentCore quotas, "2 vCPU/8 GB per session".
-pub const SESSION_CPU_MILLIS: u32 = 2000;
-
-/// Processes and threads of one sandbox. Source: our choice; a thread pool per core of a large host fits, a fork bomb does not.
-pub const SESSION_PROCESSES: u32 = 1024;
-
-/// Open files of one process in a sandbox. Source: our choice; the kernel's hard limit for services under systemd is 524288.
-pub const SESSION_OPEN_FILES: u64 = 65_536;
-
-/// The writable layer of one sandbox, bytes. Source: AgentCore quotas, "session storage 1 GB".
-pub const SESSION_DISK_BYTES: u64 = 1 << 30;
-
-/// What settings and `minimumMemoryInMiB` may give a sandbox of memory, MiB. Source: our choice: below, no interpreter starts; above,
-/// it is a typing error.
-pub const SETTABLE_MEMORY_MIB: std::ops::RangeInclusive<u32> = 16..=16_777_216;
-
-/// What settings may give a sandbox of processor time, thousandths of a processor. Source: our choice: control groups count in
-/// periods of 100 ms, of which the kernel gives at least 1 ms.
-pub const SETTABLE_CPU_MILLIS: std::ops::RangeInclusive<u32> = 10..=1_024_000;
-
-/// What settings may give a sandbox of processes and threads. Source: our choice below; kernel, `PID_MAX_LIMIT`, above.
-pub const SETTABLE_PROCESSES: std::ops::RangeInclusive<u32> = 8..=4_194_304;
-
-/// What settings may give a process of open files. Source: our choice below; kernel, default of `fs.nr_open`, above.
-pub const SETTABLE_OPEN_FILES: std::ops::RangeInclusive<u64> = 64..=1_048_576;
-
-/// What settings may give a sandbox of writable layer, MiB. Source: our choice.
-pub const SETTABLE_DISK_MIB: std::ops::RangeInclusive<u32> = 1..=16_777_216;
-
-/// Files in the writable layer of one sandbox. Source: AgentCore quotas, session storage, "~100–200 k files".
-pub const SESSION_DISK_FILES: u64 = 200_000;
-
-/// Directories of its code, the nearest ones, that an agent in a container may write into. Source: our choice: a project's own; each
-/// costs a start some ten microseconds, and dependencies in a code zip have thousands.
-pub const OWN_CODE_DIRECTORIES: usize = 128;
-
-/// inotify instances of one sandbox. Source: our choice: a quarter of the 128 that Linux gives one user, whom all sandboxes of a server
-/// share.
-pub const INOTIFY_INSTANCES: u32 = 32;
-
-/// Files and directories that one sandbox watches. Source: our choice: 8,192, what Linux gave one user until 5.11.
-pub const INOTIFY_WATCHES: u32 = 8_192;
-
-/// Sandboxes of one version that may wait for sessions. Source: our choice: what a host of 64 GiB holds of agents of common size.
-pub const MAX_POOL_SIZE: u32 = 100;
-
-/// A policy document, bytes. Source: model, `PutResourcePolicy.policy` 1..20480; the same for a principal's.
-pub const MAX_POLICY_BYTES: usize = 20_480;
-
-/// Statements of a policy document. Source: our choice: more than fit into one of common size.
-pub const MAX_POLICY_STATEMENTS: usize = 250;
-
-/// The longest text that policies are held against (an ARN, a tag), bytes; what is longer is denied. Source: model, role ARNs
-/// 1..2048, the longest of all.
-pub const MAX_POLICY_VALUE_BYTES: usize = 2048;
-
-/// Tags of a request that policies are held against; with more it is denied. Source: model, `Tags` and `TagKeys` 0..50, and room
-/// for the operation to say so itself.
-pub const MAX_POLICY_TAGS: usize = 200;
-
-/// Age at which a sandbox that waits for a session ends and is replaced. Source: our choice: what goes stale in an agent that does
-/// nothing (a token that it fetched when it started, a resolved name) is a day old at most.
-pub const POOL_MEMBER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The past that says how many sessions come. Source: our choice.
-pub const POOL_WINDOW: Duration = Duration::from_secs(60);
-
-/// The end of that past, of which a burst is seen at once. Source: our choice.
-pub const POOL_BURST_WINDOW: Duration = Duration::from_secs(5);
-
-/// Time without a new session after which a pool of adaptive size, or one that was asked for by hand, ends its members. Source: our
-/// choice.
-pub const POOL_QUIET: Duration = Duration::from_secs(10 * 60);
-
-/// The same for a pool of a fixed size: somebody said how many, so that one a day is enough to keep it. Source: our choice.
-pub const POOL_FIXED_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest that the start of a member waits for sessions that are starting. Source: our choice.
-pub const POOL_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Time between two looks at what pools use and what the host has left. Source: our choice.
-pub const POOL_LOOK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The longest that who asks for members waits until it is known that an endpoint serves the version. Source: our choice; it is looked at
-/// ten times a second where something changes.
-pub const SERVED_SOON: Duration = Duration::from_secs(5);
-
-/// Time from the first failure of a member to the next try; each further failure doubles it. Source: our choice.
-pub const POOL_RETRY: Duration = Duration::from_secs(1);
-
-/// The most that it grows to. Source: our choice.
-pub const POOL_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// What a member is taken to use before one was measured, bytes. Source: measured: a Python agent with a web framework.
-pub const POOL_MEMBER_BYTES: u64 = 64 << 20;
-
-/// The part of the host's memory, one in so many, that all pools together may use unless a setting says how much. Source: our choice.
-pub const POOL_MEMORY_SHARE: u64 = 4;
-
-/// The part of the host's memory, one in so many, that has to be available before pools take any, and below which they give some
-/// back. Source: our choice.
-pub const POOL_HOST_FLOOR: u64 = 10;
-
-/// Interpreters that wait to fork, on one host; the one that forked the longest ago ends for another. Source: our choice: each keeps what
-/// its agent imports in memory, some 50 MiB.
-pub const MAX_ZYGOTES: usize = 16;
-
-/// Time without a fork after which such an interpreter ends. Source: our choice, the default idle timeout of a session.
-pub const ZYGOTE_IDLE: Duration = Duration::from_secs(15 * 60);
-
-/// Time since its last fork in which no such interpreter ends for another version's. Source: our choice: what is wanted once a minute is
-/// worth its place.
-pub const ZYGOTE_KEPT: Duration = Duration::from_secs(60);
-
-/// Time in which a version whose interpreter ended for another's gets none again: to import once costs as much as a plain start, and more
-/// versions than there are places would have one another's ended in turn. Source: our choice.
-pub const ZYGOTE_EVICTED: Duration = Duration::from_secs(5 * 60);
-
-/// Time after which such an interpreter ends whatever it does, and with it one that no server knows any more. Source: our choice; three
-/// times the longest default life of a session.
-pub const ZYGOTE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest id of a JSON-RPC request that errors repeat, bytes. Source: our choice; clients count, or send UUIDs.
 pub const MAX_RPC_ID_BYTES: usize = 256;
