@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::Limits;
 use crate::error::Error;
-use crate::gateway::Limits;
 
 /// A limit, by the setting that moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

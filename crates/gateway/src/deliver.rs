@@ -12,9 +12,10 @@ use innkeep_types::SessionId;
 use tokio::time::{Instant, timeout};
 
 use crate::authorizer::Gate;
+use crate::config::Limits;
 use crate::error::Error;
 use crate::forward::{self, Context};
-use crate::gateway::{Gateway, Limits};
+use crate::gateway::Gateway;
 use crate::payload::Payload;
 use crate::stream::{Interrupt, Watch, died};
 use crate::visitor::Visitor;

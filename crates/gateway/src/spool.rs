@@ -21,8 +21,8 @@ use innkeep_types::limits;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::config::Limits;
 use crate::error::{BoxError, Error};
-use crate::gateway::Limits;
 use buffer::Buffer;
 
 pub(crate) use room::{Room, Share};
