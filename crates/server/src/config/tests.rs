@@ -1,5 +1,7 @@
 //! What is read from files and variables, and what is said about mistakes in them.
 
+use std::net::Ipv4Addr;
+
 use innkeep_artifacts::Secret;
 
 use super::*;
