@@ -59,6 +59,17 @@ impl fmt::Debug for Unanswered {
     }
 }
 
+/// Tells what is an event whatever the settings say: what ends something, and what is done past the agent.
+fn is_always_told(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::StopRuntimeSession
+            | Operation::CancelInvocation
+            | Operation::InvokeAgentRuntimeCommand
+            | Operation::InvokeAgentRuntimeCommandShell
+    )
+}
+
 /// Takes an event. It must not block.
 pub type AuditSink = Arc<dyn Fn(AuditEvent) + Send + Sync>;
 
@@ -91,12 +102,7 @@ impl Gateway {
             (false, None) => AuditOutcome::Allowed,
             (false, Some(_)) => AuditOutcome::Failed,
         };
-        let is_kept = match route.operation {
-            Operation::StopRuntimeSession | Operation::CancelInvocation | Operation::InvokeAgentRuntimeCommandShell => {
-                outcome == AuditOutcome::Allowed
-            }
-            _ => false,
-        };
+        let is_kept = outcome == AuditOutcome::Allowed && is_always_told(route.operation);
         if !is_refused && !is_kept && !self.audit.invocations {
             return;
         }
@@ -113,7 +119,7 @@ impl Gateway {
 
     /// Returns what is told if this request never has an answer; none where its answer would not be told either.
     pub(crate) fn unanswered(&self, route: &Route, head: &request::Parts, caller: &Caller) -> Option<Unanswered> {
-        (route.operation == Operation::StopRuntimeSession || self.audit.invocations).then(|| {
+        (is_always_told(route.operation) || self.audit.invocations).then(|| {
             let (action, outcome) = (route.operation.as_str(), AuditOutcome::Abandoned);
             let event = self.event(action, &route.raw_target, head, caller, outcome);
             Unanswered { sink: self.audit.sink.clone(), owners: self.owners.clone(), event }

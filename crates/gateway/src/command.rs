@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, request};
 use http_body_util::BodyExt;
+use hyper::body::Body;
 use innkeep_protocol::{event_stream, headers};
 use innkeep_sandbox::exec::{self, Exec, ExecProgram, ExecSpec};
 use innkeep_sandbox::{Asker, Lease};
@@ -55,13 +56,21 @@ pub(crate) async fn run(
     caller.session = Some(session.clone());
     let named = Named::parse(raw_target, head.uri.query())?;
     call::check_command_headers(head)?;
+    if body.size_hint().lower() > MAX_REQUEST_BYTES {
+        return Err(Error::BodyTooLarge(MAX_REQUEST_BYTES));
+    }
 
     let operation = Operation::InvokeAgentRuntimeCommand;
     let (visitor, read) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
-    let deployment = visitor.enter(&session, caller).await?;
+    let mut deployment = visitor.enter(&session, caller).await?;
     let read = match read {
         Some(read) => read,
-        None => gateway.read(body, deadline).await?,
+        None => {
+            let read = gateway.read(body, deadline).await?;
+            // That took as long as the caller liked. Whether he may, and what serves him, may be another by now.
+            deployment = visitor.enter(&session, caller).await?;
+            read
+        }
     };
     let Asked { command, timeout } = Asked::parse(&whole(read).await?)?;
 

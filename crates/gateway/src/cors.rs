@@ -19,7 +19,7 @@ use crate::stream::GatewayBody;
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// What pages may do: all that the data plane has.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 
 /// What pages may read besides what all may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -237,6 +237,9 @@ mod tests {
         };
         let asks = [("origin", "https://a.example"), ("access-control-request-method", "POST")];
         let of_a = ["https://a.example"];
+        let cancels = [("origin", "https://a.example"), ("access-control-request-method", "DELETE")];
+        assert_eq!(check(&of_a, &Method::OPTIONS, "/innkeep/v1/invocations/0af7", &cancels), Some(204));
+        assert!(METHODS.to_str().unwrap().contains("DELETE"));
         assert_eq!(check(&of_a, &Method::OPTIONS, "/agents/hello/invocations", &asks), Some(204));
         assert_eq!(check(&["*"], &Method::OPTIONS, "/runtimes/a/invocations", &asks), Some(204));
         assert_eq!(check(&["https://b.example"], &Method::OPTIONS, "/runtimes/a/invocations", &asks), Some(403));

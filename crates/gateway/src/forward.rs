@@ -33,7 +33,7 @@ const PASSED: [HeaderName; 10] = [
 
 /// What passes besides where A2A is spoken: which revision the caller speaks, without which newer agents take it for an old one. Source:
 /// A2A specification 1.0, "Versioning", "Extensions".
-const PASSED_OF_A2A: [HeaderName; 2] = [headers::A2A_VERSION, headers::A2A_EXTENSIONS];
+static PASSED_OF_A2A: [HeaderName; 2] = [headers::A2A_VERSION, headers::A2A_EXTENSIONS];
 
 /// Where agents take WebSockets. Source: AgentCore developer guide, HTTP and AG-UI protocol contracts.
 const WEBSOCKET_PATH: &str = "/ws";
@@ -94,9 +94,17 @@ fn allowed(deployment: &Deployment) -> impl Iterator<Item = &HeaderName> {
     deployment.request_headers.iter().filter(may_be)
 }
 
+/// Returns what passes because of what the agent speaks.
+fn of_protocol(deployment: &Deployment) -> &'static [HeaderName] {
+    if deployment.protocol.server == ServerProtocol::A2a { &PASSED_OF_A2A } else { &[] }
+}
+
 /// Returns the names of what the caller says and the agent of `deployment` is not told.
 pub(crate) fn dropped<'a>(deployment: &Deployment, caller: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
-    let is_told = |name: &HeaderName| PASSED.contains(name) || allowed(deployment).any(|allowed| allowed == name);
+    let of_protocol = of_protocol(deployment);
+    let is_told = move |name: &HeaderName| {
+        PASSED.contains(name) || of_protocol.contains(name) || allowed(deployment).any(|allowed| allowed == name)
+    };
     caller.keys().filter(move |name| !BETWEEN_US.contains(name) && !is_told(name))
 }
 
@@ -149,7 +157,7 @@ pub(crate) fn card(
 fn headers(deployment: &Deployment, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {
     let aliases = deployment.settings.header_aliases.unwrap_or(true);
     let mut headers = agent_headers(deployment.protocol.port, aliases, context, caller);
-    let of_protocol = if deployment.protocol.server == ServerProtocol::A2a { &PASSED_OF_A2A[..] } else { &[] };
+    let of_protocol = of_protocol(deployment);
     for name in of_protocol.iter().chain(allowed(deployment).filter(|name| !of_protocol.contains(name))) {
         for value in caller.get_all(name) {
             headers.append(name, value.clone());

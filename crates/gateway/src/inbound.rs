@@ -71,7 +71,10 @@ impl Inbound {
             // Trailers carry nothing that the agent could get.
             let Ok(data) = frame.map_err(|error| Error::BodyBroken(error.into()))?.into_data() else { continue };
             seen.extend_from_slice(&data);
-            arrival.ahead.push_back(data);
+        }
+        // In one piece: many small ones would hold what they were cut from.
+        if !seen.is_empty() {
+            arrival.ahead.push_back(Bytes::copy_from_slice(&seen));
         }
         Ok(seen)
     }

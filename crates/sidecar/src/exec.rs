@@ -15,6 +15,7 @@ mod warden;
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub(crate) const MAX_PROGRAMS: usize = 64;
 
 /// The longest that a host may take to say what it wants, which lies in the socket already, and a warden to start it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the last output of a terminal may take to be passed on. Source: our choice.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// Descriptors that come with a start: the plan and three streams.
 const MAX_DESCRIPTORS: usize = 4;
@@ -78,8 +82,14 @@ async fn attend(grounds: &Grounds, socket: OwnedFd) -> io::Result<()> {
             terminal.pass().await;
         }
     };
-    let looked_after = look_after(&host, &warden, terminal.as_ref());
-    tokio::join!(shows, looked_after).1
+    let (mut shows, mut looked_after) = (pin!(shows), pin!(look_after(&host, &warden, terminal.as_ref())));
+    let said = tokio::select! {
+        said = &mut looked_after => said,
+        () = &mut shows => return looked_after.await,
+    };
+    // What it printed last is on its way; but whoever was handed the terminal may hold it as long as he lives.
+    let _ = timeout(LAST_OUTPUT, shows).await;
+    said
 }
 
 fn failed(error: &io::Error) -> FromExec {

@@ -33,6 +33,22 @@ struct Shares {
     owner: Share,
 }
 
+/// The room of a request on its way to the agent.
+#[derive(Debug)]
+pub(crate) struct Sending<'a> {
+    entry: &'a Entry,
+    bytes: u64,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut shares = self.entry.shares.lock();
+        let (all, owner) = (shares.all.bytes() - self.bytes, shares.owner.bytes() - self.bytes);
+        shares.all.shrink_to(all);
+        shares.owner.shrink_to(owner);
+    }
+}
+
 /// How far one is.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
@@ -106,6 +122,13 @@ impl Entry {
         let before = shares.owner.bytes() - bytes;
         shares.owner.shrink_to(before);
         Err(Full::Bytes)
+    }
+
+    /// Makes room for its request, of so many bytes, until what is returned is dropped: what waits to be sent takes room from other
+    /// callers as much as what is kept.
+    pub(crate) fn sending(&self, bytes: u64) -> Result<Sending<'_>, Full> {
+        self.reserve(bytes)?;
+        Ok(Sending { entry: self, bytes })
     }
 
     /// Returns how far it is.

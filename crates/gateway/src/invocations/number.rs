@@ -8,6 +8,8 @@ pub(crate) struct Numbering {
     /// Bytes of the answer that have passed.
     at: u64,
     is_line_start: bool,
+    /// Whether the event has a line yet: empty ones between events are none.
+    has_lines: bool,
     /// A line feed now belongs to the end of the line before.
     after_return: bool,
 }
@@ -15,7 +17,7 @@ pub(crate) struct Numbering {
 impl Numbering {
     /// Returns what numbers a stream from `at`, the beginning of an event, on. `last` is the byte before it, if any.
     pub(crate) fn from(at: u64, last: Option<u8>) -> Self {
-        Self { at, is_line_start: true, after_return: last == Some(b'\r') }
+        Self { at, is_line_start: true, has_lines: false, after_return: last == Some(b'\r') }
     }
 
     /// Returns the next piece with ids.
@@ -28,12 +30,13 @@ impl Numbering {
                 b'\n' => !self.after_return,
                 _ => false,
             };
-            if is_end && self.is_line_start {
+            if is_end && self.is_line_start && std::mem::take(&mut self.has_lines) {
                 numbered.extend_from_slice(format!("id: {}\n", self.at).as_bytes());
             }
             numbered.push(*byte);
             self.after_return = *byte == b'\r';
             self.is_line_start = matches!(byte, b'\r' | b'\n');
+            self.has_lines |= !self.is_line_start;
         }
         numbered
     }

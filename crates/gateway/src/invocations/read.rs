@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+use hyper::body::Body;
 use innkeep_auth::policy;
 use innkeep_auth::sigv4;
-use innkeep_types::{InvocationState, SessionKey};
+use innkeep_types::{InvocationState, SessionKey, limits};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::pending;
@@ -107,6 +108,9 @@ async fn meet(
 ) -> Result<Arc<Entry>, Error> {
     let entry = gateway.invocations.get(id);
     prove(gateway, entry.as_deref(), head, body, deadline, caller).await?;
+    if !matches!(caller.principal, Some(Principal::OperatorToken)) {
+        gateway.count(caller)?;
+    }
     let missing = || Error::NoInvocation(id.chars().take(64).collect());
     let entry = entry.ok_or_else(missing)?;
     if caller.is_operator() {
@@ -145,6 +149,9 @@ async fn prove(
     match &shown {
         Shown::Nothing => Err(gateway.authenticator.claim(head).err().unwrap_or(sigv4::Error::UnknownKey).into()),
         Shown::Signature => {
+            if body.size_hint().upper().is_none_or(|bytes| bytes > limits::MAX_STOP_BODY_BYTES) {
+                return Err(Error::BodyTooLarge(limits::MAX_STOP_BODY_BYTES));
+            }
             let claim = gateway.authenticator.claim(head)?;
             let body = gateway.read(body, deadline).await?;
             caller.principal = Some(Principal::Key(gateway.authenticator.verify(&claim, &body.digest)?));

@@ -12,13 +12,14 @@ use innkeep_types::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::entry::{Entry, Progress};
+use super::entry::{Entry, Progress, Sending};
 use super::file::Sink;
 use super::load::INTERRUPTED;
 use super::{Full, Invocations};
 use crate::answer;
 use crate::call::Caller;
 use crate::config::Limits;
+use crate::crossings::Crossings;
 use crate::deliver::{self, Ask, Delivered, Errand};
 use crate::error::{Chain, Error};
 use crate::gateway::Gateway;
@@ -44,12 +45,22 @@ pub(crate) struct Job {
 pub(crate) async fn run(job: Job, body: Spooled, accepted: oneshot::Sender<Result<(), Error>>) {
     let (gateway, entry) = (&job.gateway, &job.entry);
     let invocations = &gateway.invocations;
-    if let Err(error) = invocations.put(entry, entry.progress()).await {
-        invocations.end(entry, InvocationState::Failed, None).await;
-        invocations.drop_unwanted(entry).await;
-        let _ = accepted.send(Err(error));
-        return;
-    }
+    let recorded = match entry.sending(body.len) {
+        Ok(sending) => invocations.put(entry, entry.progress()).await.map(|()| sending),
+        Err(full) => {
+            invocations.table.lock().refused(full);
+            Err(Error::AsyncFull(full))
+        }
+    };
+    let sending = match recorded {
+        Ok(sending) => sending,
+        Err(error) => {
+            invocations.end(entry, InvocationState::Failed, None).await;
+            invocations.drop_unwanted(entry).await;
+            let _ = accepted.send(Err(error));
+            return;
+        }
+    };
     if accepted.send(Ok(())).is_err() {
         invocations.end(entry, InvocationState::Cancelled, None).await;
         invocations.drop_unwanted(entry).await;
@@ -62,7 +73,7 @@ pub(crate) async fn run(job: Job, body: Spooled, accepted: oneshot::Sender<Resul
             return invocations.end(entry, InvocationState::Cancelled, None).await;
         }
         () = gateway.tasks.cut().cancelled() => Err(interrupted()),
-        result = Box::pin(work(&job, body)) => result.map_err(|error| job.explain(&error)),
+        result = Box::pin(work(&job, body, sending)) => result.map_err(|error| job.explain(&error)),
     };
     match result {
         Ok(()) => invocations.end(entry, InvocationState::Done, None).await,
@@ -71,7 +82,7 @@ pub(crate) async fn run(job: Job, body: Spooled, accepted: oneshot::Sender<Resul
 }
 
 /// Takes the request to the agent, and the answer to its file.
-async fn work(job: &Job, body: Spooled) -> Result<(), Error> {
+async fn work(job: &Job, body: Spooled, sending: Sending<'_>) -> Result<(), Error> {
     let Job { gateway, raw_target, head, named, deployment, caller, entry } = job;
     let invocations = &gateway.invocations;
     let (timeout, max_body_bytes) = (invocations.limits.timeout, invocations.limits.max_bytes);
@@ -89,6 +100,7 @@ async fn work(job: &Job, body: Spooled) -> Result<(), Error> {
     };
     let delivered =
         deliver::deliver_within(gateway, errand, &Ask::Invocation(None), Payload::from(body), &limits).await?;
+    drop(sending);
     let Delivered { answer, lease, watch, start } = delivered;
 
     let (agent, body) = answer.into_parts();
@@ -98,7 +110,7 @@ async fn work(job: &Job, body: Spooled) -> Result<(), Error> {
     invocations.put(entry, Progress { head: Some(head.clone()), ..entry.progress() }).await?;
     entry.advance(|progress| progress.head = Some(head));
 
-    let bounds = Bounds { max_bytes: max_body_bytes, deadline, crossings: gateway.crossings.clone() };
+    let bounds = Bounds { max_bytes: max_body_bytes, deadline, crossings: Crossings::default() };
     let mut stream = GatewayBody::agent(AgentStream::new(body, lease, watch, bounds, end));
     let mut sink = Sink::new(&invocations.directory, &entry.id);
     while let Some(frame) = stream.frame().await {

@@ -9,6 +9,9 @@ use super::entry::Entry;
 use super::{AsyncLimits, Full, InvocationCounts};
 use crate::spool::Room;
 
+/// How many that were removed may wait for their time besides as many as there are.
+const MIN_ENDED: usize = 64;
+
 /// All invocations.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -118,6 +121,10 @@ impl Table {
             if held.kept == 0 {
                 self.owners.remove(entry.owner.as_bytes());
             }
+        }
+        // Now and then, lest what comes and is removed at once grows without end.
+        if self.ended.len() > 2 * self.entries.len() + MIN_ENDED {
+            self.ended.retain(|(_, id)| self.entries.contains_key(id.as_str()));
         }
         Some(entry)
     }

@@ -42,7 +42,8 @@ pub(crate) async fn open(
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let handshake = Handshake::read(head)?;
+    let mut handshake = Handshake::read(head)?;
+    caller.unheard = std::mem::take(&mut handshake.unheard);
     if !body.is_end_stream() {
         return Err(Error::field("payload", "must be empty".to_owned()));
     }

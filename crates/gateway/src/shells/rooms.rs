@@ -40,6 +40,8 @@ pub(crate) struct Ticket {
     rooms: Rooms,
     sandbox: SandboxId,
     id: ShellId,
+    /// Whether the shell is there: then its task removes it.
+    is_open: bool,
 }
 
 impl Rooms {
@@ -72,7 +74,7 @@ impl Rooms {
             None => {}
         }
         by_sandbox.entry(sandbox.clone()).or_default().insert(id.clone(), None);
-        Ok(Claim::New(Ticket { rooms: self.clone(), sandbox: sandbox.clone(), id: id.clone() }))
+        Ok(Claim::New(Ticket { rooms: self.clone(), sandbox: sandbox.clone(), id: id.clone(), is_open: false }))
     }
 
     /// Removes a shell that is over, unless another has its place already.
@@ -90,11 +92,10 @@ impl Rooms {
 
 impl Ticket {
     /// Lets others come to the shell, which is gone once `run` is over.
-    pub(crate) fn open(self, shell: Shell, run: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn open(mut self, shell: Shell, run: impl Future<Output = ()> + Send + 'static) {
+        self.is_open = true;
         let (rooms, sandbox, id) = (self.rooms.clone(), self.sandbox.clone(), self.id.clone());
-        if let Some(shells) = rooms.by_sandbox.lock().get_mut(&sandbox) {
-            shells.insert(id.clone(), Some(shell.clone()));
-        }
+        rooms.by_sandbox.lock().entry(sandbox.clone()).or_default().insert(id.clone(), Some(shell.clone()));
         let tasks = rooms.tasks.clone();
         tasks.spawn(Kind::Shell, async move {
             run.await;
@@ -105,7 +106,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.rooms.remove(&self.sandbox, &self.id, |shell| shell.is_none());
+        if !self.is_open {
+            self.rooms.remove(&self.sandbox, &self.id, |shell| shell.is_none());
+        }
     }
 }
 

@@ -309,21 +309,25 @@ async fn it_takes_longer_than_who_waits_may_and_not_for_ever() {
 
 #[tokio::test]
 async fn answers_are_bounded_each_and_together_and_so_is_what_one_caller_has() {
-    let limits = AsyncLimits { max_bytes: 10, total_bytes: 12, max_running: 3, max_kept: 8, ..AsyncLimits::default() };
-    let world = World::keeping(answer("12345678901"), limits, Ahead::default()).await;
+    let limits =
+        AsyncLimits { max_bytes: 100, total_bytes: 120, max_running: 3, max_kept: 8, ..AsyncLimits::default() };
+    let world = World::keeping(answer(&"1".repeat(101)), limits, Ahead::default()).await;
     let mut client = world.client().await;
     let location = accepted(&mut client, asking()).await;
     let large = ended(&mut client, &location).await.error();
-    assert!(large.starts_with("424 ") && large.contains("larger than 10 bytes"), "{large}");
+    assert!(large.starts_with("424 ") && large.contains("larger than 100 bytes"), "{large}");
 
-    // Half of all is six bytes.
-    world.agent.does(answer("1234"));
+    // Half of all is sixty bytes. A request on its way takes room too, until the agent has it.
+    world.agent.does(answer(&"1".repeat(40)));
+    let long = Call::invoke("?".repeat(61)).header("prefer", "respond-async").key(Some(PLAIN_KEY));
+    assert_eq!(client.send(long).await.status, 429);
+    assert_eq!((world.gateway.invocation_counts().bytes, world.gateway.invocation_counts().kept), (0, 1));
     let first = accepted(&mut client, asking()).await;
     assert_eq!(ended(&mut client, &first).await.status, 200);
     let second = accepted(&mut client, asking()).await;
     let full = ended(&mut client, &second).await;
     assert!(full.error().starts_with("429 ThrottlingException (caller)"), "{}", full.error());
-    assert_eq!((world.gateway.invocation_counts().bytes, world.gateway.invocation_counts().refused), (4, [0, 0, 1]));
+    assert_eq!((world.gateway.invocation_counts().bytes, world.gateway.invocation_counts().refused), (40, [0, 0, 2]));
     let other = accepted(&mut client, asking().key(Some(OPERATOR_KEY))).await;
     wait_for("the answer", SOON, || world.gateway.invocation_counts().running == 0).await;
     assert_eq!(client.send(about(&other).key(Some(OPERATOR_KEY))).await.status, 200, "there is some for another");

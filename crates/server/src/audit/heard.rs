@@ -76,6 +76,8 @@ impl Heard {
         let Some(event) = self.event.take() else { return };
         let outcome = match answer.status().as_u16() {
             401 | 403 => AuditOutcome::Denied,
+            // A caller who is over his rate did nothing, and would fill the log.
+            429 => return,
             _ if !self.is_change => return,
             200..300 => AuditOutcome::Allowed,
             _ => AuditOutcome::Failed,

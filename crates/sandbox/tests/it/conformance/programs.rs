@@ -19,7 +19,7 @@ pub(crate) async fn a_program_has_what_the_agent_has_and_three_descriptors(world
         "sorted(set(os.environ.items()) - {('LC_CTYPE', os.environ.get('LC_CTYPE'))})",
         "os.getcwd()",
         "[*os.getresuid(), *os.getresgid(), *sorted(os.getgroups())]",
-        "[line for line in open('/proc/self/status') if line[:3] in ('Cap', 'NoN', 'Sig') and line[:6] != 'SigCgt']",
+        "[line for line in open('/proc/self/status') if line[:3] in ('Cap', 'NoN', 'Sig') and line[:6] not in ('SigCgt', 'SigQ:\t')]",
         "open('/proc/self/limits').read()",
         "[os.umask(0o22), os.stat('/').st_ino]",
         "[os.readlink('/proc/self/ns/' + name) for name in ('user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup')]",
