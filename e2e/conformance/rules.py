@@ -166,8 +166,11 @@ REFUSED = (
               ("resourceConfigurations", 0, "minimumMemoryInMiB"), "no agent starts in so little"),
     Deviation(BOTH, lambda world: {"capacityProviderConfiguration": covers(world)["capacityProviderConfiguration"]},
               ("capacityProviderConfiguration",), "no instances are rented here"),
-    Deviation(BOTH, lambda world: {"authorizerConfiguration": covers(world)["authorizerConfiguration"]},
+    Deviation(BOTH, lambda world: jwt(allowedClients=["client"], allowedWorkloadConfiguration=WORKLOADS),
               ("authorizerConfiguration", "customJWTAuthorizer", "allowedWorkloadConfiguration"), "it is for gateways"),
+    Deviation(BOTH, lambda world: jwt(allowedClients=["client"], certificateConfigurations=[SECRET]),
+              ("authorizerConfiguration", "customJWTAuthorizer", "certificateConfigurations", 0, "secretsManager"),
+              "there is no secrets manager here"),
 )
 
 # The members that no valid input has, as Innkeep refuses them whatever their value, or cannot make what they ask for. Their rules are
@@ -176,7 +179,13 @@ LEFT_OUT = frozenset({
     "capacityProviderConfiguration", "agentRuntimeArtifact.codeConfiguration.code.s3.versionId",
     "networkConfiguration.networkModeConfig.requireServiceS3Endpoint",
     "authorizerConfiguration.customJWTAuthorizer.allowedWorkloadConfiguration",
+    "authorizerConfiguration.customJWTAuthorizer.certificateConfigurations",
 })
+
+WORKLOADS = {
+    "hostingEnvironments": [{"arn": "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/a"}], "workloadIdentities": ["one"],
+}
+SECRET = {"secretsManager": {"secretArn": "arn:aws:secretsmanager:us-west-2:000000000000:secret:ca"}}
 
 
 
@@ -190,9 +199,9 @@ def covers(world: "World") -> dict[str, object]:
         "networkConfiguration": {"networkMode": "VPC", "networkModeConfig": subnets},
         "agentRuntimeArtifact": {"codeConfiguration": code | {"code": {"s3": location}}},
         "capacityProviderConfiguration": {"capacityProviderArn": world.provider["capacityProviderArn"]},
-        **jwt(allowedClients=["client"], allowedWorkloadConfiguration={
-            "hostingEnvironments": [{"arn": "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/a"}], "workloadIdentities": ["one"],
-        }),
+        **jwt(allowedClients=["client"], allowedWorkloadConfiguration=WORKLOADS, certificateConfigurations=[
+            {"s3": {"uri": "s3://certificates/ca.pem", "bucketOwnerAccountId": "0" * 12}}, SECRET,
+        ]),
         "filesystemConfigurations": [
             {"sessionStorage": mount},
             {"s3FilesAccessPoint": mount | {"accessPointArn": S3_FILES.format("fs-" + "0" * 17, "fsap-" + "0" * 17)}},

@@ -1,5 +1,6 @@
 """Every member of a runtime: shown as it was given, and what acts on it."""
 
+import json
 import random
 import socket
 import uuid
@@ -64,7 +65,8 @@ def test_the_largest_runtime_is_shown_as_it_was_given_and_says_what_is_ignored(s
 def test_an_agent_of_any_protocol_is_booted_and_asked_at_its_port_and_path(server, protocol):
     environment = {"SERVES_ON": str(PORTS[protocol])} | ({} if protocol == "MCP" else {"PING": "yes"})
     agent = server.deploy(CONTRACTS, environmentVariables=environment, protocolConfiguration={"serverProtocol": protocol})
-    answer = agent.ask({"jsonrpc": "2.0"}, new_session())
+    both = "application/json, text/event-stream"  # of MCP's clients, whatever they ask for
+    answer = json.loads(agent.invoke({"jsonrpc": "2.0"}, new_session(), accept=both)["response"].read())
     assert (answer["path"], answer["body"]) == (PATHS[protocol], '{"jsonrpc": "2.0"}')
 
 

@@ -9,14 +9,15 @@ from harness import innkeep, new_session, running_server
 
 PHASES = ["queue", "launch", "agent", "ping", "first-byte"]
 
-# Milliseconds until it binds its port, and until it begins an answer.
-IMPORTS, THINKS = 300, 150
+# Milliseconds until it binds its port, until it answers its health check, and until it begins an answer.
+IMPORTS, WAKES, THINKS = 300, 100, 150
 
 AGENT = f"""
 import http.server, time
 time.sleep({IMPORTS / 1000})
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        time.sleep({WAKES / 1000})
         self.reply(b'{{"status": "Healthy"}}')
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
