@@ -107,9 +107,13 @@ def test_a_shell_is_one_beside_the_agent(agent):
             await terminal.type("stty size\n")
             await terminal.until("37 133")
             # Ctrl-C ends what runs, and the shell takes the next line.
+            await terminal.type("PS1='asks''you> '\n")
+            await terminal.until("asksyou> ")
             await terminal.type("echo sleeping=$((1+1)); sleep 1000\n")
             await terminal.until("sleeping=2")
             await terminal.type("\x03")
+            # What is typed before it asks, it throws away.
+            await terminal.until("asksyou> ")
             await terminal.type("echo awake=$((1+1)); exit 3\n")
             await terminal.until("awake=2")
             told, closes, code = await terminal.end()
