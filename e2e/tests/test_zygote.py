@@ -5,6 +5,7 @@ import shutil
 import signal
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,18 @@ def test_eight_sessions_have_nothing_in_common_that_is_by_chance(forked):
     # They all are of one import, in a process that none of them is.
     assert len({answer["loaded by"] for answer in answers}) == 1
     assert all(answer["loaded by"] != answer["pid"] for answer in answers)
+
+
+def test_of_many_sessions_at_once_each_is_forked(forked):
+    """The signals of children that end, while a fork is waited for, are no failure of it."""
+    for _ in range(2):
+        sessions = [new_session() for _ in range(60)]
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda session: forked.ask({}, session), sessions))
+        ways = [forked.view(session)["start"]["way"] for session in sessions]
+        assert ways == ["zygote"] * 60
+        for session in sessions:
+            forked.stop(session)
 
 
 def test_sessions_of_a_pool_of_forked_agents_have_nothing_in_common_that_is_by_chance(walled):

@@ -166,7 +166,9 @@ fn receive(zygote: &OwnedFd) -> Result<(Option<Answer>, Option<OwnedFd>), Error>
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [io::IoSliceMut::new(&mut frame)];
-    let received = rustix::net::recvmsg(zygote, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC);
+    // What the zygote does for us ends children of ours, and their signal interrupts us.
+    let received =
+        rustix::io::retry_on_intr(|| rustix::net::recvmsg(zygote, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC));
     let received = received.map_err(to("hear from the zygote"))?;
     if received.bytes == 0 {
         return Ok((None, None));

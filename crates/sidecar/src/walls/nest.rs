@@ -145,7 +145,10 @@ pub(crate) fn send(socket: &OwnedFd, frame: &[u8], descriptors: &[BorrowedFd<'_>
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
-    rustix::net::sendmsg(socket, &[io::IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL).map(drop)
+    rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(socket, &[io::IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL)
+    })
+    .map(drop)
 }
 
 fn enter(namespace: &OwnedFd, kind: LinkNameSpaceType) -> Result<(), Error> {
