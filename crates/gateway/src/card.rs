@@ -1,12 +1,9 @@
 //! GetAgentCard: what an A2A agent says of itself, as it says it. Starts a session if there is none. Source: service model; AgentCore
 //! developer guide, A2A protocol contract.
 
-use std::sync::LazyLock;
-
 use http::{Response, request};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Body;
-use innkeep_sandbox::Asker;
 use innkeep_types::{ServerProtocol, SessionId};
 use tokio::time::Instant;
 
@@ -50,16 +47,7 @@ pub(crate) async fn card(
         return Err(Error::field("agentRuntimeArn", rule));
     }
 
-    let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(raw_target, head, caller);
-    let errand = Errand {
-        visitor: &visitor,
-        session: &session,
-        deployment,
-        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
-        headers: &head.headers,
-        deadline,
-    };
+    let errand = Errand { visitor: &visitor, session: &session, deployment, raw_target, head, caller, deadline };
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let payload = Payload { bytes: 0, body: nothing, trouble: Trouble::default() };
     let delivered = deliver::deliver(gateway, errand, &Ask::AgentCard, payload).await?;

@@ -7,7 +7,7 @@ mod stream;
 mod text;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderValue, Response, request};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use innkeep_protocol::{event_stream, headers};
+use innkeep_sandbox::Lease;
 use innkeep_sandbox::exec::{self, Exec, ExecProgram, ExecSpec};
-use innkeep_sandbox::{Asker, Lease};
 use innkeep_types::{SessionId, limits};
 use tokio::time::{Instant, timeout};
 
@@ -74,14 +74,13 @@ pub(crate) async fn run(
     };
     let Asked { command, timeout } = Asked::parse(&whole(read).await?)?;
 
-    let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
-        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
-        headers: &head.headers,
+        raw_target,
+        head,
+        caller,
         // It may have to wait for a start, and its own time begins after that.
         deadline: deadline + timeout,
     };

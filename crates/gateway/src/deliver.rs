@@ -2,16 +2,17 @@
 //! sent goes to a fresh sandbox, once: that the session's end was not known yet when it came is no fault of the caller's.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response, request};
 use innkeep_sandbox::upstream::{AgentRequestBody, Failure, UpgradeAnswer, UpstreamBody};
 use innkeep_sandbox::{Asker, Deployment, Lease, StartPhases};
 use innkeep_types::SessionId;
 use tokio::time::{Instant, timeout};
 
 use crate::authorizer::Gate;
+use crate::call::Caller;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::forward::{self, Context};
@@ -37,9 +38,11 @@ pub(crate) struct Errand<'a> {
     pub(crate) visitor: &'a Visitor<'a>,
     pub(crate) session: &'a SessionId,
     pub(crate) deployment: Arc<Deployment>,
-    pub(crate) asker: Asker<'a>,
-    /// As the caller sent them.
-    pub(crate) headers: &'a HeaderMap,
+    /// Of what, as he spelled it.
+    pub(crate) raw_target: &'a str,
+    /// As he sent it.
+    pub(crate) head: &'a request::Parts,
+    pub(crate) caller: &'a Caller,
     /// When all must be over.
     pub(crate) deadline: Instant,
 }
@@ -86,14 +89,14 @@ pub(crate) async fn deliver_within(
     payload: Payload,
     limits: &Limits,
 ) -> Result<Delivered, Error> {
-    let context = Context { session: errand.session, request_id: errand.asker.request };
+    let context = Context { session: errand.session, request_id: &errand.caller.request_id };
     let Payload { bytes: body_bytes, mut body, trouble } = payload;
     let mut is_second = false;
     loop {
         let (lease, mut watch) = reach(gateway, &errand).await?;
         let mut request = match ask {
-            Ask::Invocation(_) => forward::request(lease.deployment(), context, errand.headers, body_bytes, body),
-            Ask::AgentCard => forward::card(lease.deployment(), context, errand.headers, body),
+            Ask::Invocation(_) => forward::request(lease.deployment(), context, &errand.head.headers, body_bytes, body),
+            Ask::AgentCard => forward::card(lease.deployment(), context, &errand.head.headers, body),
         };
         if let Ask::Invocation(Some(exchange)) = ask {
             exchange.tell(&lease, request.headers_mut())?;
@@ -120,11 +123,11 @@ pub(crate) struct Upgraded {
 
 /// Delivers a WebSocket's handshake.
 pub(crate) async fn upgrade(gateway: &Gateway, errand: Errand<'_>, handshake: &Handshake) -> Result<Upgraded, Error> {
-    let context = Context { session: errand.session, request_id: errand.asker.request };
+    let context = Context { session: errand.session, request_id: &errand.caller.request_id };
     let mut is_second = false;
     loop {
         let (lease, mut watch) = reach(gateway, &errand).await?;
-        let mut request = forward::handshake(lease.deployment(), context, errand.headers);
+        let mut request = forward::handshake(lease.deployment(), context, &errand.head.headers);
         handshake.ask(request.headers_mut());
         let answer = lease.upstream().upgrade(request);
         match waited(&lease, answer, &mut watch, &gateway.limits).await {
@@ -140,7 +143,11 @@ pub(crate) async fn upgrade(gateway: &Gateway, errand: Errand<'_>, handshake: &H
 
 /// Returns the way to the agent, who is asked nothing yet.
 pub(crate) async fn reach(gateway: &Gateway, errand: &Errand<'_>) -> Result<(Arc<Lease>, Watch), Error> {
-    let lease = gateway.registry.acquire(errand.session, &errand.deployment, errand.asker).await?;
+    let Errand { raw_target, head, caller, .. } = *errand;
+    let owner = LazyLock::new(|| gateway.owner(caller));
+    let on_start = || gateway.tell_start(raw_target, head, caller);
+    let asker = Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start };
+    let lease = gateway.registry.acquire(errand.session, &errand.deployment, asker).await?;
     let lease = Arc::new(lease);
     let watch = Watch::over_exchange(lease.clone(), errand.deadline);
     // Asked of each sandbox: it may be of another version than what the endpoint serves now, with another authorizer and
@@ -148,7 +155,7 @@ pub(crate) async fn reach(gateway: &Gateway, errand: &Errand<'_>) -> Result<(Arc
     if !authorizer::is_same(lease.deployment(), &errand.deployment) {
         errand.visitor.pass_too(&Gate::of(lease.deployment())).await?;
     }
-    forward::check_allowed(lease.deployment(), errand.headers)?;
+    forward::check_allowed(lease.deployment(), &errand.head.headers)?;
     Ok((lease, watch))
 }
 

@@ -2,12 +2,11 @@
 
 mod which;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::{HeaderValue, Response, request};
 use hyper::body::Body;
 use innkeep_protocol::headers;
-use innkeep_sandbox::Asker;
 use innkeep_types::{ServerProtocol, SessionId, SessionKey};
 use tokio::time::Instant;
 
@@ -93,14 +92,13 @@ pub(crate) async fn invoke(
     let exchange = if is_mcp { Some(mcp::Exchange::begin(gateway, &session, head, caller)?) } else { None };
 
     let caller = &*caller;
-    let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(&route.raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &session,
         deployment,
-        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
-        headers: &head.headers,
+        raw_target: &route.raw_target,
+        head,
+        caller,
         deadline,
     };
     let ask = Ask::Invocation(exchange);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, request};
 use http_body_util::BodyExt;
-use innkeep_sandbox::{Asker, Deployment};
+use innkeep_sandbox::Deployment;
 use innkeep_types::{
     ErrorKind, InvocationFailure, InvocationHead, InvocationState, RequestId, SessionKey, SessionOwner,
 };
@@ -89,13 +89,13 @@ async fn work(job: &Job, body: Spooled, sending: Sending<'_>) -> Result<(), Erro
     let limits = Limits { sync_request_timeout: timeout, stream_timeout: timeout, max_body_bytes, ..gateway.limits };
     let deadline = Instant::now() + timeout;
     let visitor = Visitor::admitted(gateway, Operation::InvokeAgentRuntime, head, named);
-    let on_start = || gateway.tell_start(raw_target, head, caller);
     let errand = Errand {
         visitor: &visitor,
         session: &entry.session.session,
         deployment: deployment.clone(),
-        asker: Asker { request: &entry.request, owner: &|| Some(entry.owner), on_start: &on_start },
-        headers: &head.headers,
+        raw_target,
+        head,
+        caller,
         deadline,
     };
     let delivered =

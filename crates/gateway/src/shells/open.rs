@@ -1,13 +1,13 @@
 //! InvokeAgentRuntimeCommandShell up to 101, a line per step. Until then its errors are those of every operation.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, request};
 use hyper::body::Body;
 use innkeep_protocol::headers;
+use innkeep_sandbox::Lease;
 use innkeep_sandbox::exec::{self, Exec, ExecStreams};
-use innkeep_sandbox::{Asker, Lease};
 use innkeep_types::{SessionId, limits};
 use tokio::time::{Instant, timeout};
 
@@ -58,16 +58,7 @@ pub(crate) async fn open(
     let (visitor, _) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
     let deployment = visitor.enter(&session, caller).await?;
 
-    let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(raw_target, head, caller);
-    let errand = Errand {
-        visitor: &visitor,
-        session: &session,
-        deployment,
-        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
-        headers: &head.headers,
-        deadline,
-    };
+    let errand = Errand { visitor: &visitor, session: &session, deployment, raw_target, head, caller, deadline };
     let (attachment, lease, watch) = connect(gateway, &errand, &asked).await?;
 
     let mut headers = answer::headers(&HeaderMap::new(), caller, &lease, lease.answered());

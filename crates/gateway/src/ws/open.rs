@@ -1,11 +1,10 @@
 //! InvokeAgentRuntimeWithWebSocketStream up to 101, a line per step. Until then its errors are those of every operation.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Response, StatusCode, request};
 use hyper::body::Body;
-use innkeep_sandbox::Asker;
 use innkeep_sandbox::upstream::UpgradeAnswer;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
@@ -49,16 +48,7 @@ pub(crate) async fn open(
     let (visitor, _) = Visitor::meet(gateway, operation, head, &named, body, deadline, caller).await?;
     let deployment = visitor.enter(&session, caller).await?;
 
-    let owner = LazyLock::new(|| gateway.owner(caller));
-    let on_start = || gateway.tell_start(raw_target, head, caller);
-    let errand = Errand {
-        visitor: &visitor,
-        session: &session,
-        deployment,
-        asker: Asker { request: &caller.request_id, owner: &|| *owner, on_start: &on_start },
-        headers: &head.headers,
-        deadline,
-    };
+    let errand = Errand { visitor: &visitor, session: &session, deployment, raw_target, head, caller, deadline };
     let Upgraded { answer, lease, watch, start } = deliver::upgrade(gateway, errand, &handshake).await?;
     let (agent, stream) = match answer {
         UpgradeAnswer::Refused(status) => return Err(Error::AgentStatus(status)),
