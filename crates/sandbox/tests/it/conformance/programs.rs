@@ -202,9 +202,10 @@ pub(crate) async fn many_programs_run_at_once_and_too_many_are_refused(world: Wo
 
 pub(crate) async fn a_program_has_a_terminal_of_its_own(world: World) {
     let sandbox = obedient(&world).await;
-    let script = "import os, signal, sys\nsignal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))\n\
+    let script = "import os, signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n\
                   print(os.ttyname(0), os.stat(os.ttyname(0)).st_uid == os.getuid(), os.get_terminal_size(), os.tcgetpgrp(0) == os.getpid())\n\
                   open('/dev/tty', 'w').write('by name\\n')\n\
+                  signal.sigwait([signal.SIGWINCH])\nprint(os.get_terminal_size(), flush=True)\n\
                   while True:\n line = input()\n print('got', line)\n if line == 'end': sys.exit(5)";
     let terminal = Some(TerminalSize { rows: 24, columns: 80 });
     let mut exec = sandbox.exec(ExecSpec { terminal, ..python_spec(script) }).await.unwrap();
