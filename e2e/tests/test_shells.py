@@ -109,7 +109,8 @@ def test_a_shell_is_one_beside_the_agent(agent):
             # Ctrl-C ends what runs, and the shell takes the next line.
             await terminal.type("PS1='asks''you> '\n")
             await terminal.until("asksyou> ")
-            await terminal.type("echo sleeping=$((1+1)); sleep 1000\n")
+            # Said by what is interrupted: a shell in the middle of starting it may lose its terminal to it, and end.
+            await terminal.type("sh -c 'echo sleeping=$((1+1)); exec sleep 1000'\n")
             await terminal.until("sleeping=2")
             await terminal.type("\x03")
             # What is typed before it asks, it throws away.

@@ -102,11 +102,12 @@ impl Session {
         Now { age: self.started.elapsed(), leases: self.gate.inside(), last_used: self.gate.last_used() }
     }
 
-    /// Returns the session as operators see it.
-    pub(crate) fn info(&self) -> SessionInfo {
+    /// Returns the session as operators see it; none once it is Stopped, and on record.
+    pub(crate) fn info(&self) -> Option<SessionInfo> {
         let (now, rules) = (self.now(), self.deployment.rules());
         let state = self.status.borrow().state.clone();
-        SessionInfo {
+        let is_over = matches!(state, State::Stopped { .. });
+        (!is_over).then(|| SessionInfo {
             key: self.key.clone(),
             sandbox: self.sandbox.clone(),
             version: self.deployment.version,
@@ -120,7 +121,7 @@ impl Session {
             lifetime_left: Some(rules.max_lifetime.saturating_sub(now.age)),
             agent_pid: self.running.get().and_then(|r| r.sandbox.agent_pid()),
             running: self.running.get().map(|r| Arc::clone(&r.sandbox)),
-        }
+        })
     }
 }
 
@@ -133,7 +134,7 @@ pub struct SessionInfo {
     pub sandbox: SandboxId,
     /// What that runs.
     pub version: innkeep_types::RuntimeVersion,
-    /// `Provisioning`, `Active`, `Idle`, `Stopping`, `Stopped`.
+    /// `Provisioning`, `Active`, `Idle`, `Stopping`.
     pub state: &'static str,
     /// The tier it got.
     pub tier: Tier,

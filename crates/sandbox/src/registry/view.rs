@@ -17,6 +17,7 @@ impl Registry {
     /// Returns the sessions that have a sandbox.
     pub fn list(&self) -> Vec<SessionInfo> {
         let sessions: Vec<_> = self.shared.sessions.lock().by_key.values().cloned().collect();
-        sessions.iter().map(|s| s.info()).collect()
+        // One may have ended since.
+        sessions.iter().filter_map(|s| s.info()).collect()
     }
 }

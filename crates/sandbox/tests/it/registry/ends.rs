@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use innkeep_protocol::link::AgentState;
 use innkeep_protocol::ping::PingStatus;
+use innkeep_sandbox::Limits;
 use innkeep_testkit::FakeDriver;
 use innkeep_types::{StopReason, limits};
 
-use super::world::{SOON, deployment, world};
+use super::world::{SOON, deployment, limited, world};
 
 #[tokio::test(start_paused = true)]
 async fn an_unused_session_idles_out_after_fifteen_minutes_and_its_id_can_be_used_again() {
@@ -86,4 +87,28 @@ async fn three_missed_pings_end_a_session_unless_a_request_is_open() {
     world.driver.last().say(AgentState::Missed { misses: 4, detail: "timed out".to_owned() });
     world.gone().await;
     assert_eq!(world.reasons(), ["Unhealthy"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_stopped_is_seen_no_more() {
+    let world = limited(
+        FakeDriver::ready(),
+        Limits { active_sessions: 10_000, starts_per_second: 10_000, ..Limits::default() },
+    );
+    let deployment = deployment(1);
+    for turn in 0..3_000 {
+        drop(world.acquire(&format!("alice{turn}"), &deployment).await.unwrap());
+    }
+    let registry = world.registry.clone();
+    let looks = tokio::task::spawn_blocking(move || {
+        loop {
+            let seen = registry.list();
+            assert!(seen.iter().all(|session| session.state != "Stopped"));
+            if seen.is_empty() {
+                break;
+            }
+        }
+    });
+    world.registry.shutdown(Duration::ZERO).await;
+    looks.await.unwrap();
 }
