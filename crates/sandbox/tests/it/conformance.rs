@@ -53,6 +53,7 @@ macro_rules! every_kind {
                 kill_leaves_no_process_whatever_the_agent_started,
                 a_kill_that_waits_for_its_grace_is_hastened_by_one_without,
                 sigterm_gives_an_agent_the_chance_to_end_itself,
+                sigterm_of_a_sidecar_reaches_its_agent_and_the_agent_s_end_is_told,
                 a_sandbox_ends_by_itself_at_its_deadline_or_without_its_directory,
                 the_sidecar_is_no_child_of_the_server_and_ends_with_its_agent,
                 orphans_are_reaped_while_the_agent_lives,

@@ -13,7 +13,7 @@ use innkeep_types::{AgentExit, UnixMillis};
 
 use super::agent::{PING, obedient, run};
 use super::remains::{groups_called, mounts_with};
-use super::table::{children_of, has_ended, processes, status};
+use super::table::{self, children_of, has_ended, processes, status};
 use super::world::{SOON, World};
 
 pub(crate) async fn kill_leaves_no_process_whatever_the_agent_started(world: World) {
@@ -52,6 +52,20 @@ pub(crate) async fn sigterm_gives_an_agent_the_chance_to_end_itself(world: World
     let sandbox = world.launch_ready(world.spec(&script)).await;
     let facts = sandbox.kill(SOON).await.unwrap();
     assert_eq!((facts.exit, facts.cause), (AgentExit::Code(7), ExitCause::Stopped));
+}
+
+pub(crate) async fn sigterm_of_a_sidecar_reaches_its_agent_and_the_agent_s_end_is_told(world: World) {
+    let script = format!(
+        "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{PING}\nserve(lambda: 'x')"
+    );
+    let sandbox = world.launch_ready(world.spec(&script)).await;
+    let sidecar = world.sidecar_pid(&sandbox);
+    table::terminate(sidecar);
+    let mut state = sandbox.state();
+    while state.changed().await.is_ok() {}
+    let AgentState::Exited(facts) = state.borrow().clone() else { panic!("{:?}", state.borrow()) };
+    assert_eq!((facts.exit, facts.cause), (AgentExit::Code(7), ExitCause::Stopped));
+    wait_for("the sidecar to end", SOON, || has_ended(sidecar)).await;
 }
 
 pub(crate) async fn a_sandbox_ends_by_itself_at_its_deadline_or_without_its_directory(world: World) {

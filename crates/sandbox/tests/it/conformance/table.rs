@@ -56,6 +56,11 @@ pub(crate) fn kill(pid: i32) {
     let _ = Pid::from_raw(pid).map(|pid| rustix::process::kill_process(pid, Signal::KILL));
 }
 
+/// Asks a process to end, if it is there.
+pub(crate) fn terminate(pid: i32) {
+    let _ = Pid::from_raw(pid).map(|pid| rustix::process::kill_process(pid, Signal::TERM));
+}
+
 /// Returns state and parent.
 fn stat(pid: i32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
