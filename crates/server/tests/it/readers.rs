@@ -1,9 +1,20 @@
 //! Clients that do not read what they asked for.
 
+use std::time::Duration;
+
 use innkeep_server::Config;
 
 use crate::wire::Wire;
-use crate::world::World;
+use crate::world::{World, memory};
+
+const CLIENTS: u64 = 100;
+
+/// What the server may hold of each: twice 64 KiB of request, and a piece of up to 400 KiB of the answer. Stated in
+/// docs/limits.md.
+const CLIENT_BOUND: u64 = (2 * 64 + 400) << 10;
+
+/// What may be gained beside: the allocator's own, tasks, stacks.
+const FIXED_BOUND: u64 = 16 << 20;
 
 async fn asks_and_does_not_read(world: &World) -> Wire {
     let mut wire = world.wire().await;
@@ -37,4 +48,38 @@ async fn after_the_write_stall_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_latest_when_the_stream_must_be_over() {
     are_cut_off(Config { stream_timeout_secs: 1, ..Config::default() }).await;
+}
+
+/// Returns once the process's memory has been the same for half a second.
+async fn memory_is_at_rest() {
+    let (mut held, mut unchanged) = (0, 0);
+    let at_rest = tokio::time::timeout(crate::wire::SOON, async {
+        while unchanged < 10 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = memory("VmRSS");
+            unchanged = if now == held { unchanged + 1 } else { 0 };
+            held = now;
+        }
+    });
+    at_rest.await.expect("the server stops to read what nobody takes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_bounded_however_much_their_agents_send() {
+    let world = World::new(Config::default()).await;
+    let before = memory("VmRSS");
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(asks_and_does_not_read(&world).await);
+    }
+    for client in &clients {
+        let begun = client.stream.readable();
+        tokio::time::timeout(crate::wire::SOON, begun).await.expect("the answer begins").unwrap();
+    }
+    memory_is_at_rest().await;
+    let gained = memory("VmHWM").saturating_sub(before);
+    println!("{CLIENTS} clients that read nothing of endless answers: at most {} KiB more resident", gained >> 10);
+    assert!(gained < CLIENTS * CLIENT_BOUND + FIXED_BOUND, "{gained} bytes");
+    drop(clients);
+    world.finish().await;
 }

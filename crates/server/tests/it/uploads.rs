@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use crate::wire::{Draft, SOON};
-use crate::world::World;
+use crate::world::{World, memory};
 
 static PIECE: [u8; 1 << 20] = [7; 1 << 20];
 
@@ -30,13 +30,6 @@ fn digest(n_pieces: usize) -> [u8; 32] {
 /// Returns the head of an upload of so many pieces.
 fn head(world: &World, n_pieces: usize) -> String {
     format!("{}content-length: {}\r\n\r\n", world.head_for(digest(n_pieces), &[]), n_pieces * PIECE.len())
-}
-
-/// Returns a value of `/proc/self/status`, bytes.
-fn memory(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 /// Returns the size of the largest spool file; it has no name, but this process has it open.

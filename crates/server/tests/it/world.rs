@@ -249,6 +249,13 @@ fn project() -> File {
     file
 }
 
+/// Returns a value of `/proc/self/status`, bytes.
+pub(crate) fn memory(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
 /// Bundles are read-only, which keeps anybody but root from removing them.
 fn make_removable(directory: &TempDir) {
     for entry in walkdir::WalkDir::new(directory.path()).into_iter().flatten() {
