@@ -1,10 +1,11 @@
-"""A session among bad neighbours: what it pays while others flood the server, never read and never finish."""
+"""A session among bad neighbours: what it and the server's memory pay while others flood the server, never read and never finish."""
 
 import socket
 import threading
 import time
 from collections import deque
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from contenders import ThreeWays, head, new_session, three_ways
 from table import Table, median
@@ -15,7 +16,10 @@ TICK = 0.01
 NAMES = ("direct", "innkeep")
 NOTE = f"""Abuse: {NEVER_READ} clients that asked for 100 MB and read nothing, {SLOW} that announced 10 MB and send a byte
 each 100 ms, and 1,000 new connections per second, every other one with bytes that are no HTTP; the last {LATEST} are held.
-Direct: the same agent by hand, on the same CPUs at the same time, but not attacked; what it loses, the machine's load took."""
+Direct: the same agent by hand, on the same CPUs at the same time, but not attacked; what it loses, the machine's load took.
+Peak: the most that the server ever had resident. Its bound: what it had before, and for each of those connections the most that
+docs/limits.md allows."""
+CONNECTION_KIB = 2 * 64 + 400
 
 
 def measure(table: Table, quick: bool):
@@ -24,12 +28,15 @@ def measure(table: Table, quick: bool):
         quiet, abused = ({name: [] for name in NAMES} for _ in range(2))
         for name in NAMES:
             ways.wrk(name, 1, 1)  # warms up
+        before = memory(ways.agent.server.pid, "VmRSS")
         for _ in range(blocks):
             for runs, around in ((quiet, nullcontext()), (abused, abuse(ways))):
                 with around:
                     for name in NAMES:
                         runs[name].append(ways.wrk(name, 1, seconds))
+        peak = memory(ways.agent.server.pid, "VmHWM")
     add(table, quiet, abused)
+    add_memory(table, before, peak)
 
 
 @contextmanager
@@ -92,3 +99,17 @@ def add(table: Table, quiet: dict[str, list[dict]], abused: dict[str, list[dict]
                 f"{ratio['innkeep']:.2f} of quiet; direct {ratio['direct']:.2f}" if is_abused else "",
                 "≤ 1.25 of quiet" if has_target else "", ratio["innkeep"] <= 1.25 if has_target else None,
             )
+
+
+def memory(pid: int, name: str) -> float:
+    """A value of its `status`, MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1]) / 1024
+
+
+def add_memory(table: Table, before: float, peak: float):
+    bound = before + (NEVER_READ + SLOW + LATEST) * CONNECTION_KIB / 1024
+    table.add(
+        "the server's memory, during abuse: peak", innkeep=f"{peak:.0f} MiB", compared=f"{before:.0f} MiB before",
+        target=f"≤ {bound:.0f} MiB", met=peak <= bound,
+    )
