@@ -10,11 +10,16 @@ from harness import Agent
 from servers import deploy, end_all
 from table import Table, median
 
-ABUSES = {"forks": "a fork bomb", "memory": "a memory hog", "cpu": "a CPU burner", "descriptors": "a descriptor flood"}
-LIMITS = "memory_mib = 256\ncpu_millis = 500\nprocesses = 128\nopen_files = 1024"
+ABUSES = {
+    "forks": "a fork bomb", "memory": "a memory hog", "cpu": "a CPU burner", "descriptors": "a descriptor flood",
+    "disk": "a disk bomb", "inodes": "an inode bomb", "binds": "a flood of binds", "output": "a flood of output",
+}
+LIMITS = "memory_mib = 256\ncpu_millis = 500\nprocesses = 128\nopen_files = 1024\ndisk_mib = 64"
 NAMES = ("direct", "innkeep")
 NOTE = f"""Bystander: one session asked by `wrk` while an agent in another does its worst, within limits of 256 MiB, half a
-CPU, 128 processes and 1,024 open files; when it is ended for it, it is started again. Direct: the same agent by hand, outside
+CPU, 128 processes, 1,024 open files and 64 MiB of disk; when it is ended for it, it is started again. The control socket is out of
+its reach; of its sidecar it reaches two things, and floods them: each bind waits for the sidecar's answer, and its output is read by
+the sidecar and stamped. Direct: the same agent by hand, outside
 of any sandbox, beside the same neighbour. Not measured without isolation, where nothing would contain it."""
 
 

@@ -1,5 +1,5 @@
-"""An agent that is told to take what it can get: processes, memory, processor time or descriptors. Whatever it does ends by
-itself after a few seconds; only for sandboxes."""
+"""An agent that is told to take what it can get: processes, memory, processor time, descriptors, disk, files, or its sidecar's
+time. Whatever it does ends by itself after a few seconds; only for sandboxes."""
 
 import json
 import multiprocessing
@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 SECONDS = 3
 BLOCK = 16 << 20
+DISK_BLOCK = b"x" * (1 << 20)
+FILES = "/tmp/files"
+LINES = b"a line that nobody wants to read\n" * 1000
 
 
 def forks(until):
@@ -45,7 +48,58 @@ def descriptors(until):
             held.clear()
 
 
-ABUSES = {"forks": (forks, 1), "memory": (memory, 2), "cpu": (cpu, 8), "descriptors": (descriptors, 8)}
+def disk(until):
+    """Fills the writable layer, again and again."""
+    name = f"/tmp/disk-{os.getpid()}"
+    while time.monotonic() < until:
+        try:
+            with open(name, "wb", buffering=0) as file:
+                while time.monotonic() < until:
+                    file.write(DISK_BLOCK)
+        except OSError:
+            pass
+
+
+def inodes(until):
+    """Makes files until there may be no more, and begins anew."""
+    os.makedirs(FILES, exist_ok=True)
+    made = 0
+    while time.monotonic() < until:
+        try:
+            os.close(os.open(f"{FILES}/{os.getpid()}-{made}", os.O_CREAT | os.O_WRONLY))
+            made += 1
+        except OSError:
+            for name in os.listdir(FILES):
+                remove(f"{FILES}/{name}")
+
+
+def remove(name):
+    try:
+        os.remove(name)
+    except OSError:
+        pass  # another was faster
+
+
+def binds(until):
+    """Each bind waits for an answer of the sidecar: the only thing of it that an agent reaches with a request."""
+    while time.monotonic() < until:
+        try:
+            with socket.socket() as one:
+                one.bind(("127.0.0.1", 0))
+        except OSError:
+            pass
+
+
+def output(until):
+    """Each line is read, stamped and kept by the sidecar."""
+    while time.monotonic() < until:
+        os.write(1, LINES)
+
+
+ABUSES = {
+    "forks": (forks, 1), "memory": (memory, 2), "cpu": (cpu, 8), "descriptors": (descriptors, 8), "disk": (disk, 2),
+    "inodes": (inodes, 2), "binds": (binds, 8), "output": (output, 2),
+}
 
 
 class Agent(BaseHTTPRequestHandler):
