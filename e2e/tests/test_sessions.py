@@ -108,3 +108,10 @@ def test_operators_see_the_session_and_reading_it_changes_nothing(probe):
     wait_for("the idle clock to go on", lambda: probe.view(session)["idleLeftMs"] < first["idleLeftMs"])
     probe.stop(session)
     assert probe.wait_for_state(session, "Stopped")["stop"]["reason"] == "StoppedByCaller"
+
+
+def test_the_log_says_which_isolation_a_session_got(probe):
+    session = new_session()
+    probe.ask({"do": "facts"}, session)
+    ready = lambda: next((line for line in probe.server.stderr_lines if f"/{session} ready" in line), None)
+    assert f'session.tier="{probe.server.isolation}"' in wait_for("the log to tell that it is ready", ready)
