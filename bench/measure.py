@@ -22,6 +22,7 @@ import bystander
 import control
 import idle
 import pool
+import reload
 import servers
 import sessions
 import shell
@@ -38,7 +39,7 @@ from table import Table
 GROUPS = {
     "spawn": spawn, "ways": ways, "arrivals": arrivals, "pool": pool, "zygote": zygote, "burst": burst, "stop": stop, "idle": idle,
     "warm": warm, "auth": auth, "sessions": sessions, "bodies": bodies, "streams": streams, "websockets": sockets,
-    "commands": shell, "abuse": abuse, "bystander": bystander, "control": control, "tls": tls,
+    "commands": shell, "abuse": abuse, "bystander": bystander, "control": control, "tls": tls, "reload": reload,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 

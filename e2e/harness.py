@@ -107,10 +107,13 @@ class Server:
         copies.chmod(0o755)
         os.chown(self.data_dir, user, user)
 
+    def _command(self) -> list:
+        return [self.binary, "serve", "--listen", "127.0.0.1:0", "--isolation", self.isolation]
+
     def start(self):
         """Starts the server and waits until it listens. Its clients are new: port 0 is another one each time."""
         self.stderr_lines: list[str] = []
-        command = [self.binary, "serve", "--listen", "127.0.0.1:0", "--isolation", self.isolation]
+        command = self._command()
         if self.user is not None:
             # As a login would: no capability, but also nothing that forbids to gain one.
             command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", *command]
