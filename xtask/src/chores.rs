@@ -74,7 +74,7 @@ pub(crate) fn bench(root: &Path, arguments: &[String]) -> Result<()> {
     host::provide(host::TESTS)?;
     host::provide(host::BENCH)?;
     let python = host::python_environment(&root.join("e2e"))?;
-    Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
+    Run::cargo(&["build", "--release", "--package", "innkeep", "--package", "innkeep-bench-leases"]).dir(root).go()?;
     // Static: an agent that costs its start no dynamic linker.
     let agent = ["rustc", "--release", "--package", "innkeep-bench-agent", "--", "-Ctarget-feature=+crt-static"];
     Run::cargo(&agent).dir(root).go()?;
