@@ -18,7 +18,11 @@ const jwk = (type, options) => {
   const { privateKey } = generateKeyPairSync(type, options);
   return { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), use: "sig" };
 };
-const keys = () => [jwk("rsa", { modulusLength: 2048 }), jwk("ec", { namedCurve: "P-256" }), jwk("ed25519")];
+const keys = () => [
+  jwk("rsa", { modulusLength: 2048 }),
+  ...["P-256", "P-384", "P-521"].map((namedCurve) => jwk("ec", { namedCurve })),
+  jwk("ed25519"),
+];
 
 const client = (client_id, grant_types) => ({
   client_id,

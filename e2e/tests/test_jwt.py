@@ -147,7 +147,7 @@ def refused(answer, status, message):
     return answer
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"])
 def test_a_program_invokes_and_stops_with_its_own_token(agent, issuer, algorithm):
     token, session = issuer.token(algorithm=algorithm), new_session()
     for start in ("cold", "warm"):

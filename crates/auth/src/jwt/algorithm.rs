@@ -21,6 +21,8 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
+    /// ECDSA on P-521 with SHA-512.
+    ES512,
     /// Ed25519. Ed448 has the same name and another key, of which we take none.
     EdDSA,
 }
@@ -38,6 +40,7 @@ impl Algorithm {
             "PS512" => Some(Self::PS512),
             "ES256" => Some(Self::ES256),
             "ES384" => Some(Self::ES384),
+            "ES512" => Some(Self::ES512),
             "EdDSA" => Some(Self::EdDSA),
             _ => None,
         }
@@ -52,7 +55,7 @@ impl Algorithm {
             Self::PS256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
             Self::PS384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
             Self::PS512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-            Self::ES256 | Self::ES384 | Self::EdDSA => None,
+            Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => None,
         }
     }
 }

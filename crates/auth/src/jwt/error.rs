@@ -11,7 +11,7 @@ pub enum Error {
     Unparsable(#[source] Flaw),
     /// It is signed with something else than a public key, or not at all.
     #[error(
-        "The token's algorithm is not accepted: sign with RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+        "The token's algorithm is not accepted: sign with RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA"
     )]
     Algorithm,
     /// Its header demands what we do not have.

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use innkeep_types::limits;
+use p521::ecdsa::signature::Verifier;
+use p521::ecdsa::{Signature, VerifyingKey};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use serde_json::{Map, Value};
 
@@ -31,6 +33,8 @@ enum Material {
     P256(Vec<u8>),
     /// The same.
     P384(Vec<u8>),
+    /// Known to lie on its curve. ring has no P-521.
+    P521(Box<VerifyingKey>),
     Ed25519(Vec<u8>),
 }
 
@@ -74,6 +78,9 @@ impl Key {
             }
             (Material::P256(point), Algorithm::ES256, _) => with(&signature::ECDSA_P256_SHA256_FIXED, point),
             (Material::P384(point), Algorithm::ES384, _) => with(&signature::ECDSA_P384_SHA384_FIXED, point),
+            (Material::P521(key), Algorithm::ES512, _) => {
+                Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
             (Material::Ed25519(key), Algorithm::EdDSA, _) => with(&signature::ED25519, key),
             _ => false,
         }
@@ -88,6 +95,7 @@ impl Material {
             ("RSA", _) => rsa(&bytes("n")?, &bytes("e")?),
             ("EC", Some("P-256")) => point(&bytes("x")?, &bytes("y")?, 32).map(Self::P256),
             ("EC", Some("P-384")) => point(&bytes("x")?, &bytes("y")?, 48).map(Self::P384),
+            ("EC", Some("P-521")) => p521(&point(&bytes("x")?, &bytes("y")?, 66)?),
             ("OKP", Some("Ed25519")) => bytes("x").filter(|key| key.len() == 32).map(Self::Ed25519),
             _ => None,
         }
@@ -98,6 +106,7 @@ impl Material {
             Self::Rsa { .. } => algorithm.rsa().is_some(),
             Self::P256(_) => algorithm == Algorithm::ES256,
             Self::P384(_) => algorithm == Algorithm::ES384,
+            Self::P521(_) => algorithm == Algorithm::ES512,
             Self::Ed25519(_) => algorithm == Algorithm::EdDSA,
         }
     }
@@ -116,9 +125,13 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Material> {
     is_usable.then_some(Material::Rsa { modulus, exponent })
 }
 
-/// Whether the point lies on its curve is ring's to say, at each signature.
+/// Whether the point lies on its curve is ring's to say, at each signature, and [`p521`]'s, at once.
 fn point(x: &[u8], y: &[u8], length: usize) -> Option<Vec<u8>> {
     (x.len() == length && y.len() == length).then(|| [&[4], x, y].concat())
+}
+
+fn p521(point: &[u8]) -> Option<Material> {
+    VerifyingKey::from_sec1_bytes(point).ok().map(|key| Material::P521(Box::new(key)))
 }
 
 /// `use` and `key_ops`, if there, say that signatures are verified with it. Source: RFC 7517 sections 4.2 and 4.3.

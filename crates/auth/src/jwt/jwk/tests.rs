@@ -1,4 +1,4 @@
-//! The examples of RFC 7520 and 8037, whose payloads are no claims.
+//! The examples of RFC 7515, 7520 and 8037, whose payloads are no claims.
 
 use serde_json::json;
 
@@ -14,6 +14,30 @@ fn checks(key: &Value, algorithm: Algorithm, signed: &str, signature: &str) {
     other[10] ^= 1;
     assert!(!key.verifies(algorithm, signed.as_bytes(), &other));
     assert!(!key.verifies(algorithm, signed.as_bytes(), b""));
+}
+
+#[test]
+fn rfc_7515_appendix_a_4() {
+    let key = json!({
+        "kty": "EC", "crv": "P-521",
+        "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+        "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2",
+    });
+    let signed = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA";
+    let signature = "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpR\
+                     wcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
+    checks(&key, Algorithm::ES512, signed, signature);
+    let key = Key::parse(key.as_object().unwrap()).unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    assert_eq!(signature.len(), 132);
+    for other in [Algorithm::ES256, Algorithm::ES384, Algorithm::RS512, Algorithm::EdDSA] {
+        assert!(!key.fits(other) && !key.verifies(other, signed.as_bytes(), &signature), "{other:?}");
+    }
+    // One zero more or less in front of r or s is another spelling of the same numbers.
+    let (r, s) = signature.split_at(66);
+    for spelled in [[&[0], r, s].concat(), [&r[1..], s].concat(), [r, &[0], s].concat(), [s, r].concat()] {
+        assert!(!key.verifies(Algorithm::ES512, signed.as_bytes(), &spelled));
+    }
 }
 
 #[test]

@@ -45,7 +45,9 @@ fn keys_that_a_token_brings_along_are_not_used() {
 
 #[test]
 fn signatures_that_are_none_do_not_verify() {
-    for (algorithm, signer) in [("ES256", Signer::es256()), ("EdDSA", Signer::ed25519()), ("RS256", Signer::rsa())] {
+    for (algorithm, signer) in
+        [("ES256", Signer::es256()), ("ES512", Signer::es512()), ("EdDSA", Signer::ed25519()), ("RS256", Signer::rsa())]
+    {
         let keys = key_set(&[signer.jwk("k")]);
         let good = signer.sign(&json!({"alg": algorithm, "kid": "k"}), &claims());
         let (signed, signature) = good.rsplit_once('.').unwrap();

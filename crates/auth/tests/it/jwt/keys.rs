@@ -12,8 +12,8 @@ use super::{ISSUER, NOW, Signer, check, claims, key_set, lax, rules, with, witho
 /// Each algorithm with a key for it.
 fn all() -> Vec<(&'static str, Signer)> {
     let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"].map(|name| (name, Signer::rsa()));
-    let others = [("ES256", Signer::es256()), ("ES384", Signer::es384()), ("EdDSA", Signer::ed25519())];
-    rsa.into_iter().chain(others).collect()
+    let ec = [("ES256", Signer::es256()), ("ES384", Signer::es384()), ("ES512", Signer::es512())];
+    rsa.into_iter().chain(ec).chain([("EdDSA", Signer::ed25519())]).collect()
 }
 
 #[test]
@@ -48,9 +48,12 @@ fn a_signature_of_one_algorithm_is_none_of_another() {
 
 #[test]
 fn another_key_of_the_same_kind_does_not_verify() {
-    for (name, make) in
-        [("ES256", Signer::es256 as fn() -> Signer), ("ES384", Signer::es384), ("EdDSA", Signer::ed25519)]
-    {
+    for (name, make) in [
+        ("ES256", Signer::es256 as fn() -> Signer),
+        ("ES384", Signer::es384),
+        ("ES512", Signer::es512),
+        ("EdDSA", Signer::ed25519),
+    ] {
         let token = make().sign(&json!({"alg": name, "kid": "k"}), &claims());
         assert_eq!(check(&token, &key_set(&[make().jwk("k")]), &lax()), Err(Error::Signature), "{name}");
     }
@@ -99,6 +102,7 @@ fn a_kid_names_one_key_and_without_one_there_must_be_only_one_that_fits() {
 #[test]
 fn keys_that_are_not_for_us_are_left_out() {
     let (rsa, ec, ed) = (Signer::rsa().jwk("k"), Signer::es256().jwk("k"), Signer::ed25519().jwk("k"));
+    let wide = Signer::es512().jwk("k");
     let modulus = |n_bytes: usize, first: u8, last: u8| {
         let mut n = vec![0xff; n_bytes];
         (n[0], n[n_bytes - 1]) = (first, last);
@@ -148,6 +152,15 @@ fn keys_that_are_not_for_us_are_left_out() {
         (&ec, "x", json!(base64(&[1; 31])), 0),
         (&ec, "y", json!(base64(&[1; 33])), 0),
         (&ec, "kty", json!("OKP"), 0),
+        (&wide, "crv", json!("P-521"), 1),
+        (&wide, "crv", json!("P-384"), 0),
+        (&wide, "alg", json!("ES512"), 1),
+        (&wide, "alg", json!("ES256"), 0),
+        (&wide, "x", json!(base64(&[0; 65])), 0),
+        (&wide, "x", json!(base64(&[0; 67])), 0),
+        (&wide, "x", json!(base64(&[0xff; 66])), 0), // beyond the field
+        (&wide, "y", json!(base64(&[0; 66])), 0),    // off the curve
+        (&wide, "y", wide["x"].clone(), 0),
         (&ed, "crv", json!("Ed448"), 0),
         (&ed, "crv", json!("X25519"), 0),
         (&ed, "x", json!(base64(&[1; 33])), 0),

@@ -46,6 +46,7 @@ static GOOD: LazyLock<(Vec<String>, KeySet)> = LazyLock::new(|| {
         ("EdDSA", Signer::ed25519()),
         ("RS256", Signer::rsa()),
         ("ES384", Signer::es384()),
+        ("ES512", Signer::es512()),
     ];
     let tokens = signers.iter().map(|(name, key)| key.sign(&json!({"alg": name, "kid": name}), &claims())).collect();
     let keys: Vec<Value> = signers.iter().map(|(name, key)| key.jwk(name)).collect();

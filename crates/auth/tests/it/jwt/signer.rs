@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::rand::SystemRandom;
+use p521::ecdsa::signature::Signer as _;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use super::with;
 pub(crate) enum Signer {
     Rsa(Box<RsaKeyPair>),
     Ec(&'static str, EcdsaKeyPair),
+    P521(Box<p521::ecdsa::SigningKey>),
     Ed(Ed25519KeyPair),
 }
 
@@ -28,6 +30,13 @@ impl Signer {
 
     pub(crate) fn es384() -> Self {
         Self::ec("P-384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    pub(crate) fn es512() -> Self {
+        // Below the order of the curve, whose first byte is 1.
+        let mut secret = [0; 66];
+        SystemRandom::new().fill(&mut secret[1..]).unwrap();
+        Self::P521(Box::new(p521::ecdsa::SigningKey::from_slice(&secret).unwrap()))
     }
 
     fn ec(curve: &'static str, algorithm: &'static signature::EcdsaSigningAlgorithm) -> Self {
@@ -51,6 +60,11 @@ impl Signer {
             Self::Ec(curve, pair) => {
                 let (x, y) = pair.public_key().as_ref()[1..].split_at(if *curve == "P-256" { 32 } else { 48 });
                 json!({"kty": "EC", "crv": curve, "x": base64(x), "y": base64(y)})
+            }
+            Self::P521(pair) => {
+                let point = pair.verifying_key().to_sec1_point(false);
+                let (x, y) = point.as_bytes()[1..].split_at(66);
+                json!({"kty": "EC", "crv": "P-521", "x": base64(x), "y": base64(y)})
             }
             Self::Ed(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": base64(pair.public_key().as_ref())}),
         };
@@ -87,6 +101,10 @@ impl Signer {
                 signature
             }
             Self::Ec(_, pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+            Self::P521(pair) => {
+                let signature: p521::ecdsa::Signature = pair.sign(message);
+                signature.to_bytes().to_vec()
+            }
             Self::Ed(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }

@@ -130,7 +130,7 @@ fn a_header_says_what_we_have() {
         (json!({"alg": "es256"}), Error::Algorithm),
         (json!({"alg": "ES256 "}), Error::Algorithm),
         (json!({"alg": "ES256K"}), Error::Algorithm),
-        (json!({"alg": "ES512"}), Error::Algorithm),
+        (json!({"alg": "es512"}), Error::Algorithm),
         (json!({"alg": "RS1"}), Error::Algorithm),
         (json!({"alg": "HS256"}), Error::Algorithm),
         (json!({"alg": "HS384"}), Error::Algorithm),

@@ -57,7 +57,7 @@ fn the_signatures_of_rfc_7515_appendix_a_2_and_a_3_are_right() {
 
 #[test]
 fn the_tokens_of_rfc_7515_with_other_algorithms_are_refused() {
-    for header in ["eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJFUzUxMiJ9", "eyJhbGciOiJub25lIn0"] {
+    for header in ["eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJub25lIn0"] {
         assert_eq!(Token::parse(&format!("{header}.{CLAIMS}.AAAA")).unwrap_err(), Error::Algorithm);
     }
     // Appendix A.5 as it is printed: without a signature.
