@@ -5,12 +5,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::request;
+use http::{Uri, request};
 use innkeep_auth::Owners;
 use innkeep_auth::jwt::Identity;
 use innkeep_auth::policy::Via;
 use innkeep_protocol::error_shape::shape;
-use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind};
+use innkeep_types::{AuditEvent, AuditOutcome, ErrorKind, UnixMillis};
 
 use crate::call::{Caller, Principal};
 use crate::error::Error;
@@ -26,9 +26,24 @@ const OPERATOR_TOKEN: &str = "operator-token";
 
 /// What is told of a caller who goes away before there is an answer: by then what he asked for may have been done.
 pub(crate) struct Unanswered {
-    sink: AuditSink,
-    owners: Owners,
-    event: AuditEvent,
+    gateway: Arc<Gateway>,
+    operation: Operation,
+    asked: Asked,
+    at: UnixMillis,
+}
+
+/// What a request is about, and where it comes from.
+#[derive(Debug)]
+struct Asked {
+    raw_target: String,
+    uri: Uri,
+    via: Option<Via>,
+}
+
+impl Asked {
+    fn of(raw_target: &str, head: &request::Parts) -> Self {
+        Self { raw_target: raw_target.to_owned(), uri: head.uri.clone(), via: head.extensions.get().copied() }
+    }
 }
 
 /// What is to be told of one caller; of a copy of him, which works on when he is answered, nothing.
@@ -44,18 +59,17 @@ impl Clone for Telling {
 impl Unanswered {
     /// Tells it. Of one who has proven nothing there is nothing to tell: nothing was done for him.
     pub(crate) fn tell(self, caller: &Caller) {
-        let Self { sink, owners, event } = self;
-        if let Some(principal) = &caller.principal {
-            let (principal, access_key_id) = named(&owners, principal);
-            let session = caller.session.as_ref().map(ToString::to_string);
-            sink(AuditEvent { principal: Some(principal), access_key_id, session, ..event });
+        let Self { gateway, operation, asked, at } = self;
+        if caller.principal.is_some() {
+            let event = gateway.event(operation.as_str(), &asked, caller, AuditOutcome::Abandoned);
+            (gateway.audit.sink)(AuditEvent { at, ..event });
         }
     }
 }
 
 impl fmt::Debug for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unanswered").field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("Unanswered").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
 
@@ -106,7 +120,7 @@ impl Gateway {
         if !is_refused && !is_kept && !self.audit.invocations {
             return;
         }
-        let mut event = self.event(route.operation.as_str(), &route.raw_target, head, caller, outcome);
+        let mut event = self.event(route.operation.as_str(), &Asked::of(&route.raw_target, head), caller, outcome);
         event.error = kind.map(|kind| shape(kind).exception.to_owned());
         if let Some(Error::Denied(denial)) = error {
             event.statement = denial.statement().map(str::to_owned);
@@ -118,28 +132,23 @@ impl Gateway {
     }
 
     /// Returns what is told if this request never has an answer; none where its answer would not be told either.
-    pub(crate) fn unanswered(&self, route: &Route, head: &request::Parts, caller: &Caller) -> Option<Unanswered> {
-        (is_always_told(route.operation) || self.audit.invocations).then(|| {
-            let (action, outcome) = (route.operation.as_str(), AuditOutcome::Abandoned);
-            let event = self.event(action, &route.raw_target, head, caller, outcome);
-            Unanswered { sink: self.audit.sink.clone(), owners: self.owners.clone(), event }
+    pub(crate) fn unanswered(self: &Arc<Self>, route: &Route, head: &request::Parts) -> Option<Unanswered> {
+        (is_always_told(route.operation) || self.audit.invocations).then(|| Unanswered {
+            gateway: self.clone(),
+            operation: route.operation,
+            asked: Asked::of(&route.raw_target, head),
+            at: self.authenticator.clock.now(),
         })
     }
 
     /// Tells that a session is being started for this request.
     pub(crate) fn tell_start(&self, raw_target: &str, head: &request::Parts, caller: &Caller) {
-        let event = self.event("StartRuntimeSession", raw_target, head, caller, AuditOutcome::Allowed);
+        let asked = Asked::of(raw_target, head);
+        let event = self.event("StartRuntimeSession", &asked, caller, AuditOutcome::Allowed);
         (self.audit.sink)(event);
     }
 
-    fn event(
-        &self,
-        action: &str,
-        raw_target: &str,
-        head: &request::Parts,
-        caller: &Caller,
-        outcome: AuditOutcome,
-    ) -> AuditEvent {
+    fn event(&self, action: &str, asked: &Asked, caller: &Caller, outcome: AuditOutcome) -> AuditEvent {
         let (principal, access_key_id) = match &caller.principal {
             None => (None, None),
             Some(principal) => {
@@ -147,7 +156,8 @@ impl Gateway {
                 (Some(name), access_key_id)
             }
         };
-        let named = Named::parse(raw_target, head.uri.query()).ok();
+        let Asked { raw_target, uri, via } = asked;
+        let named = Named::parse(raw_target, uri.query()).ok();
         let resource = named.map_or_else(|| raw_target.chars().take(MAX_TEXT).collect(), |named| self.arn(&named));
         AuditEvent {
             principal,
@@ -155,7 +165,7 @@ impl Gateway {
             resource: Some(resource),
             session: caller.session.as_ref().map(ToString::to_string),
             request: Some(caller.request_id.to_string()),
-            source: head.extensions.get::<Via>().map(|via| via.peer.to_string()),
+            source: via.map(|via| via.peer.to_string()),
             ..AuditEvent::new(self.authenticator.clock.now(), action, outcome)
         }
     }

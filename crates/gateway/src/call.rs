@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request};
 use innkeep_auth::jwt::Identity;
 use innkeep_protocol::headers;
 use innkeep_protocol::json_rpc::Glance;
-use innkeep_types::{InvocationState, RequestId, ServerProtocol, SessionId};
+use innkeep_types::{InvocationState, RequestId, ServerProtocol, SessionId, UnixMillis};
 
 use crate::audit::Telling;
 use crate::authenticate::Signer;
@@ -37,6 +37,8 @@ pub(crate) struct Caller {
     pub(crate) is_counted: bool,
     /// What he was let in to.
     pub(crate) entered: Option<Arc<Resolved>>,
+    /// When his token was found good for what he asks for.
+    pub(crate) proven_at: Option<UnixMillis>,
     /// What he said and nobody heard, because a presigned URL does not sign it.
     pub(crate) unheard: Vec<HeaderName>,
     /// How far the invocation is that the answer is about, where he did not wait for it.
@@ -70,6 +72,7 @@ impl Caller {
             is_stranger: false,
             is_counted: false,
             entered: None,
+            proven_at: None,
             unheard: Vec::new(),
             invocation: None,
             unanswered: Telling::default(),

@@ -160,7 +160,7 @@ impl Gateway {
         let (mut head, incoming) = request.into_parts();
         let mut body = Inbound::new(&head, incoming);
         let mut caller = Caller::new(request_id);
-        caller.unanswered.0 = self.unanswered(&route, &head, &caller);
+        caller.unanswered.0 = self.unanswered(&route, &head);
         let (began, at) = (Instant::now(), self.authenticator.clock.now());
         let result = match route.door {
             Door::Runtimes => self.answer(&route, &mut head, &mut body, &mut caller).await,

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, request};
 use innkeep_types::{SessionKey, StopReason, limits};
 use tokio::time::Instant;
 
-use crate::authorizer::Gate;
+use crate::authorizer::{self, Gate};
 use crate::call::{self, Caller};
 use crate::error::Error;
 use crate::gateway::Gateway;
@@ -43,12 +43,12 @@ pub(crate) async fn stop(
     });
     // What runs may be of another version than what the endpoint serves now, and of one where it serves none.
     let running = key.as_ref().and_then(|key| gateway.registry.deployment(key));
-    let of_running = running.as_deref().map(Gate::of);
-    if resolved.is_some() || of_running.is_none() {
+    if resolved.is_some() || running.is_none() {
         visitor.pass(resolved.as_deref().map(|resolved| &resolved.gate), caller).await?;
     }
-    if let Some(gate) = &of_running {
-        visitor.pass(Some(gate), caller).await?;
+    let is_passed = |running| resolved.as_deref().is_some_and(|now| authorizer::is_same(&now.deployment, running));
+    if let Some(running) = running.as_deref().filter(|running| !is_passed(running)) {
+        visitor.pass(Some(&Gate::of(running)), caller).await?;
     }
     let key = key.ok_or_else(|| named.not_found())?;
     // To a stranger it is as if it were not there, which is what he would find of a session that is nobody's.

@@ -2,6 +2,7 @@
 //! version that is asked for. Who has proven nothing is told nothing of what there is, but that a runtime takes tokens, and whose.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, request};
@@ -25,6 +26,10 @@ use crate::resolve::Resolved;
 use crate::route::Operation;
 use crate::spool::Spooled;
 use crate::target::{Named, Target};
+
+/// How long a token that was found good is not looked at again in the same request. Source: our choice: longer than a body takes that is
+/// on its way, and much less than the leeway that its times are given.
+const PROOF_AGE: Duration = Duration::from_secs(1);
 
 /// A caller, and what he asks for.
 #[derive(Debug)]
@@ -129,6 +134,7 @@ impl<'a> Visitor<'a> {
             (gate, shown) => {
                 if let Some(identity) = self.gateway.gatekeeper.admit(gate, shown).await? {
                     caller.principal = Some(Principal::Token(identity));
+                    caller.proven_at = Some(self.gateway.authenticator.clock.now());
                     self.gateway.count(caller)?;
                     self.authorize(policy::Caller::Token).await?;
                 }
@@ -156,12 +162,22 @@ impl<'a> Visitor<'a> {
         if gate.is_some_and(Gate::is_for_tokens) {
             caller.protocol = speaks;
         }
-        self.pass(gate, caller).await?;
+        match self.is_proven(resolved.as_ref(), caller) {
+            true => self.authorize(policy::Caller::Token).await?,
+            false => self.pass(gate, caller).await?,
+        }
         caller.protocol = speaks;
         let Some(resolved) = resolved else { return Err(self.missing(caller).await) };
         caller.entered = Some(resolved.clone());
         forward::check_allowed(&resolved.deployment, &self.head.headers)?;
         Ok(resolved.deployment.clone())
+    }
+
+    /// Tells whether his token was found good by these very rules a moment ago. A body that took longer may have outlived it.
+    fn is_proven(&self, resolved: Option<&Arc<Resolved>>, caller: &Caller) -> bool {
+        let is_same = resolved.zip(caller.entered.as_ref()).is_some_and(|(now, then)| Arc::ptr_eq(now, then));
+        let now = self.gateway.authenticator.clock.now();
+        is_same && caller.proven_at.is_some_and(|at| (at..=at.plus(PROOF_AGE)).contains(&now))
     }
 
     /// Returns why there is nothing to answer him with: to an operator, why no version became READY.

@@ -1,14 +1,15 @@
 //! Bodies of callers who show a token: they pass as they come, because no signature covers them.
 
-use innkeep_gateway::Limits;
+use innkeep_gateway::{AsyncLimits, Limits};
 use innkeep_testkit::{TestIssuer, wait_for};
+use innkeep_types::{RuntimeId, UnixMillis};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::agent::{Step, json as answer, write};
 use crate::client::Call;
-use crate::world::{SOON, World};
+use crate::world::{ARN, Ahead, RUNTIME, SOON, World};
 
 async fn with_limits(limits: Limits) -> (World, TestIssuer) {
     let (world, issuer) = (World::with_limits(answer("{}"), limits).await, TestIssuer::start().await);
@@ -113,20 +114,52 @@ async fn a_refused_body_is_drained_and_the_connection_goes_on() {
     assert_eq!(client.send(Call::invoke("{}").key(None)).await.status, 401);
 }
 
-#[tokio::test]
-async fn who_may_no_longer_when_his_body_is_there_is_refused() {
-    let (world, issuer) = with_limits(Limits::default()).await;
+/// Sends the head of an invocation whose body has no length, and waits until he is let in: his body is asked for.
+async fn let_in(world: &World, issuer: &TestIssuer) -> tokio::net::TcpStream {
     let mut connection = world.connect().await;
     let framing = "transfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n";
-    connection.write_all(format!("{}{framing}", head(&issuer)).as_bytes()).await.unwrap();
-    // He is let in: his body is asked for.
+    connection.write_all(format!("{}{framing}", head(issuer)).as_bytes()).await.unwrap();
     let mut asked_for = [0; 25];
     connection.read_exact(&mut asked_for).await.unwrap();
     assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
-    world.take_tokens(&issuer, json!({"allowedClients": ["another"]})).await;
+    connection
+}
+
+/// Sends the rest of it.
+async fn goes_on(mut connection: tokio::net::TcpStream) -> String {
     connection.write_all(b"5\r\nhello\r\n0\r\n\r\n").await.unwrap();
-    assert_eq!(status(&mut connection).await, "401");
+    status(&mut connection).await
+}
+
+#[tokio::test]
+async fn who_may_no_longer_when_his_body_is_there_is_refused() {
+    let (world, issuer) = with_limits(Limits::default()).await;
+    let connection = let_in(&world, &issuer).await;
+    world.take_tokens(&issuer, json!({"allowedClients": ["another"]})).await;
+    assert_eq!(goes_on(connection).await, "401");
     assert_eq!(world.driver.launches(), 0);
+
+    world.take_tokens(&issuer, json!({})).await;
+    let connection = let_in(&world, &issuer).await;
+    let deny = json!({"Statement": {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": ARN}}).to_string();
+    world.store.put_policy(&RuntimeId::parse(RUNTIME).unwrap(), None, deny, UnixMillis(1)).await.unwrap();
+    assert_eq!(goes_on(connection).await, "403");
+    assert_eq!(world.driver.launches(), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_while_its_body_comes_is_refused() {
+    let clock = Ahead::default();
+    let world = World::keeping(answer("{}"), AsyncLimits::default(), clock.clone()).await;
+    let issuer = TestIssuer::start().await;
+    world.take_tokens(&issuer, json!({})).await;
+    let connection = let_in(&world, &issuer).await;
+    // The tokens of tests end in 2100.
+    clock.set(Duration::from_secs(100 * 365 * 24 * 60 * 60));
+    assert_eq!(goes_on(connection).await, "401");
+    assert_eq!(world.driver.launches(), 0);
+    clock.set(Duration::ZERO);
+    assert_eq!(goes_on(let_in(&world, &issuer).await).await, "200");
 }
 
 #[tokio::test]
