@@ -13,6 +13,7 @@ mod bearers;
 mod browsers;
 mod client;
 mod commands;
+mod doors;
 mod endpoints;
 mod failures;
 mod hostile_agents;
