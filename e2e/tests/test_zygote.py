@@ -44,6 +44,14 @@ def zygotes(agent) -> list[dict]:
     return [view for view in views if view["runtimeId"] == agent.id]
 
 
+def metrics(server) -> dict[str, float]:
+    """The series of zygotes, without `innkeep_`."""
+    lines = server.request("GET", "/metrics").body.decode().splitlines()
+    prefix = "innkeep_zygote"
+    return {name.removeprefix("innkeep_"): float(value) for name, value in
+            (line.rsplit(" ", 1) for line in lines if line.startswith(prefix))}
+
+
 def was_forked(agent, session) -> bool:
     command = Path(f"/proc/{agent.view(session)['agentPid']}/cmdline").read_bytes().split(b"\0")
     return any(word.endswith(b"/zygote.py") for word in command)
@@ -247,6 +255,8 @@ def test_what_a_fork_would_break_is_refused_with_the_reason_and_served_all_the_s
     assert "start from their program, without a zygote" in line and agent.id in line, line
     session = new_session()
     assert agent.ask({}, session) == {"served": True} and not was_forked(agent, session)
+    refused = metrics(walled)
+    assert refused['zygote_refusals_total{reason="imports"}'] >= 1 and refused['zygotes{state="resting"}'] >= 1, refused
     [view] = zygotes(agent)
     assert (view["state"], view["version"], view["forks"]) == ("resting", 1, 0) and reason in view["reason"], view
     name = agent.id.rsplit("-", 1)[0]
@@ -261,6 +271,7 @@ def test_what_can_never_be_forked_is_told(walled):
     agent = walled.deploy(EXAMPLES / "raw-node", settings=SETTINGS)
     [view] = zygotes(agent)
     assert (view["state"], view["reason"]) == ("unfit", "its program is not a Python interpreter"), view
+    assert metrics(walled)['zygote_refusals_total{reason="program"}'] >= 1
 
 
 def test_a_zygote_ends_with_the_version_that_it_is_for(walled, tmp_path):
@@ -313,6 +324,12 @@ def test_whoever_dies_requests_are_served_and_nothing_is_left():
         assert was_forked(agent, session)
         before = agent.view(session)["agentPid"]
 
+        counted = metrics(server)
+        assert counted['zygotes{state="ready"}'] == counted["zygote_forks_total"] == 1, counted
+        assert counted["zygote_restarts_total"] == counted['zygote_refusals_total{reason="interpreter"}'] == 0, counted
+        # An interpreter and what it imported; control groups may be missing where tests run.
+        assert "memoryBytes" not in agent.view(session) or counted["zygote_memory_bytes"] > 1 << 20, counted
+
         [interpreter] = interpreters(server)
         os.kill(interpreter, signal.SIGKILL)
         served = new_session()
@@ -329,6 +346,11 @@ def test_whoever_dies_requests_are_served_and_nothing_is_left():
         inside = new_session()
         agent.ask({}, inside)
         assert was_forked(agent, inside)
+        counted = metrics(server)
+        # Which of the two is seen first: that the interpreter has ended, or that it does not fork.
+        failures = sum(counted[f'zygote_refusals_total{{reason="{reason}"}}'] for reason in ("interpreter", "fork"))
+        assert counted["zygote_restarts_total"] == failures == 1, counted
+        assert counted["zygote_forks_total"] >= 2, counted
 
         # With its keeper, the sessions inside end.
         keeper = parent(interpreters(server)[0])

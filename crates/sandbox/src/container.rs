@@ -33,6 +33,7 @@ use innkeep_protocol::link::{ExitCause, ExitFacts, Fork, LaunchPlan};
 use innkeep_protocol::walls::{Network, Walls, Zygote};
 use innkeep_types::{AgentExit, Clock, Egress, SandboxId, SystemClock};
 
+use crate::counts::ZygoteCounts;
 use crate::driver::{
     Adopted, Capabilities, Driver, Error, LaunchSpec, Sandbox, Unusable, Usage, ZygoteInfo, ZygoteSpec,
 };
@@ -123,6 +124,11 @@ impl Driver for ContainerDriver {
 
     fn zygotes(&self) -> Vec<ZygoteInfo> {
         self.0.ground().zygotes.list()
+    }
+
+    fn zygote_counts(&self) -> ZygoteCounts {
+        let ground = self.0.ground();
+        ground.zygotes.counts(|zygote| ground.cgroups.open(zygote).usage().memory_bytes)
     }
 }
 

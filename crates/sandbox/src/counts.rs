@@ -62,6 +62,50 @@ impl Refusal {
     }
 }
 
+/// Why a version has no zygote, or one no more, though it wants one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ZygoteRefusal {
+    /// Its program cannot be forked at all.
+    Program,
+    /// Its imports failed, or left behind what a fork would lack or share.
+    Imports,
+    /// Its interpreter was not started, or ended.
+    Interpreter,
+    /// A fork failed.
+    Fork,
+    /// Those of other versions have all places.
+    Places,
+}
+
+impl ZygoteRefusal {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Program, Self::Imports, Self::Interpreter, Self::Fork, Self::Places];
+
+    /// Returns the word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Imports => "imports",
+            Self::Interpreter => "interpreter",
+            Self::Fork => "fork",
+            Self::Places => "places",
+        }
+    }
+}
+
+/// What has happened to all zygotes since the server started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ZygoteCounts {
+    /// Agents that were forked.
+    pub forks: u64,
+    /// How often a version was left without one.
+    pub refusals: BTreeMap<ZygoteRefusal, u64>,
+    /// Starts of one in the place of one that failed.
+    pub restarts: u64,
+    /// What those that live use now, bytes, counted as [`crate::driver::Usage::memory_bytes`]; 0 where nothing counts.
+    pub memory_bytes: u64,
+}
+
 /// How long things took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {

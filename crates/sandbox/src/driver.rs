@@ -12,6 +12,7 @@ use innkeep_types::{Egress, ErrorKind, HealthCheck, Resources, SandboxId, Tier, 
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
+use crate::counts::ZygoteCounts;
 use crate::dial::DialStream;
 use crate::exec::{self, Exec, ExecSpec};
 use crate::pool::PoolKey;
@@ -262,6 +263,11 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Returns what is there of the interpreters that agents are forked from, by key.
     fn zygotes(&self) -> Vec<ZygoteInfo> {
         Vec::new()
+    }
+
+    /// Returns what has happened to them so far. Blocks shortly: it reads what each of them uses.
+    fn zygote_counts(&self) -> ZygoteCounts {
+        ZygoteCounts::default()
     }
 
     /// Takes down what sandboxes share on this host, as far as none is left that needs it. Last of all.

@@ -31,7 +31,7 @@ pub mod upstream;
 mod warmup;
 
 pub use admission::FairRate;
-pub use counts::{Counts, Histogram, Refusal, START_BUCKETS, StartResult};
+pub use counts::{Counts, Histogram, Refusal, START_BUCKETS, StartResult, ZygoteCounts, ZygoteRefusal};
 pub use deployment::Deployment;
 pub use journal::Journal;
 pub use local::{open_own, remove_tree};

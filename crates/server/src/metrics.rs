@@ -1,6 +1,7 @@
 //! `/metrics`: what Prometheus asks for, in its text format 0.0.4.
 
 mod crossings;
+mod zygotes;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -23,6 +24,7 @@ pub(crate) fn answer(registry: &Registry, gateway: &Gateway, control: &ControlRa
     let of_gateway = Limit::ALL.map(|limit| (limit.as_str(), gateway.crossings(limit)));
     let crossings = crossings::all(&of_gateway, &control.crossings(), &counts, &websockets);
     let text = render(registry.capabilities().tier, &registry.list(), &counts, &pools, &websockets)
+        + &zygotes::text(registry.zygotes().iter().map(|zygote| &zygote.state), &registry.zygote_counts())
         + &crossings::text(&crossings)
         + &render_invocations(&gateway.invocation_counts());
     let mut response = Response::new(respond::full(text));
@@ -198,13 +200,14 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use innkeep_sandbox::Phase;
+    use innkeep_sandbox::{Phase, ZygoteCounts};
 
     use super::*;
 
     #[test]
     fn every_series_is_there_from_the_start_and_its_family_is_described() {
         let text = render(Tier::Container, &[], &Counts::default(), &Waiting::default(), &WebSocketCounts::default())
+            + &zygotes::text(std::iter::empty(), &ZygoteCounts::default())
             + &render_invocations(&InvocationCounts::default());
         let mut series = BTreeSet::new();
         let mut family = String::new();

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::counts::{ZygoteCounts, ZygoteRefusal};
 use crate::driver::ZygoteInfo;
 use crate::embedded::Executable;
 use crate::pool::PoolKey;
@@ -89,16 +90,16 @@ impl Zygotes {
         self.slots.lock().ready(key, Instant::now())
     }
 
-    /// Lets a version rest that cannot have one; says so the first time.
+    /// Lets a version rest that can never have one; says so the first time.
     fn never(&self, key: &PoolKey, why: &str) {
         if self.slots.lock().never(key, why) {
             info!("agents of {key} start from their program, without a zygote: {why}");
         }
     }
 
-    /// Takes note that one never forked, or not as it should, and that another one is no use, if its imports are no good (`is_final`).
-    fn failed(&self, key: &PoolKey, zygote: &SandboxId, is_final: bool, why: &str) {
-        self.slots.lock().failed(key, zygote, is_final, why, Instant::now());
+    /// Takes note that one never forked, or not as it should.
+    fn failed(&self, key: &PoolKey, zygote: &SandboxId, class: ZygoteRefusal, why: &str) {
+        self.slots.lock().failed(key, zygote, class, why, Instant::now());
     }
 
     /// Makes a place for `sandbox` inside of a zygote's, and keeps it until the launch is over. `first_id`: of its users, if it has any.
@@ -122,7 +123,7 @@ impl Zygotes {
     /// Takes note that a fork failed: its zygote ends, and another one takes its place after a while.
     pub(super) fn fork_failed(&self, key: &PoolKey, zygote: &SandboxId, sandbox: &SandboxId, why: &str) {
         warn!(sandbox.id = %sandbox, "sandbox {sandbox} was not forked from the zygote of {key}, and started from its program: {why}");
-        self.failed(key, zygote, false, &format!("a fork failed: {why}"));
+        self.failed(key, zygote, ZygoteRefusal::Fork, &format!("a fork failed: {why}"));
     }
 
     /// Takes note that a fork went well.
@@ -138,6 +139,16 @@ impl Zygotes {
     /// Returns what there is, by key.
     pub(super) fn list(&self) -> Vec<ZygoteInfo> {
         self.slots.lock().list()
+    }
+
+    /// Returns what has happened so far; `memory`: what a zygote uses, bytes.
+    pub(super) fn counts(&self, memory: impl Fn(&SandboxId) -> Option<u64>) -> ZygoteCounts {
+        let (counts, living) = {
+            let slots = self.slots.lock();
+            (slots.counts().clone(), slots.living())
+        };
+        // The kernel is asked without the lock: starts wait for that.
+        ZygoteCounts { memory_bytes: living.iter().filter_map(memory).sum(), ..counts }
     }
 
     /// Ends all of them, and waits for those that nobody lives in any more.

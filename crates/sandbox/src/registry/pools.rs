@@ -6,6 +6,7 @@ use std::sync::Arc;
 use innkeep_types::{SessionId, UnixMillis};
 use tokio::time::Instant;
 
+use crate::counts::ZygoteCounts;
 use crate::deployment::Deployment;
 use crate::driver::{Sandbox, ZygoteInfo};
 use crate::pool::{PoolCounts, PoolInfo, PoolKey};
@@ -66,6 +67,11 @@ impl Registry {
     /// Returns the interpreters that agents are forked from, and why there are none, by key.
     pub fn zygotes(&self) -> Vec<ZygoteInfo> {
         self.shared.driver.zygotes()
+    }
+
+    /// Returns what has happened to them so far. Blocks shortly.
+    pub fn zygote_counts(&self) -> ZygoteCounts {
+        self.shared.driver.zygote_counts()
     }
 
     /// Returns the pools.

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use super::super::{Walled, ids, seccomp};
 use super::{Interpreter, SCRIPT, SCRIPT_PATH, Zygote, fit};
 use super::{older, strays};
+use crate::counts::ZygoteRefusal;
 use crate::driver::{Error, LaunchSpec, ZygoteSpec};
 use crate::link::Link;
 use crate::local::{Ground, Process, Spares};
@@ -112,7 +113,7 @@ impl Workshop {
             Err(error) => {
                 let why = super::super::options::chain(&error);
                 warn!("the zygote of {key} could not be started: {why}");
-                zygotes.failed(&key, &id, false, &format!("it could not be started: {why}"));
+                zygotes.failed(&key, &id, ZygoteRefusal::Interpreter, &format!("it could not be started: {why}"));
                 return forget(&self, &id, &directory).await;
             }
         };
@@ -132,11 +133,11 @@ impl Workshop {
         match refusal {
             Some(Refusal::Unfit(why)) => {
                 warn!("agents of {key} start from their program, without a zygote: {why}");
-                zygotes.failed(&key, &id, true, &why);
+                zygotes.failed(&key, &id, ZygoteRefusal::Imports, &why);
             }
             Some(Refusal::Failed(why)) => {
                 warn!("the zygote of {key} failed: {why}");
-                zygotes.failed(&key, &id, false, &why);
+                zygotes.failed(&key, &id, ZygoteRefusal::Interpreter, &why);
             }
             None => zygotes.slots.lock().retired(&key, &id),
         }

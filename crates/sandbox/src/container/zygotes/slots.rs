@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Zygote;
+use crate::counts::{ZygoteCounts, ZygoteRefusal};
 use crate::driver::{ZygoteInfo, ZygoteState};
 use crate::pool::PoolKey;
 
@@ -28,7 +29,11 @@ const LONGEST_REST: Duration = Duration::from_secs(15 * 60);
 
 /// All of them, by version behind an endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Slots(BTreeMap<PoolKey, Slot>);
+pub(super) struct Slots {
+    by_key: BTreeMap<PoolKey, Slot>,
+    /// Without the memory.
+    counts: ZygoteCounts,
+}
 
 #[derive(Debug)]
 enum Slot {
@@ -53,18 +58,20 @@ impl Slots {
     /// Tells whether a zygote called `id` is to be started for this; who is told so starts it, and ends it when the token is cancelled.
     /// Where there are as many as there may be, one that was not used lately ends for it, and if there is none, agents start without.
     pub(super) fn claim(&mut self, key: &PoolKey, id: &SandboxId, now: Instant) -> Option<CancellationToken> {
-        let failures = match self.0.get(key) {
+        let failures = match self.by_key.get(key) {
             None => 0,
             Some(Slot::Resting { until: Some(until), failures, .. }) if *until <= now => *failures,
             Some(_) => return None,
         };
         if let Err(why) = self.make_room(now) {
             self.rest(key, failures, Some(now + FIRST_REST), why);
+            self.refused(ZygoteRefusal::Places);
             return None;
         }
+        self.counts.restarts += u64::from(failures > 0);
         let retire = CancellationToken::new();
         let taken = Taken { id: id.clone(), retire: retire.clone(), failures, forks: 0, used: now, zygote: None };
-        self.0.insert(key.clone(), Slot::Taken(taken));
+        self.by_key.insert(key.clone(), Slot::Taken(taken));
         Some(retire)
     }
 
@@ -74,7 +81,7 @@ impl Slots {
             Slot::Taken(taken) => Some((taken.zygote.is_some(), taken.used, key.clone())),
             Slot::Resting { .. } => None,
         };
-        let mut all: Vec<_> = self.0.iter().filter_map(taken).collect();
+        let mut all: Vec<_> = self.by_key.iter().filter_map(taken).collect();
         let most = limits::MAX_ZYGOTES;
         if all.len() < most {
             return Ok(());
@@ -89,7 +96,7 @@ impl Slots {
 
     /// Returns the zygote that may be forked now.
     pub(super) fn ready(&mut self, key: &PoolKey, now: Instant) -> Option<Arc<Zygote>> {
-        let Slot::Taken(taken) = self.0.get_mut(key)? else { return None };
+        let Slot::Taken(taken) = self.by_key.get_mut(key)? else { return None };
         let zygote = taken.zygote.clone()?;
         taken.used = now;
         Some(zygote)
@@ -104,6 +111,7 @@ impl Slots {
 
     /// Notes a fork that went well.
     pub(super) fn forked(&mut self, key: &PoolKey, id: &SandboxId) {
+        self.counts.forks += 1;
         if let Some(taken) = self.taken(key, id) {
             taken.failures = 0;
             taken.forks += 1;
@@ -118,17 +126,26 @@ impl Slots {
 
     /// Lets a version rest that cannot have one; tells whether that is news.
     pub(super) fn never(&mut self, key: &PoolKey, why: &str) -> bool {
-        let is_known = self.0.contains_key(key);
+        let is_known = self.by_key.contains_key(key);
         self.rest(key, 0, None, why.to_owned());
+        self.refused(ZygoteRefusal::Program);
         !is_known
     }
 
-    /// Notes that one never forked, or not as it should: it ends, if it has not, and its version rests. `is_final`: its imports are no
-    /// good, which more tries do not mend.
-    pub(super) fn failed(&mut self, key: &PoolKey, id: &SandboxId, is_final: bool, why: &str, now: Instant) -> bool {
+    /// Notes that one never forked, or not as it should: it ends, if it has not, and its version rests.
+    pub(super) fn failed(
+        &mut self,
+        key: &PoolKey,
+        id: &SandboxId,
+        class: ZygoteRefusal,
+        why: &str,
+        now: Instant,
+    ) -> bool {
         let Some(taken) = self.taken(key, id) else { return false };
         taken.failures = taken.failures.saturating_add(1);
-        let rest = if is_final { LONGEST_REST } else { rest(taken.failures) };
+        // Imports that are no good are not mended by more tries.
+        let rest = if class == ZygoteRefusal::Imports { LONGEST_REST } else { rest(taken.failures) };
+        self.refused(class);
         self.end(key, Some(now + rest), why.to_owned());
         true
     }
@@ -136,13 +153,13 @@ impl Slots {
     /// Notes that one ended in good order.
     pub(super) fn retired(&mut self, key: &PoolKey, id: &SandboxId) {
         if self.taken(key, id).is_some() {
-            self.0.remove(key);
+            self.by_key.remove(key);
         }
     }
 
     /// Ends and forgets those of versions that are no more.
     pub(super) fn forget(&mut self, is_over: &dyn Fn(&PoolKey) -> bool) {
-        self.0.retain(|key, slot| {
+        self.by_key.retain(|key, slot| {
             let is_kept = !is_over(key);
             if let (false, Slot::Taken(taken)) = (is_kept, slot) {
                 taken.retire.cancel();
@@ -162,18 +179,36 @@ impl Slots {
             };
             ZygoteInfo { key: key.clone(), state, forks }
         };
-        self.0.iter().map(info).collect()
+        self.by_key.iter().map(info).collect()
+    }
+
+    /// Returns what has happened so far, without what memory is used.
+    pub(super) fn counts(&self) -> &ZygoteCounts {
+        &self.counts
+    }
+
+    /// Returns those that import or fork.
+    pub(super) fn living(&self) -> Vec<SandboxId> {
+        let id = |slot: &Slot| match slot {
+            Slot::Taken(taken) => Some(taken.id.clone()),
+            Slot::Resting { .. } => None,
+        };
+        self.by_key.values().filter_map(id).collect()
+    }
+
+    fn refused(&mut self, class: ZygoteRefusal) {
+        *self.counts.refusals.entry(class).or_default() += 1;
     }
 
     fn taken(&mut self, key: &PoolKey, id: &SandboxId) -> Option<&mut Taken> {
-        match self.0.get_mut(key)? {
+        match self.by_key.get_mut(key)? {
             Slot::Taken(taken) if taken.id == *id => Some(taken),
             _ => None,
         }
     }
 
     fn end(&mut self, key: &PoolKey, until: Option<Instant>, why: String) {
-        if let Some(Slot::Taken(taken)) = self.0.get(key) {
+        if let Some(Slot::Taken(taken)) = self.by_key.get(key) {
             taken.retire.cancel();
             let failures = taken.failures;
             self.rest(key, failures, until, why);
@@ -181,7 +216,7 @@ impl Slots {
     }
 
     fn rest(&mut self, key: &PoolKey, failures: u32, until: Option<Instant>, why: String) {
-        self.0.insert(key.clone(), Slot::Resting { until, failures, why });
+        self.by_key.insert(key.clone(), Slot::Resting { until, failures, why });
     }
 }
 

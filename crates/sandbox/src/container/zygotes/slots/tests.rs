@@ -41,7 +41,7 @@ fn one_start_at_a_time_and_a_rest_after_each_failure() {
         let id = SandboxId::generate();
         assert!(slots.claim(&key, &id, now).is_some() && slots.claim(&key, &id, now).is_none());
         assert!(slots.ready(&key, now).is_none());
-        assert!(slots.failed(&key, &id, false, "it ended", now));
+        assert!(slots.failed(&key, &id, ZygoteRefusal::Interpreter, "it ended", now));
         assert_eq!(why(&slots, 1), "it ended");
         now += secs(rest - 1);
         assert!(slots.claim(&key, &id, now).is_none(), "{rest}");
@@ -53,23 +53,29 @@ fn one_start_at_a_time_and_a_rest_after_each_failure() {
     assert!(slots.ready(&key, now).is_some());
     slots.forked(&key, &id);
     assert_eq!(slots.list()[0].forks, 1);
-    assert!(slots.failed(&key, &id, true, "threads", now) && retire.is_cancelled());
+    assert!(slots.failed(&key, &id, ZygoteRefusal::Imports, "threads", now) && retire.is_cancelled());
     assert!(slots.claim(&key, &id, now + LONGEST_REST - secs(1)).is_none());
     assert!(slots.claim(&key, &id, now + LONGEST_REST).is_some());
     assert_eq!(rest(100), LONGEST_REST);
+
+    let counts = slots.counts();
+    let refusals = BTreeMap::from([(ZygoteRefusal::Interpreter, 3), (ZygoteRefusal::Imports, 1)]);
+    // The first start is none; the last was after the imports were no good.
+    assert_eq!((counts.forks, counts.restarts, &counts.refusals), (1, 4, &refusals));
 }
 
 #[test]
 fn what_is_heard_of_one_does_nothing_to_another_in_its_place() {
     let (mut slots, key, now) = (Slots::default(), key(1), Instant::now());
     let (older, _) = start(&mut slots, 1, now);
-    slots.failed(&key, &older, false, "a fork failed", now);
+    slots.failed(&key, &older, ZygoteRefusal::Fork, "a fork failed", now);
     let (newer, retire) = start(&mut slots, 1, now + secs(2));
-    assert!(!slots.failed(&key, &older, false, "another fork failed", now + secs(2)));
+    assert!(!slots.failed(&key, &older, ZygoteRefusal::Fork, "another fork failed", now + secs(2)));
     slots.retired(&key, &older);
     assert!(!slots.offer(&key, zygote(&older), now + secs(2)) && slots.idle_at(&key, &older).is_none());
     assert_eq!(slots.ready(&key, now + secs(2)).map(|zygote| zygote.id.clone()), Some(newer));
     assert!(!retire.is_cancelled());
+    assert_eq!(slots.counts().refusals, BTreeMap::from([(ZygoteRefusal::Fork, 1)]), "each is counted once");
 }
 
 #[test]
