@@ -1,14 +1,12 @@
 """One server per worker, and agents that several tests may share: each is deployed once per worker."""
 
 import os
-import time
-from pathlib import Path
 
 import pytest
 
 from harness import AGENTS, running_server
 from hostile import world_of
-from machine import machine
+from machine import left_since, machine
 
 
 def pytest_addoption(parser):
@@ -34,31 +32,14 @@ def pytest_sessionstart(session):
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     """After all workers: what cannot be laid at one server's door must be gone too. Only where no other server runs."""
-    if hasattr(session.config, "workerinput") or innkeep_runs():
+    if hasattr(session.config, "workerinput"):
         return
-    deadline = time.monotonic() + 20  # the kernel removes network namespaces in its own time
-    while left := {kind: new for kind, now in machine().items() if (new := now - session.config.innkeep_machine[kind])}:
-        if innkeep_runs():
-            return
-        if time.monotonic() > deadline:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            print(f"\nFAILED: left on the machine: {left}")
-            return
-        time.sleep(0.1)
-
-
-def innkeep_runs() -> bool:
-    for entry in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            if entry.read_text().startswith("innkeep"):
-                return True
-        except OSError:
-            pass  # it ended meanwhile
-    return False
+    if left := left_since(session.config.innkeep_machine):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\nFAILED: left on the machine: {left}")
 
 
 # --- servers and agents ------------------------------------------------------------------------------------------------
-
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,8 @@ from botocore.credentials import Credentials
 
 # What tests ask of the machine, they find here too.
 from machine import (  # noqa: F401
-    control_group_name, control_groups, descriptors, io_counters, is_alive, is_empty, of_user, processes, removed,
-    resident,
+    control_group_name, control_groups, descriptors, io_counters, is_alive, is_empty, links, of_user, processes, removed,
+    resident, unclaimed_packet_filter,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -290,6 +290,7 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(seconds)
         self.assert_nothing_left()
+        assert "panicked" not in self.stderr, self.stderr[-4000:]
 
     def assert_nothing_left(self):
         # PID 1 reaps what the server left to it in its own time; a zombie has no command line and is not counted. The kernel
@@ -304,6 +305,7 @@ class Server:
             "directories of sandboxes": sorted(path.name for path in sandboxes.iterdir()) if sandboxes.exists() else [],
             "directories of zygotes": self.zygotes(),
             "mounts": self.mounts(),
+            "links": {name: sandbox for name, sandbox in self.links().items() if sandbox},
             "control groups": [str(path) for path in control_groups() if path.name == control_group_name(self.data_dir)],
         }
         return {kind: what for kind, what in found.items() if what}
@@ -317,6 +319,12 @@ class Server:
         """While the server runs: control groups without a process. Others are of sandboxes, or of launchers that wait."""
         parents = [path for path in control_groups() if path.name == control_group_name(self.data_dir)]
         return [str(group) for parent in parents for group in parent.iterdir() if group.is_dir() and is_empty(group)]
+
+    def links(self) -> dict[str, str]:
+        """The host's links to sandboxes that this server made, also to those that are gone, by the directories of their logs; and
+        those that were made for nobody yet, by whichever server."""
+        made = self.data_dir / "logs"
+        return {name: sandbox for name, sandbox in links().items() if not sandbox or (made / sandbox).exists()}
 
     def mounts(self) -> list[str]:
         """What of the server is mounted where everybody sees it."""

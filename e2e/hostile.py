@@ -1,6 +1,7 @@
 """What the tests of the walls share: a server with hostile agents, a host full of secrets beside it, and a bystander."""
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -41,6 +42,12 @@ def server_of_kind(kind: str):
     """A server whose sessions are processes, or containers of root's or of an ordinary user's: one of `KINDS`."""
     who = {"container": "root", "rootless container": "rootless"}
     return server_as(who[kind]) if kind in who else running_server(isolation="process")
+
+
+def need_public_network(is_rootless: bool):
+    """Skips the test where servers of root, or of an ordinary user, can give sandboxes no network."""
+    if is_rootless and (not shutil.which("pasta") or not os.path.exists("/dev/net/tun")):
+        pytest.skip("an ordinary user needs pasta and /dev/net/tun for egress, and they are not here")
 
 
 @dataclass

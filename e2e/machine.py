@@ -1,10 +1,13 @@
 """What the kernel says of servers, of their sandboxes, and of what these leave on the machine. Knows no server of its own."""
 
 import errno
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -68,9 +71,10 @@ def is_empty(control_group: Path) -> bool:
         return False  # it went meanwhile
 
 
-def network_namespaces() -> set[str]:
+def namespaces(kind: str) -> set[str]:
+    """Those of one kind that have a process."""
     found = set()
-    for entry in Path("/proc").glob("[0-9]*/ns/net"):
+    for entry in Path("/proc").glob(f"[0-9]*/ns/{kind}"):
         try:
             found.add(os.readlink(entry))
         except OSError:
@@ -78,17 +82,71 @@ def network_namespaces() -> set[str]:
     return found
 
 
+def links() -> dict[str, str]:
+    """The host's links to sandboxes, of every server: the id of whose each is; none as long as nobody is named."""
+    found = {}
+    for link in Path("/sys/class/net").glob("ik-*"):
+        try:
+            found[link.name] = (link / "ifalias").read_text().strip().removeprefix("innkeep ")
+        except OSError:
+            pass  # it went meanwhile
+    return found
+
+
+def nft_tables() -> set[str]:
+    """Packet filters of sandboxes."""
+    listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True) if shutil.which("nft") else None
+    return {line for line in (listed.stdout if listed else "").splitlines() if "innkeep" in line}
+
+
+def unclaimed_packet_filter() -> set[str]:
+    """A packet filter that no server counts on and no link is behind: whoever was the last should have taken it down."""
+    tables = nft_tables()
+    if not tables or links():
+        return set()
+    try:
+        users = os.stat(f"/run/innkeep/network-{os.stat('/proc/self/ns/net').st_ino}.users").st_ino
+    except FileNotFoundError:
+        return tables
+    # To take the lock would keep a server from taking the filter down at this moment. Source: proc_locks(5).
+    holders = [line.split()[5].split(":")[2] for line in Path("/proc/locks").read_text().splitlines() if "->" not in line]
+    return set() if str(users) in holders else tables
+
+
 def machine() -> dict[str, set[str]]:
     """What sandboxes make on the machine that does not name its server."""
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True) if shutil.which("nft") else None
     return {
-        "links": {name for name in os.listdir("/sys/class/net") if name.startswith("ik-")},
-        "nft tables": {line for line in (tables.stdout if tables else "").splitlines() if "innkeep" in line},
-        "network namespaces": network_namespaces(),
+        "links": set(links()),
+        "nft tables": nft_tables(),
+        **{f"namespaces: {kind}": namespaces(kind) for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")},
         "forwarding of packets": {Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()},
         "control groups": set(map(str, control_groups())),
         "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if "innkeep" in line},
     }
+
+
+def left_since(before: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What is on the machine that was not there before, but for what goes within 20 s: the kernel removes network namespaces in its
+    own time. Nothing is said where it may be another server's."""
+    deadline = time.monotonic() + 20
+    while left := {kind: new for kind, now in machine().items() if (new := now - before[kind])}:
+        if innkeep_runs():
+            print("\nmachine not checked: another innkeep runs")
+            return {}
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+    return {}
+
+
+def innkeep_runs() -> bool:
+    for entry in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if entry.read_text().startswith("innkeep"):
+                return True
+        except OSError:
+            pass  # it ended meanwhile
+    return False
 
 
 def io_counters(pid: int) -> dict[str, int]:
@@ -139,3 +197,18 @@ def removed(control_group: str) -> bool:
     except OSError as error:
         return error.errno == errno.ENOENT
     return True
+
+
+def main(what: str, file: str) -> int:
+    """`remember FILE` what the machine is like; `compare FILE` fails if there is more on it by now."""
+    if what == "remember":
+        Path(file).write_text(json.dumps({kind: sorted(found) for kind, found in machine().items()}))
+        return 0
+    left = left_since({kind: set(found) for kind, found in json.loads(Path(file).read_text()).items()})
+    if left:
+        print(f"left on the machine: {left}", file=sys.stderr)
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
