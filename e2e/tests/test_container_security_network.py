@@ -1,19 +1,25 @@
 """Hostile code in a container: whom it reaches without egress, and whom with egress to the public internet."""
 
+import ipaddress
+import itertools
 import json
 import os
-import shutil
 import socket
 import subprocess
 
 import pytest
 
 from harness import AGENTS, IS_ROOT, new_session, wait_for
-from hostile import REFUSED, bystander_answers
+from hostile import REFUSED, bystander_answers, need_public_network
 
 NOBODY = ("EINVAL", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT", "timed out", "None", *REFUSED)
 METADATA = [("169.254.169.254", 80), ("169.254.170.2", 80), ("169.254.170.23", 80), ("fd00:ec2::254", 80), ("100.100.100.200", 80)]
 PRIVATE = [("10.0.0.1", 53), ("172.16.0.1", 53), ("192.168.0.1", 53), ("100.64.0.1", 53), ("fd00::1", 53), ("fe80::1", 53)]
+# What stands for the router in a sandbox of an ordinary user.
+PASTA_ROUTER = "192.0.0.6"
+
+# What the hostile agent calls itself in every answer.
+AGENT = "BaseHTTP/"
 
 
 def own_addresses() -> list[str]:
@@ -53,8 +59,7 @@ def test_ports_and_names_of_other_sessions_are_not_reached_without_egress(world)
 @pytest.fixture(scope="module")
 def public(world):
     """The hostile agent with egress, and two of its sessions with their addresses."""
-    if world.is_rootless and (not shutil.which("pasta") or not os.path.exists("/dev/net/tun")):
-        pytest.skip("an ordinary user needs pasta and /dev/net/tun for egress, and they are not here")
+    need_public_network(world.is_rootless)
     agent = world.server.deploy(AGENTS / "hostile", settings={"egress": "public"})
     sessions = [new_session(), new_session()]
     addresses = [agent.ask({"do": "addresses"}, session)["result"] for session in sessions]
@@ -90,11 +95,29 @@ def test_with_egress_other_sessions_are_not_reached(world, public):
     agent, sessions, addresses = public
     for session in sessions:
         assert "result" in agent.ask({"do": "listen", "port": 9999}, session)
-    if not world.is_rootless:
+    if world.is_rootless:
+        # All have the same address. What might lead to another's is what the host has, and what stands for the router.
+        assert addresses[0] == addresses[1]
+        hosts = [host for host in own_addresses() if not is_every_namespaces_own(host)] + [PASTA_ROUTER]
+        ways = [hosts, hosts]
+    else:
         assert addresses[0] != addresses[1]
-    for session, address in zip(sessions, reversed(addresses)):
-        own = address in addresses and addresses[0] == addresses[1]
-        assert own or reached(agent, session, [(address, 8080), (address, 9999)]) == []
+        ways = [[address] for address in reversed(addresses)]
+        assert [reached(agent, session, [(way, 8080), (way, 9999)]) for session, [way] in zip(sessions, ways)] == [[], []]
+    # The network of a host may answer for any address: what counts is that no session did, and none was asked.
+    for session, hosts in zip(sessions, ways):
+        for host, port in itertools.product(hosts, (8080, 9999)):
+            assert AGENT not in str(agent.ask({"do": "connect", "host": host, "port": port, "seconds": 1}, session))
+    assert [agent.ask({"do": "was_visited"}, session)["result"] for session in sessions] == [False, False]
+    # A control: by their own loopback both would have been noticed.
+    own = [agent.ask({"do": "connect", "host": "127.0.0.1", "port": port, "seconds": 1}, sessions[0]) for port in (8080, 9999)]
+    assert AGENT in str(own[0]) and agent.ask({"do": "was_visited"}, sessions[0])["result"], own
+
+
+def is_every_namespaces_own(address: str) -> bool:
+    """Loopback, where an agent reaches itself, and addresses of a link, that mean nothing without its name."""
+    address = ipaddress.ip_address(address)
+    return address.is_loopback or address.is_link_local
 
 
 def test_with_egress_the_world_is_reached_and_names_are_found(world, public):

@@ -64,6 +64,16 @@ def listen(port):
     _listener = socket.create_server(("0.0.0.0", port))
 
 
+def was_visited():
+    """Whether somebody came since the last question."""
+    _listener.setblocking(False)
+    try:
+        _listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
 def listen_on_name(name):
     """Listens on a name without a file, which all of a network namespace see."""
     global _named
