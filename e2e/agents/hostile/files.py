@@ -136,7 +136,8 @@ def hard_link(source, path):
 
 
 def litter(targets, place):
-    """Fills a directory with symbolic links to `targets` and swaps directories for such links, for ever and as fast as it can."""
+    """Fills a directory with symbolic links to `targets`, swaps directories for such links, and files for hard links to others; for
+    ever and as fast as it can."""
     os.makedirs(place, exist_ok=True)
     for number, target in enumerate(targets):
         for depth in range(3):
@@ -146,6 +147,7 @@ def litter(targets, place):
             os.symlink("../" * 20 + target.lstrip("/"), os.path.join(directory, f"up{number}"))
     for number, target in enumerate(targets):
         threading.Thread(target=_swap, args=(os.path.join(place, f"swap{number}"), target), daemon=True).start()
+        threading.Thread(target=_swap_hard, args=(os.path.join(place, f"hard{number}"), target), daemon=True).start()
 
 
 def _swap(path, target):
@@ -155,3 +157,17 @@ def _swap(path, target):
         os.symlink(target, path)
         os.remove(path)
         os.rename(path + ".away", path)
+
+
+def _swap_hard(path, target):
+    """A file of its own, and over it a hard link to another: to one of the host or of the base if that is let, else to our own."""
+    Path(path + ".other").write_text("linked")
+    while True:
+        Path(path).write_text("of its own")
+        for source in (target, "/usr/lib/os-release", path + ".other"):
+            try:
+                os.link(source, path + ".new")
+            except OSError:
+                continue  # refused, as it should be
+            os.rename(path + ".new", path)
+        os.remove(path)
