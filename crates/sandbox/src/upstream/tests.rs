@@ -227,6 +227,23 @@ async fn a_dropped_request_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn an_event_does_not_hold_the_buffer_that_the_next_is_read_into() {
+    let agent = Agent::new().await;
+    let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let (sent, mut socket) = tokio::join!(agent.upstream.send(post("hello")), async {
+        let mut socket = agent.accept().await;
+        serve(&mut socket, answer).await;
+        socket
+    });
+    let mut body = sent.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.is_unique(), "shared with the connection");
+    socket.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await.unwrap();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "second");
+    assert_eq!(first, "first");
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error() {
     let agent = Agent::new().await;
     for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabc", &CHUNKED[..CHUNKED.len() - 5]] {
