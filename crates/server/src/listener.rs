@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use crate::config::Config;
@@ -85,11 +85,8 @@ pub(crate) async fn listen(listener: TcpListener, front: Front) {
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let serve = serve(stream, peer.ip(), front.clone());
-                front.tasks.spawn(Kind::Connection, async move {
-                    serve.await;
-                    drop(slot);
-                });
+                // As it is: a block around it would hold it twice.
+                front.tasks.spawn(Kind::Connection, serve(stream, peer.ip(), front.clone(), slot));
             }
             Err(error) => {
                 warn!(%error, "could not accept a connection");
@@ -99,7 +96,8 @@ pub(crate) async fn listen(listener: TcpListener, front: Front) {
     }
 }
 
-async fn serve(stream: TcpStream, peer: IpAddr, front: Front) {
+/// Serves one connection to its end, and gives `_slot` back.
+async fn serve(stream: TcpStream, peer: IpAddr, front: Front, _slot: OwnedSemaphorePermit) {
     // Answers are streamed in small pieces; Nagle would hold them back.
     let _ = stream.set_nodelay(true);
     let answer_end = AnswerEnd::default();
@@ -107,25 +105,34 @@ async fn serve(stream: TcpStream, peer: IpAddr, front: Front) {
     let via = Via { peer, secure: front.tls.is_some() };
     let result = match front.tls.clone() {
         None => serve_http1(stream, answer_end, via, front).await,
-        Some(tls) => {
-            let accepted = tokio::select! {
-                accepted = handshake::accept(stream, tls, front.patience.head_timeout) => accepted,
-                () = front.tasks.stopping().cancelled() => return,
-            };
-            match accepted {
-                Ok(Some(stream)) if handshake::chose_http2(&stream) => http2::serve(stream, via, front).await,
-                Ok(Some(stream)) => serve_http1(stream, answer_end, via, front).await,
-                Ok(None) => return,
-                Err(error) => {
-                    debug!(%error, "no TLS connection came to be");
-                    return;
-                }
-            }
-        }
+        // Boxed, here and below: every connection's task would else have the room that these need, and keep it.
+        Some(tls) => Box::pin(serve_tls(stream, tls, answer_end, via, front)).await,
     };
     if let Err(error) = result {
         // Clients that go away are no news.
         debug!(error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+async fn serve_tls(
+    stream: Paced,
+    tls: Arc<ServerConfig>,
+    answer_end: AnswerEnd,
+    via: Via,
+    front: Front,
+) -> hyper::Result<()> {
+    let accepted = tokio::select! {
+        accepted = handshake::accept(stream, tls, front.patience.head_timeout) => accepted,
+        () = front.tasks.stopping().cancelled() => return Ok(()),
+    };
+    match accepted {
+        Ok(Some(stream)) if handshake::chose_http2(&stream) => Box::pin(http2::serve(stream, via, front)).await,
+        Ok(Some(stream)) => serve_http1(stream, answer_end, via, front).await,
+        Ok(None) => Ok(()),
+        Err(error) => {
+            debug!(%error, "no TLS connection came to be");
+            Ok(())
+        }
     }
 }
 
@@ -140,7 +147,8 @@ where
         request.extensions_mut().insert(via);
         let (router, answer_end, slot) = (router.clone(), answer_end.clone(), slot.clone());
         async move {
-            let mut answer = router.handle(request).await;
+            // Boxed: hyper keeps the room of this future as long as the connection, and answers stream long after it is over.
+            let mut answer = Box::pin(router.handle(request)).await;
             *slot.lock() = answer.extensions_mut().remove();
             answer_end.set(answer.extensions().get().map(|AnswerDeadline(end)| *end));
             Ok::<_, Infallible>(answer)
@@ -180,5 +188,21 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     tokio::select! {
         result = connection => result,
         () = cut => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_returned<A, B, C, D, R>(_: impl FnOnce(A, B, C, D) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// A thousand clients that wait for the next event of their streams have a thousand of these.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let bytes = size_of_returned(serve);
+        assert!(bytes <= 6 * 1024, "{bytes} bytes");
     }
 }
