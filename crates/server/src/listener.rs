@@ -4,10 +4,11 @@
 mod handshake;
 mod http2;
 mod paced;
+mod rounds;
 mod streams;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use tracing::{debug, warn};
 use crate::config::Config;
 use crate::router::Router;
 use paced::{AnswerEnd, Paced};
+use rounds::Rounds;
 
 /// For whom a listener waits, and how long.
 #[derive(Debug, Clone, Copy)]
@@ -180,13 +182,13 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     stopping: impl Future<Output = ()>,
     cut: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
+    let (mut connection, rounds) = (pin!(connection), Rounds::new());
     tokio::select! {
-        result = &mut connection => return result,
+        result = poll_fn(|cx| rounds.poll(cx, |cx| connection.as_mut().poll(cx))) => return result,
         () = stopping => stop(connection.as_mut()),
     }
     tokio::select! {
-        result = connection => result,
+        result = poll_fn(|cx| rounds.poll(cx, |cx| connection.as_mut().poll(cx))) => result,
         () = cut => Ok(()),
     }
 }
