@@ -14,7 +14,7 @@ use crate::stream::End;
 
 /// What passes as the agent sent it. Source: service model; `Content-Encoding` besides, without which the bytes that pass mean
 /// something else.
-const PASSED: [HeaderName; 8] = [
+static PASSED: [HeaderName; 8] = [
     CONTENT_TYPE,
     CONTENT_ENCODING,
     headers::MCP_SESSION_ID,
@@ -39,7 +39,7 @@ pub(crate) fn accept(answer: Response<UpstreamBody>, max_bytes: u64) -> Result<R
 
 /// Returns the caller's headers for an answer of the agent; hyper adds the length where the body knows it.
 pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease, start: Option<StartPhases>) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(12);
+    let mut headers = HeaderMap::with_capacity(6);
     for name in &PASSED {
         for value in agent.get_all(name) {
             headers.append(name, value.clone());
@@ -48,7 +48,7 @@ pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease, start: 
     // The model requires one, and clients decide by it how to read.
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/octet-stream"));
     headers.insert(headers::START, HeaderValue::from_static(if lease.is_cold() { "cold" } else { "warm" }));
-    headers.insert(headers::VERSION, header_value(&lease.deployment().version.to_string()));
+    headers.insert(headers::VERSION, HeaderValue::from(lease.deployment().version.get()));
     if let Some(start) = start {
         headers.insert(headers::SERVER_TIMING, header_value(&timing(&start).to_header()));
     }

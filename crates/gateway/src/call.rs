@@ -138,7 +138,7 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
 }
 
 /// Header, its member in the API, least and most bytes. Source: service model, `InvokeAgentRuntime`.
-const LENGTHS: [(HeaderName, &str, usize, usize); 11] = [
+static LENGTHS: [(HeaderName, &str, usize, usize); 11] = [
     (CONTENT_TYPE, "contentType", 1, 256),
     (ACCEPT, "accept", 1, 256),
     (headers::MCP_SESSION_ID, "mcpSessionId", 1, 1024),

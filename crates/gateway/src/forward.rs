@@ -13,12 +13,14 @@ use innkeep_sandbox::Deployment;
 use innkeep_sandbox::upstream::AgentRequestBody;
 use innkeep_types::{Authorizer, Protocol, RequestId, ServerProtocol, SessionId, limits};
 use uuid::Uuid;
+use uuid::fmt::Simple;
 
 use crate::call::header_value;
 use crate::error::Error;
 
 /// What passes as the caller sent it. Absent ones stay absent: nothing is made up, and agents parse JSON whatever the type.
-const PASSED: [HeaderName; 10] = [
+// Names that are looked through are statics: of a constant every use makes a copy, and drops each name of it.
+static PASSED: [HeaderName; 10] = [
     CONTENT_TYPE,
     ACCEPT,
     headers::MCP_SESSION_ID,
@@ -42,7 +44,7 @@ const WEBSOCKET_PATH: &str = "/ws";
 const CARD_PATH: &str = "/.well-known/agent-card.json";
 
 /// What no allow-list lets through: what the agent is told of session, request and caller is told by us alone.
-const OURS: [HeaderName; 9] = [
+static OURS: [HeaderName; 9] = [
     headers::SESSION_ID,
     headers::REQUEST_ID,
     headers::USER_ID,
@@ -55,7 +57,7 @@ const OURS: [HeaderName; 9] = [
 ];
 
 /// What is between the caller and us, or told to the agent in our own words: not missed by anybody.
-const BETWEEN_US: [HeaderName; 11] = [
+static BETWEEN_US: [HeaderName; 11] = [
     HOST,
     CONTENT_LENGTH,
     CONNECTION,
@@ -171,7 +173,7 @@ fn path(Protocol { server, path, .. }: &Protocol) -> Uri {
 }
 
 fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::with_capacity(12);
     headers.insert(HOST, header_value(&format!("localhost:{port}")));
     for name in &PASSED {
         for value in caller.get_all(name) {
@@ -196,8 +198,9 @@ fn agent_headers(port: u16, aliases: bool, context: Context<'_>, caller: &Header
 /// Source: W3C Trace Context, section 3.2.
 fn fresh_traceparent(request_id: &RequestId) -> HeaderValue {
     let id = Uuid::try_parse(request_id.as_str()).unwrap_or_else(|_| Uuid::new_v4());
-    let (trace, span) = (id.as_u128(), id.as_u64_pair().1);
-    header_value(&format!("00-{trace:032x}-{span:016x}-01"))
+    let mut digits = [0; Simple::LENGTH];
+    let trace = id.as_simple().encode_lower(&mut digits);
+    header_value(&format!("00-{trace}-{}-01", &trace[16..]))
 }
 
 #[cfg(test)]

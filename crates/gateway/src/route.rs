@@ -71,7 +71,7 @@ impl Operation {
 
 /// Returns the data plane's route of a request, if it has one. `raw_path` is the path as received, still percent-encoded.
 pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
-    const SUFFIXES: [(Method, &str, Operation); 9] = [
+    static SUFFIXES: [(Method, &str, Operation); 9] = [
         (Method::POST, "/invocations", Operation::InvokeAgentRuntime),
         (Method::GET, "/ws", Operation::InvokeAgentRuntimeWithWebSocketStream),
         (Method::POST, "/commands", Operation::InvokeAgentRuntimeCommand),
@@ -94,8 +94,8 @@ pub fn route(method: &Method, raw_path: &str) -> Option<Route> {
         None => (Door::Agents, raw_path.strip_prefix("/agents/")?),
     };
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut of_method = SUFFIXES.into_iter().filter(|(of, ..)| of == method);
-    of_method.find_map(|(_, suffix, operation)| {
+    let mut of_method = SUFFIXES.iter().filter(|(of, ..)| of == method);
+    of_method.find_map(|&(_, suffix, operation)| {
         let raw_target = path.strip_suffix(suffix).filter(|target| !target.is_empty())?;
         if door == Door::Agents && (raw_target.contains('/') || !is_aliased(operation)) {
             return None;
