@@ -5,6 +5,7 @@ import functools
 import json
 import random
 import shutil
+import tomllib
 
 import pytest
 
@@ -70,7 +71,8 @@ def started(server, project):
     @functools.cache
     def started(framework):
         environment = FRAMEWORKS[framework]
-        return server.deploy(project(framework), settings={"egress": "none"}, environmentVariables=environment)
+        settings = {"egress": "none", "zygote": False}
+        return server.deploy(project(framework), settings=settings, environmentVariables=environment)
 
     return started
 
@@ -82,9 +84,16 @@ def framework(request):
     return request.param
 
 
+@pytest.mark.parametrize("main", EXAMPLES.glob("*/main.py"), ids=lambda main: main.parent.name)
+def test_an_example_that_python_runs_asks_for_a_zygote(main):
+    assert tomllib.loads((main.parent / "innkeep.toml").read_text())["agent"]["zygote"] is True
+
+
 @needs_root
 def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(server, started, project, framework):
-    forked = forking(server, project(framework), environmentVariables=FRAMEWORKS[framework])
+    # Of the examples, their own file asks for a zygote.
+    settings = {"egress": "none"} | ({} if framework in COPIED else {"zygote": True})
+    forked = forking(server, project(framework), settings, environmentVariables=FRAMEWORKS[framework])
     for agent in (started(framework), forked):
         session = new_session()
         check_answers(agent, session)

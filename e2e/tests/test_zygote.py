@@ -316,6 +316,16 @@ def test_a_file_that_was_opened_for_reading_is_read_by_each_for_itself(walled, t
     assert agent.ask({}, one) == agent.ask({}, two)
 
 
+@pytest.mark.parametrize("example, protocol", [("hello", "HTTP"), ("ws-echo", "HTTP"), ("mcp-server", "MCP")])
+def test_an_example_is_forked_because_its_own_file_says_so(walled, example, protocol):
+    members = {"protocolConfiguration": {"serverProtocol": protocol}}
+    agent, session = forking(walled, EXAMPLES / example, {"egress": "none"}, **members), new_session()
+    started = walled.request("POST", f"/innkeep/v1/runtimes/{agent.id}/prewarm", b'{"sessionId": "%s"}' % session.encode())
+    assert started.status == 202, started
+    agent.wait_for_state(session, "Idle")
+    assert was_forked(agent, session)
+
+
 def test_whoever_dies_requests_are_served_and_nothing_is_left():
     with running_server(isolation="container") as server:
         agent = forking(server, EXAMPLES / "sdk-echo")
