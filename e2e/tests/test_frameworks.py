@@ -6,26 +6,29 @@ import json
 import random
 import shutil
 import tomllib
+from pathlib import Path
 
 import pytest
 
 import model_server
-from harness import AGENTS, EXAMPLES, IS_ROOT, new_session, running_server
+from harness import EXAMPLES, IS_ROOT, new_session, running_server
 from test_zygote import forking, was_forked
 
 # What each is given of an environment.
 FRAMEWORKS = {
     "strands": {},
     "langgraph": {},
-    "openai_agents": {},
+    "openai-agents": {},
     "llamaindex": {},
     # LiteLLM would else fetch its table of prices when it is imported.
     "adk": {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
     # Its import would else start a thread that reports to its makers, and what has threads cannot be forked.
     "crewai": {"CREWAI_DISABLE_TELEMETRY": "true"},
 }
-# Those that users copy; they also remember what was said.
-COPIED = {"strands", "langgraph"}
+# Those that remember what was said.
+REMEMBER = {"strands", "langgraph"}
+# Of which a zygote is not asked for: whether one may fork depends on what its environment says, above.
+NOT_FORKED = {"crewai"}
 # Its packages take a gigabyte and, of all six, the longest.
 LARGE = {"crewai"}
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can run a server as root")
@@ -55,9 +58,9 @@ def project(tmp_path_factory):
     @functools.cache
     def project(framework):
         folder = tmp_path_factory.mktemp("projects") / framework
-        shutil.copytree(EXAMPLES / framework if framework in COPIED else AGENTS / "frameworks" / framework, folder)
+        shutil.copytree(EXAMPLES / framework, folder)
         (folder / "main.py").rename(folder / "agent.py")
-        shutil.copy(AGENTS / "frameworks" / "with_model.py", folder / "main.py")
+        shutil.copy(Path(model_server.__file__).with_name("with_model.py"), folder / "main.py")
         shutil.copy(model_server.__file__, folder)
         return folder
 
@@ -84,15 +87,19 @@ def framework(request):
     return request.param
 
 
-@pytest.mark.parametrize("main", EXAMPLES.glob("*/main.py"), ids=lambda main: main.parent.name)
+@pytest.mark.parametrize("main", sorted(EXAMPLES.glob("*/main.py")), ids=lambda main: main.parent.name)
 def test_an_example_that_python_runs_asks_for_a_zygote(main):
-    assert tomllib.loads((main.parent / "innkeep.toml").read_text())["agent"]["zygote"] is True
+    settings = main.parent / "innkeep.toml"
+    if main.parent.name in NOT_FORKED:
+        assert not settings.exists()
+    else:
+        assert tomllib.loads(settings.read_text())["agent"]["zygote"] is True
 
 
 @needs_root
 def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(server, started, project, framework):
-    # Of the examples, their own file asks for a zygote.
-    settings = {"egress": "none"} | ({} if framework in COPIED else {"zygote": True})
+    # Their own file asks for a zygote.
+    settings = {"egress": "none"} | ({"zygote": True} if framework in NOT_FORKED else {})
     forked = forking(server, project(framework), settings, environmentVariables=FRAMEWORKS[framework])
     for agent in (started(framework), forked):
         session = new_session()
@@ -101,7 +108,7 @@ def test_an_agent_with_a_tool_answers_and_streams_started_or_forked(server, star
         # A session of its own, whose first request streams.
         check_stream(agent, new_session())
         check_stream(agent, session)
-        if framework in COPIED:
+        if framework in REMEMBER:
             assert agent.ask({"prompt": "How often did I ask?"}, session) == {"text": "This is question 3."}
 
 

@@ -1,4 +1,7 @@
-"""An agent of the OpenAI Agents SDK with one tool. The model is the one that the environment names."""
+"""An agent of the OpenAI Agents SDK with a tool: a plain answer, or with `"stream": true` the model's words as they come.
+
+Its environment says which model, anything behind OpenAI's API: `OPENAI_API_KEY`, `OPENAI_BASE_URL` if it is not OpenAI's own, and `MODEL`.
+"""
 
 import os
 
@@ -18,7 +21,7 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
-model = OpenAIChatCompletionsModel(os.environ["MODEL"], AsyncOpenAI())
+model = OpenAIChatCompletionsModel(os.environ.get("MODEL", "gpt-5-mini"), AsyncOpenAI())
 agent = Agent(name="Multiplier", model=model, tools=[multiply])
 
 

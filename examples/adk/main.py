@@ -1,4 +1,8 @@
-"""An agent of Google's ADK with one tool, its model by way of LiteLLM. The model is the one that the environment names."""
+"""An agent of Google's ADK with a tool, its model by way of LiteLLM: a plain answer, or with `"stream": true` the model's words as they come.
+
+Its environment says which model, anything behind OpenAI's API: `OPENAI_API_KEY`, `OPENAI_BASE_URL` if it is not OpenAI's own, and `MODEL`.
+With `LITELLM_LOCAL_MODEL_COST_MAP=True`, LiteLLM does not fetch its table of prices when it is imported.
+"""
 
 import os
 
@@ -17,7 +21,7 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
-agent = Agent(name="multiplier", model=LiteLlm(f"openai/{os.environ['MODEL']}"), tools=[multiply])
+agent = Agent(name="multiplier", model=LiteLlm(f"openai/{os.environ.get('MODEL', 'gpt-5-mini')}"), tools=[multiply])
 runner = InMemoryRunner(agent, app_name="multiplier")
 
 

@@ -1,4 +1,8 @@
-"""A crew of CrewAI, one agent with one tool. The model is the one that the environment names."""
+"""A crew of CrewAI, one agent with a tool: a plain answer, or with `"stream": true` the model's words as they come.
+
+Its environment says which model, anything behind OpenAI's API: `OPENAI_API_KEY`, `OPENAI_BASE_URL` if it is not OpenAI's own, and `MODEL`.
+With `CREWAI_DISABLE_TELEMETRY=true` it starts no thread that reports to its makers.
+"""
 
 import os
 
@@ -17,7 +21,7 @@ def multiply(a: int, b: int) -> int:
 
 
 def crew(prompt, stream):
-    llm = LLM(f"openai/{os.environ['MODEL']}", base_url=os.environ["OPENAI_BASE_URL"], stream=stream)
+    llm = LLM(f"openai/{os.environ.get('MODEL', 'gpt-5-mini')}", base_url=os.environ.get("OPENAI_BASE_URL"), stream=stream)
     agent = Agent(role="Multiplier", goal="Answer questions", backstory="You are good with numbers.", llm=llm, tools=[multiply])
     task = Task(description=prompt, expected_output="The answer", agent=agent)
     return Crew(agents=[agent], tasks=[task], stream=stream)

@@ -1,4 +1,7 @@
-"""An agent of LlamaIndex with one tool. The model is the one that the environment names."""
+"""An agent of LlamaIndex with a tool: a plain answer, or with `"stream": true` the model's words as they come.
+
+Its environment says which model, anything behind OpenAI's API: `OPENAI_API_KEY`, `OPENAI_BASE_URL` if it is not OpenAI's own, and `MODEL`.
+"""
 
 import os
 
@@ -16,7 +19,8 @@ def multiply(a: int, b: int) -> int:
 
 # It does not know the model's name, and so has to be told what the model can do.
 llm = OpenAILike(
-    os.environ["MODEL"], api_base=os.environ["OPENAI_BASE_URL"], is_chat_model=True, is_function_calling_model=True
+    os.environ.get("MODEL", "gpt-5-mini"), api_key=os.environ.get("OPENAI_API_KEY"),
+    api_base=os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"), is_chat_model=True, is_function_calling_model=True,
 )
 agent = FunctionAgent(tools=[multiply], llm=llm)
 
