@@ -62,6 +62,8 @@ def test_rates_are_shared_out_and_every_crossing_is_counted():
             "max_requests_per_second", "max_changes_per_second", "max_gets_per_second", "max_lists_per_second",
             "max_starts_per_second", "max_active_sessions", "max_body_bytes", "sync_request_timeout_secs",
             "stream_timeout_secs", "max_frame_bytes", "max_frames_per_second", "maxLifetime", "memory_mib",
+            "body_stall_timeout_secs", "write_stall_timeout_secs", "spool_total_bytes", "max_command_output_bytes",
+            "max_shells_per_session", "async_timeout_secs", "async_max_bytes", "memory_floor_mib",
         }
         before = figures(server)
         answers = [server.request("POST", agent.path, b'{"do": "remember", "word": "a"}') for _ in range(40)]

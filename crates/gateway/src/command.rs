@@ -95,7 +95,8 @@ pub(crate) async fn run(
     let start = lease.answered();
     let headers = answer::headers(&said(&head.headers), caller, &lease, start);
     let ends_at = Instant::now() + timeout;
-    let running = Running::new(exec, watch, ends_at, gateway.limits.max_command_output_bytes);
+    let (max_bytes, crossings) = (gateway.limits.max_command_output_bytes, gateway.crossings.clone());
+    let running = Running::new(exec, watch, ends_at, max_bytes, crossings);
     let mut response = Response::new(GatewayBody::command(CommandStream::new(running)));
     *response.headers_mut() = headers;
     // Who does not read is waited for a little longer than the command is.

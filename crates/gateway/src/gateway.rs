@@ -107,6 +107,11 @@ impl Gateway {
         self.crossings.get(limit)
     }
 
+    /// Returns where they are counted, for who writes answers.
+    pub fn crossings_counter(&self) -> Crossings {
+        self.crossings.clone()
+    }
+
     /// Returns the last requests for a runtime that were let in.
     pub fn recent_requests(&self, runtime: &RuntimeId) -> RecentRequests {
         self.rings.list(runtime)

@@ -48,7 +48,7 @@ pub use audit::{Audit, AuditSink};
 pub use authenticate::{Authenticator, Claim, KeyLookup, Signer};
 pub use config::{GatewayConfig, Limits};
 pub use cors::{BadOrigin, Origin};
-pub use crossings::Limit;
+pub use crossings::{Crossings, Limit};
 pub use gateway::Gateway;
 pub use inbound::Inbound;
 pub use invocations::read::ByOperatorToken;

@@ -103,7 +103,8 @@ async fn serve(stream: TcpStream, peer: IpAddr, front: Front, _slot: OwnedSemaph
     // Answers are streamed in small pieces; Nagle would hold them back.
     let _ = stream.set_nodelay(true);
     let answer_end = AnswerEnd::default();
-    let stream = Paced::new(stream, front.patience.write_stall_timeout, answer_end.clone());
+    let crossings = front.router.gateway.crossings_counter();
+    let stream = Paced::new(stream, front.patience.write_stall_timeout, answer_end.clone(), crossings);
     let via = Via { peer, secure: front.tls.is_some() };
     let result = match front.tls.clone() {
         None => serve_http1(stream, answer_end, via, front).await,

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::events::{self, Output, Status};
 use super::text::Text;
+use crate::crossings::{Crossings, Limit};
 use crate::stream::{Interrupt, Watch};
 
 /// How long after a command's time the last of its answer may take. Source: our choice; killing and reading takes milliseconds.
@@ -70,6 +71,8 @@ pub(super) struct Running {
     /// What it may say altogether, and still, bytes.
     max_bytes: u64,
     allowance: u64,
+    /// Where it is counted that it said more.
+    crossings: Crossings,
     /// Messages that are ready.
     ready: VecDeque<Bytes>,
     is_over: bool,
@@ -130,7 +133,7 @@ impl CommandStream {
 
 impl Running {
     /// Takes over a command that has just started, ends at `ends_at`, and may write `max_bytes`.
-    pub(super) fn new(exec: Exec, watch: Watch, ends_at: Instant, max_bytes: u64) -> Self {
+    pub(super) fn new(exec: Exec, watch: Watch, ends_at: Instant, max_bytes: u64, crossings: Crossings) -> Self {
         let (stdout, stderr) = match exec.streams {
             // Dropped: a command has nothing to read.
             ExecStreams::Pipes { stdin: _, stdout, stderr } => (Some(stdout), Some(stderr)),
@@ -148,6 +151,7 @@ impl Running {
             drained_at: None,
             max_bytes,
             allowance: max_bytes,
+            crossings,
             ready: VecDeque::from([events::start()]),
             is_over: false,
             part: vec![0; PART],
@@ -225,6 +229,7 @@ impl Running {
                 self.ready.extend(events::deltas(output, &text));
             }
             None => {
+                self.crossings.count(Limit::CommandOutput);
                 let words = format!("The command wrote more than {} bytes, and was ended", self.max_bytes);
                 self.fail(&words);
             }

@@ -19,7 +19,7 @@ use super::{Full, Invocations};
 use crate::answer;
 use crate::call::Caller;
 use crate::config::Limits;
-use crate::crossings::Crossings;
+use crate::crossings::{Crossings, Limit};
 use crate::deliver::{self, Ask, Delivered, Errand};
 use crate::error::{Chain, Error};
 use crate::gateway::Gateway;
@@ -110,6 +110,7 @@ async fn work(job: &Job, body: Spooled, sending: Sending<'_>) -> Result<(), Erro
     invocations.put(entry, Progress { head: Some(head.clone()), ..entry.progress() }).await?;
     entry.advance(|progress| progress.head = Some(head));
 
+    // What it crosses are limits of its own, which are counted with its failure.
     let bounds = Bounds { max_bytes: max_body_bytes, deadline, crossings: Crossings::default() };
     let mut stream = GatewayBody::agent(AgentStream::new(body, lease, watch, bounds, end));
     let mut sink = Sink::new(&invocations.directory, &entry.id);
@@ -190,6 +191,9 @@ impl Job {
         }
         if let Error::AsyncFull(full @ Full::Bytes) = error {
             self.gateway.invocations.table.lock().refused(*full);
+        }
+        if let Some(limit) = Limit::of_async(error) {
+            self.gateway.crossings.count(limit);
         }
         let raw_target = self.raw_target.clone();
         let route = Route { operation: Operation::InvokeAgentRuntime, raw_target, door: route::Door::Runtimes };

@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use innkeep_gateway::Limits;
+use innkeep_gateway::{Limit, Limits};
 use innkeep_protocol::event_stream::{Decoder, Message};
 use innkeep_testkit::wait_for;
 use innkeep_types::{AgentExit, RuntimeVersion};
@@ -184,6 +184,7 @@ async fn a_command_that_says_too_much_is_ended() {
     };
     assert_eq!(last, json!({"message": "The command wrote more than 1000000 bytes, and was ended"}));
     assert!((900_000..=1_000_000).contains(&n_bytes), "{n_bytes}");
+    assert_eq!(world.gateway.crossings(Limit::CommandOutput), 1);
     assert!(events.next().await.is_none());
     wait_for("the lease's end", SOON, || world.open_requests() == 0).await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use http_body_util::BodyExt;
-use innkeep_gateway::{AsyncLimits, Limits};
+use innkeep_gateway::{AsyncLimits, Limit, Limits};
 use innkeep_store::InvocationRecord;
 use innkeep_testkit::{TestIssuer, wait_for};
 use innkeep_types::{
@@ -305,6 +305,8 @@ async fn it_takes_longer_than_who_waits_may_and_not_for_ever() {
         assert!(late.starts_with("504 GatewayTimeoutException (agent)"), "{late}");
         world.agent.saw_close().await;
     }
+    assert_eq!(world.gateway.crossings(Limit::AsyncTimeout), 2);
+    assert_eq!([Limit::SyncRequest, Limit::Stream].map(|limit| world.gateway.crossings(limit)), [0, 0]);
 }
 
 #[tokio::test]
@@ -316,6 +318,11 @@ async fn answers_are_bounded_each_and_together_and_so_is_what_one_caller_has() {
     let location = accepted(&mut client, asking()).await;
     let large = ended(&mut client, &location).await.error();
     assert!(large.starts_with("424 ") && large.contains("larger than 100 bytes"), "{large}");
+    world.agent.does(vec![chunked_head(), chunk(&"1".repeat(101)), Step::WaitForClose]);
+    let location = accepted(&mut client, asking()).await;
+    assert!(ended(&mut client, &location).await.error().starts_with("424 "));
+    assert_eq!((world.gateway.crossings(Limit::AsyncBody), world.gateway.crossings(Limit::Body)), (2, 0));
+    client.send(about(&location).method(Method::DELETE)).await;
 
     // Half of all is sixty bytes. A request on its way takes room too, until the agent has it.
     world.agent.does(answer(&"1".repeat(40)));

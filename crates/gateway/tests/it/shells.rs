@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use innkeep_gateway::Limits;
+use innkeep_gateway::{Limit, Limits};
 use innkeep_testkit::wait_for;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -162,6 +162,7 @@ async fn a_session_has_so_many_shells_and_those_without_a_client_count() {
     let error = answer.json();
     assert_eq!((answer.status.as_u16(), error["error"].as_str()), (424, Some("ShellLimitExceeded")), "{error}");
     assert_eq!(answer.header("x-amzn-errortype"), "RuntimeClientError");
+    assert_eq!(world.gateway.crossings(Limit::Shells), 1);
     // One that is there is no further one.
     let (third, _) = Connected::to(&world, "shellId=a").await;
     // The client may end it, and then there is room.

@@ -48,7 +48,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Front { router, patience, tasks, .. } = front;
-    let streams = Streams::new(tasks.clone(), patience.write_stall_timeout);
+    let streams = Streams::new(tasks.clone(), patience.write_stall_timeout, router.gateway.crossings_counter());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(via);
         answer(router.clone(), request)

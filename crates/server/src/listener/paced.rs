@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use innkeep_gateway::{Crossings, Limit};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -38,6 +39,10 @@ pub(super) struct Paced {
     stream: TcpStream,
     stall_timeout: Duration,
     answer_end: AnswerEnd,
+    /// Where it is counted that one waited for so long.
+    crossings: Crossings,
+    /// Whether it is that which the timer will tell, and not the answer's end, which counts itself.
+    will_stall: bool,
     /// Made at the first wait, then used again.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
@@ -45,8 +50,9 @@ pub(super) struct Paced {
 }
 
 impl Paced {
-    pub(super) fn new(stream: TcpStream, stall_timeout: Duration, answer_end: AnswerEnd) -> Self {
-        Self { stream, stall_timeout, answer_end, timer: None, waiting: false, lingering: false }
+    pub(super) fn new(stream: TcpStream, stall_timeout: Duration, answer_end: AnswerEnd, crossings: Crossings) -> Self {
+        let (will_stall, waiting, lingering) = (false, false, false);
+        Self { stream, stall_timeout, answer_end, crossings, will_stall, timer: None, waiting, lingering }
     }
 
     /// Waits for the first byte and tells whether it is `byte`; none if the client closed without one.
@@ -68,9 +74,13 @@ impl Paced {
             self.waiting = true;
             let stalled = Instant::now() + self.stall_timeout;
             let end = *self.answer_end.0.lock();
+            self.will_stall = end.is_none_or(|end| stalled < end);
             self.set_timer(end.map_or(stalled, |end| end.min(stalled)));
         }
         ready!(self.poll_timer(cx));
+        if self.will_stall {
+            self.crossings.count(Limit::WriteStall);
+        }
         // An ordinary close would leave what the client does not take with the kernel, and the client none the wiser.
         self.stream.set_zero_linger()?;
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))

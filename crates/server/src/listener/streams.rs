@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use innkeep_gateway::{Crossings, Limit};
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -32,6 +33,7 @@ const LOOKS: u32 = 8;
 pub(super) struct Streams {
     tasks: Tasks,
     stall_timeout: Duration,
+    crossings: Crossings,
     open: Arc<watch::Sender<usize>>,
 }
 
@@ -45,9 +47,17 @@ struct Waiting {
     end: Option<Instant>,
 }
 
+/// Why a client is not waited for any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Stall,
+    /// Which the answer counts itself.
+    End,
+}
+
 impl Streams {
-    pub(super) fn new(tasks: Tasks, stall_timeout: Duration) -> Self {
-        Self { tasks, stall_timeout, open: Arc::new(watch::Sender::new(0)) }
+    pub(super) fn new(tasks: Tasks, stall_timeout: Duration, crossings: Crossings) -> Self {
+        Self { tasks, stall_timeout, crossings, open: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Returns once there has been no stream for `timeout`.
@@ -71,13 +81,19 @@ where
 {
     fn execute(&self, stream: F) {
         let (open, cut, stall_timeout) = (Open::new(self.open.clone()), self.tasks.cut().clone(), self.stall_timeout);
+        let crossings = self.crossings.clone();
         let pace = Pace::default();
         self.tasks.spawn(Kind::Stream, async move {
             let _open = open;
             // Dropped unfinished, a stream is reset.
             tokio::select! {
                 () = PACE.scope(pace.clone(), stream) => {}
-                () = pace.stalls(stall_timeout) => debug!("the client does not read its answer"),
+                why = pace.stalls(stall_timeout) => {
+                    debug!("the client does not read its answer");
+                    if why == Why::Stall {
+                        crossings.count(Limit::WriteStall);
+                    }
+                }
                 () = cut.cancelled() => {}
             }
         });
@@ -102,15 +118,18 @@ impl Drop for Open {
 
 impl Pace {
     /// Returns once the client has taken in nothing for `timeout`, or beyond the answer's end; up to an eighth of it later.
-    async fn stalls(&self, timeout: Duration) {
+    async fn stalls(&self, timeout: Duration) -> Why {
         loop {
             let due = {
                 let waiting = self.0.lock();
-                waiting.since.map(|since| waiting.end.map_or(since + timeout, |end| end.min(since + timeout)))
+                waiting.since.map(|since| match (since + timeout, waiting.end) {
+                    (stall, Some(end)) if end <= stall => (end, Why::End),
+                    (stall, _) => (stall, Why::Stall),
+                })
             };
             match due {
-                Some(due) if due <= Instant::now() => return,
-                Some(due) => sleep_until(due).await,
+                Some((due, why)) if due <= Instant::now() => return why,
+                Some((due, _)) => sleep_until(due).await,
                 None => sleep(timeout / LOOKS).await,
             }
         }
@@ -162,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_while_no_stream_is_open() {
-        let streams = Streams::new(Tasks::default(), Duration::from_secs(300));
+        let streams = Streams::new(Tasks::default(), Duration::from_secs(300), Crossings::default());
         let began = Instant::now();
         let stream = Open::new(streams.open.clone());
         let late = async {
@@ -184,11 +203,11 @@ mod tests {
         assert!(waits.is_err(), "nothing was there to take in");
         body.frame().await.unwrap().unwrap();
         let began = Instant::now();
-        body.pace.stalls(timeout).await;
+        assert_eq!(body.pace.stalls(timeout).await, Why::Stall);
         assert_eq!(began.elapsed(), timeout);
         body.pace.0.lock().end = Some(Instant::now());
         body.pace.0.lock().since = Some(Instant::now());
-        body.pace.stalls(timeout).await;
+        assert_eq!(body.pace.stalls(timeout).await, Why::End);
         assert_eq!(began.elapsed(), timeout, "its end was here");
         assert!(body.frame().await.is_none());
         assert!(body.pace.0.lock().since.is_none());

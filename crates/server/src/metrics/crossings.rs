@@ -20,6 +20,7 @@ pub(super) fn all(
     let socket = |end| websockets.ended.get(&end).copied().unwrap_or_default();
     let of_sessions = [
         ("stream_timeout_secs", socket(WebSocketEnd::TimeLimit)),
+        ("write_stall_timeout_secs", socket(WebSocketEnd::Stalled)),
         ("max_frame_bytes", socket(WebSocketEnd::FrameSize)),
         ("max_frames_per_second", socket(WebSocketEnd::FrameRate)),
         ("max_active_sessions", refused(Refusal::Sessions)),

@@ -23,8 +23,8 @@ async fn asks_and_does_not_read(world: &World) -> Wire {
     wire
 }
 
-/// Opens such clients, keeps their ends open, and waits for the server to let go of its own.
-async fn are_cut_off(settings: Config) {
+/// Opens such clients, keeps their ends open, and waits for the server to let go of its own, which it counts as crossings of `limit`.
+async fn are_cut_off(settings: Config, limit: &str) {
     let world = World::new(settings).await;
     let mut clients = Vec::new();
     for _ in 0..5 {
@@ -37,17 +37,18 @@ async fn are_cut_off(settings: Config) {
         tokio::time::timeout(crate::wire::SOON, gone).await.expect("the connection's end").unwrap();
     }
     drop(clients);
+    world.crosses(limit, 5).await;
     world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_write_stall_limit() {
-    are_cut_off(Config { write_stall_timeout_secs: 1, ..Config::default() }).await;
+    are_cut_off(Config { write_stall_timeout_secs: 1, ..Config::default() }, "write_stall_timeout_secs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_latest_when_the_stream_must_be_over() {
-    are_cut_off(Config { stream_timeout_secs: 1, ..Config::default() }).await;
+    are_cut_off(Config { stream_timeout_secs: 1, ..Config::default() }, "stream_timeout_secs").await;
 }
 
 /// Returns once the process's memory has been the same for half a second.

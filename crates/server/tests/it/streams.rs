@@ -111,7 +111,7 @@ async fn a_client_that_agrees_on_http2_and_does_not_speak_it_is_cut_off() {
 }
 
 /// Opens an answer that is not read, beside one that is; the one is reset, the other and the connection go on.
-async fn the_one_that_is_not_read_is_reset(settings: Config) {
+async fn the_one_that_is_not_read_is_reset(settings: Config, limit: &str) {
     let world = world(settings).await;
     let mut client = Client::new(&world).await;
     let mut unread = ask_for_endless(&world, &mut client).await;
@@ -128,6 +128,7 @@ async fn the_one_that_is_not_read_is_reset(settings: Config) {
     };
     let reset = timeout(SOON, reset).await.expect("a reset");
     assert!(reset.is_reset(), "{reset}");
+    world.crosses(limit, 1).await;
     assert_eq!(hello(&world, &mut client).await.unwrap(), (200, "5".to_owned()));
     drop((unread, client));
     world.finish().await;
@@ -136,13 +137,13 @@ async fn the_one_that_is_not_read_is_reset(settings: Config) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_write_stall_limit() {
     let limits = Config { write_stall_timeout_secs: 1, ..Config::default() };
-    Box::pin(the_one_that_is_not_read_is_reset(limits)).await;
+    Box::pin(the_one_that_is_not_read_is_reset(limits, "write_stall_timeout_secs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_latest_when_the_stream_must_be_over() {
     let limits = Config { stream_timeout_secs: 1, write_stall_timeout_secs: 8, ..Config::default() };
-    Box::pin(the_one_that_is_not_read_is_reset(limits)).await;
+    Box::pin(the_one_that_is_not_read_is_reset(limits, "stream_timeout_secs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

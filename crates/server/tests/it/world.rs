@@ -163,6 +163,37 @@ impl World {
         answer.map(|Answer { status, body, .. }| (status, body))
     }
 
+    /// Waits until this limit was crossed so often, and checks that of both that end a client who does not read it is the only one.
+    pub(crate) async fn crosses(&self, limit: &str, times: u64) {
+        let lines = ["stream_timeout_secs", "write_stall_timeout_secs"].map(|name| {
+            let n = if name == limit { times } else { 0 };
+            format!("innkeep_limit_crossings_total{{limit=\"{name}\"}} {n}")
+        });
+        let mut metrics = String::new();
+        let counted = tokio::time::timeout(SOON, async {
+            while !lines.iter().all(|line| metrics.lines().any(|found| found == line)) {
+                metrics = self.metrics().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(counted.await.is_ok(), "{lines:?} are not in {metrics}");
+    }
+
+    async fn metrics(&self) -> String {
+        let token = self.operator_token();
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+        let answer = if self.server.ca().is_none() {
+            let mut wire = self.wire().await;
+            wire.send(request).await;
+            wire.answer().await
+        } else {
+            let mut wire = Wire::new(self.tls(&["http/1.1"]).await);
+            wire.send(request).await;
+            wire.answer().await
+        };
+        answer.unwrap().body
+    }
+
     /// Checks that the server still serves and that nothing of the test is left: no connection, no task, no panic, no error in
     /// the log. Then takes it down.
     pub(crate) async fn finish(self) {
