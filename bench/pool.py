@@ -16,8 +16,8 @@ FILLED = {False: 12, True: 60}
 """So many that filling, from the program and by a zygote, outlasts a block."""
 NOTE = f"""A pool at rest: {KEPT} sandboxes of the SDK's agent that wait, each pinged every two seconds; memory as proportional set size,
 and "machine" is what the memory available to it fell by for each; processor time over the window, of sidecars and server, and of agents.
-Warm beside a pool that fills: `wrk` asks one session of the static agent while as many SDK agents start as nobody waits for, against the
-same while the pool is full. Filling outlasts the block, or the block is not counted."""
+Warm beside a pool: `wrk` asks one session of the static agent on a server without a pool, then on the same one while a pool of SDK agents
+is full, and while as many start as nobody waits for. Filling outlasts the block, or the block is not counted."""
 
 
 def measure(table: Table, quick: bool):
@@ -80,13 +80,14 @@ def add_warm(table: Table, forked: bool, blocks: int, seconds: int):
     size = FILLED[forked]
     with running_server(settings=MANY) as server:
         asked = deploy_static_agent(server)
-        filling = deploy(server, EXAMPLES / "sdk-echo", settings_of(size, forked))
-        if forked:
-            await_zygote(filling)
         session = new_session()
         asked.ask({}, session)
         request = head(asked, session, BODY, asked.path) + BODY
         wrk(server.url, [request], 1, seconds)  # warms up
+        without = [wrk(server.url, [request], 1, seconds) for _ in range(blocks)]
+        filling = deploy(server, EXAMPLES / "sdk-echo", settings_of(size, forked))
+        if forked:
+            await_zygote(filling)
         runs = []
         for _ in range(3 * blocks):
             await_pool(filling, size)
@@ -100,12 +101,15 @@ def add_warm(table: Table, forked: bool, blocks: int, seconds: int):
                 break
         assert runs, f"{size} sandboxes start within {seconds} s: more are needed"
     for key in ("p50", "p99"):
-        without, beside = (median(run[side][key] for run in runs) for side in (0, 1))
-        ratio = median(beside[key] / quiet[key] for quiet, beside in runs)
-        table.add(
-            f"warm invoke beside a pool that fills, {name(forked)}: {key}", f"{without:.0f} µs (full)", "", f"{beside:.0f} µs",
-            f"{ratio:.2f} of beside a full one", "≤ 1.05" if key == "p50" else "", ratio <= 1.05 if key == "p50" else None,
-        )
+        none = median(run[key] for run in without)
+        full, fills = (median(run[side][key] for run in runs) for side in (0, 1))
+        of_full = f"; {median(beside[key] / quiet[key] for quiet, beside in runs):.2f} of beside a full one"
+        for what, took, more in (("is full", full, ""), ("fills", fills, of_full)):
+            ratio = took / none
+            table.add(
+                f"warm invoke beside a pool that {what}, {name(forked)}: {key}", f"{none:.0f} µs (no pool)", "", f"{took:.0f} µs",
+                f"{ratio:.2f} of without a pool{more}", "≤ 1.05" if key == "p50" else "", ratio <= 1.05 if key == "p50" else None,
+            )
 
 
 def take_all(agent: Agent, size: int):
