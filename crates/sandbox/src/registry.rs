@@ -62,6 +62,8 @@ struct Shared {
 #[derive(Debug)]
 struct Sessions {
     by_key: HashMap<SessionKey, Arc<Session>>,
+    /// How many of them each runtime has that has any.
+    by_runtime: HashMap<RuntimeId, usize>,
     start_rate: FairRate<RuntimeId>,
     /// Deleted since this server started: who found one before that and waited must not start it any more. Ids are never given
     /// twice, and take some fifty bytes each.
@@ -87,8 +89,8 @@ impl Registry {
     ) -> Self {
         let start_rate = FairRate::new(limits.starts_per_second, Instant::now());
         let (deleted, closings) = (HashSet::new(), Closings::default());
-        let by_key = HashMap::new();
-        let sessions = Sessions { by_key, start_rate, deleted, closings, n_ended: 0, closed: false };
+        let (by_key, by_runtime) = (HashMap::new(), HashMap::new());
+        let sessions = Sessions { by_key, by_runtime, start_rate, deleted, closings, n_ended: 0, closed: false };
         let sessions = Mutex::new(sessions);
         let (capabilities, headroom, counters) =
             (driver.capabilities(), Arc::new(Headroom::new(limits.memory_floor)), Arc::default());
@@ -237,7 +239,7 @@ impl Registry {
             }
         };
         let session = self.spawn(key.clone(), deployment.clone(), origin, given, asked_at);
-        sessions.by_key.insert(key.clone(), session.clone());
+        sessions.insert(session.clone());
         drop(sessions);
         if let Some(asker) = asker {
             (asker.on_start)();
@@ -260,7 +262,7 @@ impl Registry {
             return false;
         }
         let session = self.spawn(key.clone(), deployment, origin, Given::Adopted(sandbox), Instant::now());
-        sessions.by_key.insert(key, session);
+        sessions.insert(session);
         true
     }
 
@@ -382,8 +384,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut sessions = self.registry.shared.sessions.lock();
         if sessions.by_key.get(&self.session.key).is_some_and(|s| Arc::ptr_eq(s, &self.session)) {
-            sessions.by_key.remove(&self.session.key);
-            sessions.n_ended += 1;
+            sessions.remove(&self.session.key);
         }
     }
 }

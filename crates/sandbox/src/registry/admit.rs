@@ -1,8 +1,9 @@
 //! Which new sessions are let in. One that has a sandbox is never asked: a limit touches nothing that lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_types::{RuntimeId, limits};
+use innkeep_types::{RuntimeId, SessionKey, limits};
 use tokio::time::Instant;
 
 use crate::counts::Refusal;
@@ -10,6 +11,7 @@ use crate::deployment::Deployment;
 use crate::driver::ZygoteState;
 use crate::registry::error::Error;
 use crate::registry::{Registry, Sessions};
+use crate::session::Session;
 
 /// How many sessions this server takes. Existing ones are never touched by a limit.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,9 @@ impl Default for Limits {
 
 /// When to ask again after memory was short: nobody knows when a session ends. Source: our choice.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
+
+/// Which part of all sessions' places is kept from who has more than his share. Source: our choice, a tenth.
+const LAST_PLACES: usize = 10;
 
 /// What was seen of the host before the lock was taken.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +106,8 @@ impl Registry {
         let n_sessions = sessions.by_key.len();
         let (why, error) = if n_sessions >= self.shared.limits.active_sessions {
             (Refusal::Sessions, Error::TooManySessions(n_sessions))
+        } else if let Some(held) = self.beyond_share(sessions, runtime) {
+            (Refusal::Sessions, Error::TooManyOfRuntime { held, all: n_sessions })
         } else if is_memory_short {
             (Refusal::Memory, Error::NoMemory { retry_after: MEMORY_WAIT })
         } else if let Err(retry_after) = sessions.start_rate.try_take(runtime, Instant::now()) {
@@ -110,5 +117,34 @@ impl Registry {
         };
         self.shared.counters.refused(why);
         Err(error)
+    }
+
+    /// Returns how many sessions the runtime has, if the last places are for others: it has more than its equal share of all, and it is
+    /// not alone.
+    fn beyond_share(&self, sessions: &Sessions, runtime: &RuntimeId) -> Option<usize> {
+        let limit = self.shared.limits.active_sessions;
+        let are_last = sessions.by_key.len() >= limit - limit / LAST_PLACES;
+        let (held, n_runtimes) = (*sessions.by_runtime.get(runtime)?, sessions.by_runtime.len());
+        (are_last && n_runtimes > 1 && held > limit / n_runtimes).then_some(held)
+    }
+}
+
+impl Sessions {
+    /// Adds one whose key nobody has.
+    pub(super) fn insert(&mut self, session: Arc<Session>) {
+        *self.by_runtime.entry(session.key.runtime.clone()).or_default() += 1;
+        self.by_key.insert(session.key.clone(), session);
+    }
+
+    /// Removes one that is there.
+    pub(super) fn remove(&mut self, key: &SessionKey) {
+        self.by_key.remove(key);
+        self.n_ended += 1;
+        if let Some(n_sessions) = self.by_runtime.get_mut(&key.runtime) {
+            *n_sessions -= 1;
+            if *n_sessions == 0 {
+                self.by_runtime.remove(&key.runtime);
+            }
+        }
     }
 }

@@ -34,6 +34,17 @@ pub enum Error {
     /// [`super::Limits::active_sessions`].
     #[error("maxVms limit exceeded: {0} sessions are active")]
     TooManySessions(usize),
+    /// The same, of a runtime that has more than its share of them while others have some too.
+    #[error(
+        "maxVms limit exceeded: {all} sessions are active, {held} of them of this agent runtime; the last places are for \
+         others"
+    )]
+    TooManyOfRuntime {
+        /// Its sessions.
+        held: usize,
+        /// Those of all runtimes.
+        all: usize,
+    },
     /// [`super::Limits::starts_per_second`].
     #[error("too many new sessions per second; try again in {} s", whole_seconds(*.retry_after))]
     TooManyStarts {
@@ -98,7 +109,7 @@ impl Error {
             Self::Busy | Self::NotServed(_) => ErrorKind::RetryableConflict,
             Self::NoPool(_) => ErrorKind::Validation,
             Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
-            Self::TooManySessions(_) => ErrorKind::Quota,
+            Self::TooManySessions(_) | Self::TooManyOfRuntime { .. } => ErrorKind::Quota,
             Self::TooManyStarts { .. } | Self::NoMemory { .. } => ErrorKind::Throttled,
             // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
             Self::ShuttingDown | Self::TierTooWeak { .. } | Self::HostLacks { .. } => ErrorKind::Unavailable,

@@ -44,6 +44,35 @@ async fn past_the_limit_of_sessions_a_new_one_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_places_are_for_those_who_have_less_than_their_share() {
+    let world = limited(FakeDriver::ready(), Limits { active_sessions: 20, ..Limits::default() });
+    let (eager, modest) = (deployment(1), of_runtime("other"));
+    for n in 0..17 {
+        drop(world.acquire(&format!("s{n}"), &eager).await.unwrap());
+    }
+    drop(world.acquire("m0", &modest).await.unwrap());
+    // Eighteen of twenty: seventeen are more than half of them.
+    let refused = check_refused(&world, &eager, "s0", ErrorKind::Quota).await;
+    assert!(refused.to_string().contains("maxVms limit exceeded: 18 sessions are active, 17 of them"), "{refused}");
+    assert_eq!((refused.retry_after(), refusals(&world)), (None, vec![("sessions", 1)]));
+    drop(world.acquire("m1", &modest).await.unwrap());
+    drop(world.acquire("n0", &of_runtime("third")).await.unwrap());
+    assert_eq!(world.acquire("m2", &modest).await.unwrap_err().kind(), ErrorKind::Quota, "there are no more");
+
+    // Where no others have any, one may have all, also when they had some.
+    for runtime in [&modest, &of_runtime("third")] {
+        world.registry.stop_runtime(&runtime.arn, None, StopReason::RuntimeDeleted).await;
+    }
+    for name in ["s17", "s18", "s19"] {
+        drop(world.acquire(name, &eager).await.unwrap());
+    }
+    assert_eq!(
+        check_refused(&world, &eager, "s0", ErrorKind::Quota).await.to_string(),
+        "maxVms limit exceeded: 20 sessions are active"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn past_the_rate_of_starts_a_new_one_is_told_when_to_come_again() {
     let world = limited(FakeDriver::ready(), Limits { starts_per_second: 1, ..Limits::default() });
     let deployment = deployment(1);
