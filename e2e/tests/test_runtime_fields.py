@@ -70,6 +70,20 @@ def test_an_agent_of_any_protocol_is_booted_and_asked_at_its_port_and_path(serve
     assert (answer["path"], answer["body"]) == (PATHS[protocol], '{"jsonrpc": "2.0"}')
 
 
+def test_an_agent_is_booted_and_asked_at_the_port_and_path_that_its_runtime_names(server):
+    protocol = {"serverProtocol": "HTTP", "port": 8123, "path": "/run/it"}
+    agent = server.deploy(CONTRACTS, environmentVariables={"SERVES_ON": "8123", "PING": "yes"}, protocolConfiguration=protocol)
+    session = new_session()
+    for n in range(2):
+        answer = agent.ask({"n": n}, session)
+        assert (answer["path"], json.loads(answer["body"])) == ("/run/it", {"n": n})
+    # Nobody listens where the protocol's agents do otherwise.
+    lost = server.create(
+        CONTRACTS, environmentVariables={"SERVES_ON": "8080", "PING": "yes"}, protocolConfiguration=protocol,
+    )
+    assert server.settled(lost["agentRuntimeId"])["status"] == "CREATE_FAILED"
+
+
 # --- the warm-up request -------------------------------------------------------------------------------------------------
 
 
