@@ -76,7 +76,9 @@ pub struct LaunchSpec {
     pub zygote: Option<ZygoteSpec>,
 }
 
-/// What a sandbox that was started for nobody learns when a session takes it.
+/// What a sandbox that was started for nobody learns when a session takes it. Who it is for, the agent learns from each request's headers;
+/// storage that a session keeps could not be mounted now, and keeps its version out of pools; entropy and clock are the kernel's own, and
+/// nobody's copies, since no snapshot is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
     /// When it ends even without a server, instead of [`LaunchSpec::ends_at`].
