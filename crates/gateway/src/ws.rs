@@ -7,6 +7,7 @@
 //! pipe        both directions, and how they end
 //! flow        one direction: reads, follows the frames, writes
 //! frames      what may be a frame
+//! pulse       whether a client is still there
 //! messages    what they say, where a WebSocket ends here
 //! counts      what metrics say of it
 //! ```
@@ -18,6 +19,7 @@ mod handshake;
 pub(crate) mod messages;
 mod open;
 mod pipe;
+mod pulse;
 mod tunnel;
 
 pub use counts::{WebSocketCounts, WebSocketEnd};
@@ -31,3 +33,4 @@ pub(crate) use frames::close as close_frame;
 pub(crate) use handshake::Handshake;
 pub(crate) use open::open;
 pub(crate) use pipe::hang_up;
+pub(crate) use pulse::{Due, PING, Pulse};

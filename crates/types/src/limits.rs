@@ -106,6 +106,11 @@ pub const SHELL_DETACHED_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// waits longer for who does not look.
 pub const SHELL_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the client of a WebSocket or of a terminal may be silent before it is asked, with a ping, whether it is there; silent for as
+/// long again, it has gone. Source: our choice: twice is longer than any network's pause, and browsers beat as often; agents of the SDK
+/// ask every 20 s (uvicorn, `ws_ping_interval`), so that no client that talks to one is asked for more.
+pub const CLIENT_PING_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Text messages in a row after which a terminal's client is taken to speak something else. Source: AgentCore developer guide.
 pub const SHELL_TEXT_MESSAGES: u32 = 5;
 

@@ -75,11 +75,7 @@ pub(crate) async fn open(
         shell: asked.shell,
         attachment,
         watch,
-        rules: Rules {
-            max_frame_bytes: gateway.limits.max_frame_bytes,
-            max_frames_per_second: gateway.limits.max_frames_per_second,
-            stall_timeout: gateway.limits.write_stall_timeout.min(limits::SHELL_STALL_TIMEOUT),
-        },
+        rules: Rules::new(&gateway.limits, gateway.limits.write_stall_timeout.min(limits::SHELL_STALL_TIMEOUT)),
         open: gateway.websockets.open(),
     }));
     Ok(response)

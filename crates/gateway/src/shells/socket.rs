@@ -11,7 +11,7 @@ use hyper::rt::{Read, ReadBuf, Write};
 use innkeep_protocol::shell::FromShell;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::ws::{Assembler, Message, Rules, Sender, Violation, close_frame, hang_up, messages};
+use crate::ws::{Assembler, Due, Message, PING, Pulse, Rules, Sender, Violation, close_frame, hang_up, messages};
 
 /// Read at one time, bytes; lies on the stack. Source: our choice.
 const CHUNK: usize = 16 * 1024;
@@ -37,7 +37,7 @@ pub(crate) enum Turn {
 /// Why nothing more is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The client has gone without a word.
+    /// The client has gone without a word, or does not answer.
     Gone,
     /// What it says next is none.
     Refused(Violation),
@@ -57,6 +57,7 @@ pub(crate) struct Socket<S> {
     written: usize,
     /// Runs while the client takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    pulse: Pulse,
     is_closed: bool,
 }
 
@@ -70,6 +71,7 @@ impl<S: Read + Write + Unpin> Socket<S> {
             unwritten: Vec::new(),
             written: 0,
             stall: None,
+            pulse: Pulse::new(rules.ping_interval),
             is_closed: false,
         }
     }
@@ -104,10 +106,15 @@ impl<S: Read + Write + Unpin> Socket<S> {
             {
                 return Poll::Ready(written.map(|()| Turn::Written));
             }
-            match listens {
-                true => self.poll_hear(cx).map_ok(Turn::Said),
-                false => Poll::Pending,
+            if !listens {
+                // Its answer would not be heard.
+                self.pulse.put_off();
+                return Poll::Pending;
             }
+            if let Poll::Ready(heard) = self.poll_hear(cx) {
+                return Poll::Ready(heard.map(Turn::Said));
+            }
+            self.poll_pulse(cx).map(Err)
         })
         .await
     }
@@ -142,8 +149,26 @@ impl<S: Read + Write + Unpin> Socket<S> {
         }
     }
 
+    /// Asks a client who is silent whether it is there. Ready: it is not.
+    fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        while let Due::Ping = ready!(self.pulse.poll(cx)) {
+            // Whether it takes what is on its way, its stall tells.
+            if !self.unwritten.is_empty() {
+                self.pulse.put_off();
+                continue;
+            }
+            self.put(&messages::ping(PING));
+            match self.poll_write(cx) {
+                Poll::Ready(Err(stop)) => return Poll::Ready(stop),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        Poll::Ready(Stop::Gone)
+    }
+
     fn count(&mut self) {
         let now = Instant::now();
+        self.pulse.heard(now);
         if self.second.is_none_or(|since| now.duration_since(since) >= SECOND) {
             self.second = Some(now);
             self.assembler.allow(self.rules.max_frames_per_second);

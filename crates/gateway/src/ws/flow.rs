@@ -9,9 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBuf, Write};
+use innkeep_types::limits;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::frames::{self, Follower, Next, Sender, Violation};
+use super::frames::{self, Answer, Follower, Next, Sender, Violation};
+use super::pulse::PING;
+use crate::config::Limits;
 
 /// Read at one time, bytes; lies on the stack. Source: our choice.
 const CHUNK: usize = 16 * 1024;
@@ -28,6 +31,20 @@ pub(crate) struct Rules {
     pub(crate) max_frames_per_second: u32,
     /// How long the receiver may take nothing.
     pub(crate) stall_timeout: Duration,
+    /// How long a client may be silent before it is asked whether it is there, and then once more.
+    pub(crate) ping_interval: Duration,
+}
+
+impl Rules {
+    /// Returns those of a connection that its client may stall for `stall_timeout`.
+    pub(crate) fn new(limits: &Limits, stall_timeout: Duration) -> Self {
+        Self {
+            max_frame_bytes: limits.max_frame_bytes,
+            max_frames_per_second: limits.max_frames_per_second,
+            stall_timeout,
+            ping_interval: limits::CLIENT_PING_INTERVAL,
+        }
+    }
 }
 
 /// Why nothing more passes.
@@ -51,6 +68,8 @@ pub(crate) struct Flow {
     rules: Rules,
     /// Since when frames are counted.
     second: Option<Instant>,
+    /// When something came last.
+    heard: Option<Instant>,
     /// The beginning of a header, which has not passed.
     held: Vec<u8>,
     /// What has passed and is not written; of it, so much is.
@@ -59,6 +78,7 @@ pub(crate) struct Flow {
     /// Runs while the receiver takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
     is_ending: bool,
+    keeps_answers: bool,
 }
 
 impl Flow {
@@ -67,17 +87,44 @@ impl Flow {
             follower: Follower::new(sender, rules.max_frame_bytes),
             rules,
             second: None,
+            heard: None,
             held: Vec::new(),
             unwritten: Vec::new(),
             written: 0,
             stall: None,
             is_ending: false,
+            keeps_answers: false,
         }
     }
 
     /// Tells whether the sender's close frame has passed.
     pub(crate) fn is_closed(&self) -> bool {
         self.follower.is_closed()
+    }
+
+    /// Returns when the sender said something last.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Tells whether the receiver has not taken all that has passed: then the sender is not listened to.
+    pub(crate) fn is_held_back(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// Keeps the answers to our pings from the receiver, who has not asked.
+    pub(crate) fn keep_answers(&mut self) {
+        self.follower.set_pongs_apart();
+        self.keeps_answers = true;
+    }
+
+    /// Puts in a frame of ours, if one can be; it is written with what passes next.
+    pub(crate) fn put_in(&mut self, frame: &[u8]) -> bool {
+        let has_room = self.follower.is_between_frames() && !self.follower.is_closed() && !self.is_held_back();
+        if has_room {
+            self.unwritten.extend_from_slice(frame);
+        }
+        has_room
     }
 
     #[cfg(test)]
@@ -138,6 +185,19 @@ impl Flow {
         self.count();
         let mut rest = bytes;
         loop {
+            if self.keeps_answers {
+                match self.follower.answer(rest, PING) {
+                    Answer::None => {}
+                    Answer::Partly => {
+                        self.held.extend_from_slice(rest);
+                        return Ok(());
+                    }
+                    Answer::Whole(bytes) => {
+                        rest = rest.get(bytes..).unwrap_or_default();
+                        continue;
+                    }
+                }
+            }
             match self.follower.next(rest) {
                 Next::Pass { bytes, .. } => {
                     let (passes, later) = rest.split_at(bytes.min(rest.len()));
@@ -155,6 +215,7 @@ impl Flow {
 
     fn count(&mut self) {
         let now = Instant::now();
+        self.heard = Some(now);
         let is_over = self.second.is_none_or(|since| now.duration_since(since) >= SECOND);
         if is_over && !self.is_ending {
             self.second = Some(now);

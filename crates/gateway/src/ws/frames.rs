@@ -77,10 +77,24 @@ pub struct Follower {
     /// Whether a message's first frame has passed, and its last has not.
     in_message: bool,
     closed: bool,
+    /// Whether pongs begin what is looked at, and are not in its midst.
+    sets_pongs_apart: bool,
+}
+
+/// Whether bytes begin with the answer to a ping of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// They do not.
+    None,
+    /// They may: more have to come.
+    Partly,
+    /// They do, and it is so many bytes.
+    Whole(usize),
 }
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PONG: u8 = 10;
 const MAX_CONTROL: u64 = 125;
 
 /// A whole frame.
@@ -108,12 +122,45 @@ struct Header {
 impl Follower {
     /// Returns the follower of what `sender` sends, in frames of at most `max_payload` bytes.
     pub fn new(sender: Sender, max_payload: u64) -> Self {
-        Self { sender, max_payload, allowance: u32::MAX, left: 0, in_message: false, closed: false }
+        Self {
+            sender,
+            max_payload,
+            allowance: u32::MAX,
+            left: 0,
+            in_message: false,
+            closed: false,
+            sets_pongs_apart: false,
+        }
     }
 
     /// Lets so many frames begin, and no more until this is called again.
     pub fn allow(&mut self, frames: u32) {
         self.allowance = frames;
+    }
+
+    /// Lets no pong pass together with what is before it: so each can be looked at by [`Self::answer`].
+    pub(crate) fn set_pongs_apart(&mut self) {
+        self.sets_pongs_apart = true;
+    }
+
+    /// Tells whether the bytes that follow those which have passed begin with a pong of a client that says `ping`, for who keeps it to
+    /// himself. It counts as a frame.
+    pub(crate) fn answer(&mut self, bytes: &[u8], ping: &[u8]) -> Answer {
+        if self.left > 0 || self.sender != Sender::Client {
+            return Answer::None;
+        }
+        let Ok(Some(header)) = self.header(bytes) else { return Answer::None };
+        if header.opcode != PONG || header.payload != ping.len() as u64 {
+            return Answer::None;
+        }
+        let whole = header.bytes + ping.len();
+        let (Some(frame), Some(mask)) = (bytes.get(..whole), bytes.get(2..6)) else { return Answer::Partly };
+        let said = frame.iter().skip(header.bytes).zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+        if !said.eq(ping.iter().copied()) {
+            return Answer::None;
+        }
+        self.allowance = self.allowance.saturating_sub(1);
+        Answer::Whole(whole)
     }
 
     /// Tells whether the bytes that have passed end with a frame: only there another frame may be put in.
@@ -137,6 +184,7 @@ impl Follower {
                 continue;
             }
             match self.header(rest) {
+                Ok(Some(header)) if self.sets_pongs_apart && header.opcode == PONG && passed > 0 => break,
                 Ok(Some(header)) => {
                     self.allowance = self.allowance.saturating_sub(1);
                     self.begin(header);

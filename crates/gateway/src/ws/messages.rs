@@ -1,12 +1,11 @@
 //! Messages out of a client's frames, for a WebSocket that ends here: holds no more than one message and one frame. Source: RFC 6455,
 //! sections 5.4 to 5.6.
 
-use super::frames::{CLOSE, CONTINUATION, Follower, Frame, Sender, Violation};
+use super::frames::{CLOSE, CONTINUATION, Follower, Frame, PONG, Sender, Violation};
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const PING: u8 = 9;
-const PONG: u8 = 10;
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +109,11 @@ pub(crate) fn binary(payload: &[u8]) -> Vec<u8> {
 /// Returns the answer to a ping.
 pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     frame(PONG, payload)
+}
+
+/// Returns a ping.
+pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
+    frame(PING, payload)
 }
 
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {

@@ -71,11 +71,7 @@ pub(crate) async fn open(
         client: handshake.upgrade,
         agent: stream,
         watch,
-        rules: Rules {
-            max_frame_bytes: gateway.limits.max_frame_bytes,
-            max_frames_per_second: gateway.limits.max_frames_per_second,
-            stall_timeout: gateway.limits.write_stall_timeout,
-        },
+        rules: Rules::new(&gateway.limits, gateway.limits.write_stall_timeout),
         open: gateway.websockets.open(),
     }));
     response.extensions_mut().insert(Served(lease.deployment().clone()));

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBuf, Write};
@@ -11,6 +11,8 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::flow::{Flow, Rules, Stop};
 use super::frames::{Sender, Violation};
+use super::messages;
+use super::pulse::{Due, PING, Pulse};
 
 /// From a close frame to the end of the connection. Source: our choice; what servers and clients commonly wait.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
@@ -79,6 +81,8 @@ pub(crate) struct Pipe<C, A> {
     up: Flow,
     down: Flow,
     is_up_over: bool,
+    /// The client's. An agent is looked after otherwise.
+    pulse: Pulse,
     /// Runs once a side has closed.
     closing: Option<Pin<Box<Sleep>>>,
 }
@@ -86,7 +90,7 @@ pub(crate) struct Pipe<C, A> {
 impl<C: Read + Write + Unpin, A: Read + Write + Unpin> Pipe<C, A> {
     pub(crate) fn new(client: C, agent: A, rules: Rules) -> Self {
         let (up, down) = (Flow::new(Sender::Client, rules), Flow::new(Sender::Agent, rules));
-        Self { client, agent, up, down, is_up_over: false, closing: None }
+        Self { client, agent, up, down, is_up_over: false, pulse: Pulse::new(rules.ping_interval), closing: None }
     }
 
     /// Lets frames pass until nothing more is to be passed.
@@ -112,6 +116,9 @@ impl<C: Read + Write + Unpin, A: Read + Write + Unpin> Pipe<C, A> {
                 Stop::Refused(violation) => return Poll::Ready(End::Refused(Sender::Client, violation)),
             }
         }
+        if let Poll::Ready(()) = self.poll_pulse(cx) {
+            return Poll::Ready(End::ClientGone);
+        }
         if let Poll::Ready(stop) = self.down.poll(cx, &mut self.agent, &mut self.client) {
             return Poll::Ready(match stop {
                 Stop::Closed => End::Closed,
@@ -127,6 +134,29 @@ impl<C: Read + Write + Unpin, A: Read + Write + Unpin> Pipe<C, A> {
             return closing.as_mut().poll(cx).map(|()| End::Closed);
         }
         Poll::Pending
+    }
+
+    /// Asks a client who is silent whether it is there. Ready: it is not.
+    fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_up_over || self.up.is_closed() || self.down.is_closed() {
+            return Poll::Pending;
+        }
+        if let Some(at) = self.up.heard() {
+            self.pulse.heard(at);
+        }
+        if self.up.is_held_back() {
+            // Its answer would not be heard.
+            self.pulse.put_off();
+        }
+        while let Due::Ping = ready!(self.pulse.poll(cx)) {
+            // It is busy with a frame of the agent's: whether it takes that, its stall tells.
+            if self.up.is_held_back() || !self.down.put_in(&messages::ping(PING)) {
+                self.pulse.put_off();
+            } else {
+                self.up.keep_answers();
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Tells both sides why it ends, and waits for a moment until they have hung up.

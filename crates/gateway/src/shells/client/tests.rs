@@ -11,7 +11,13 @@ use super::super::attachment::{Place, Wishes, attachment};
 use super::*;
 use crate::ws::Violation;
 
-const RULES: Rules = Rules { max_frame_bytes: 1000, max_frames_per_second: 50, stall_timeout: Duration::from_secs(30) };
+const RULES: Rules = Rules {
+    max_frame_bytes: 1000,
+    max_frames_per_second: 50,
+    stall_timeout: Duration::from_secs(30),
+    ping_interval: INTERVAL,
+};
+const INTERVAL: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);
 
 struct World {
@@ -218,4 +224,29 @@ async fn what_is_typed_waits_for_the_terminal_and_no_more_than_so_much() {
     assert!(place.keys.recv().await.is_some());
     wait_for("more to be taken", SOON, || n_said.load(std::sync::atomic::Ordering::SeqCst) > held_back).await;
     drop((typing, heard, running));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_nothing_loses_the_shell_after_two_intervals() {
+    let started = Instant::now();
+    let mut world = visiting(b"");
+    world.hear_message().await;
+    assert_eq!(world.hear().await, (9, crate::ws::PING.to_vec()));
+    assert_eq!(started.elapsed().as_secs(), INTERVAL.as_secs());
+    assert_eq!(world.running.await.unwrap(), End::Gone);
+    assert_eq!(started.elapsed().as_secs(), 2 * INTERVAL.as_secs());
+    assert!(world.place.keys.recv().await.is_none(), "the shell is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_keeps_the_shell() {
+    let mut world = visiting(b"");
+    world.hear_message().await;
+    for _ in 0..5 {
+        let (opcode, payload) = world.hear().await;
+        assert_eq!(opcode, 9);
+        world.say(10, &payload).await;
+    }
+    world.say(BINARY, b"\x00ls").await;
+    assert_eq!(world.place.keys.recv().await.unwrap(), "ls");
 }

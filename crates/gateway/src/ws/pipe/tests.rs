@@ -8,7 +8,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::*;
 
-const RULES: Rules = Rules { max_frame_bytes: 1000, max_frames_per_second: 5, stall_timeout: Duration::from_secs(300) };
+const RULES: Rules = Rules {
+    max_frame_bytes: 1000,
+    max_frames_per_second: 5,
+    stall_timeout: Duration::from_secs(300),
+    ping_interval: INTERVAL,
+};
+const INTERVAL: Duration = Duration::from_secs(30);
 
 /// A pipe that runs, and what is on its both sides.
 struct World {
@@ -179,8 +185,63 @@ async fn a_side_that_reads_nothing_holds_the_other_back_and_not_for_ever() {
     assert_eq!(world.running.await.unwrap(), End::Stalled(Sender::Agent));
 }
 
-#[test]
-fn a_flow_that_waits_holds_nothing() {
+fn asks() -> Vec<u8> {
+    frame(Sender::Agent, 0x89, PING)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_nothing_is_gone_after_two_intervals_and_its_agent_is_told() {
+    let started = tokio::time::Instant::now();
+    let mut world = piped();
+    same(&rest(&mut world.agent).await, &closed(Sender::Client, 1001, "the client has gone"));
+    assert_eq!(started.elapsed().as_secs(), 2 * INTERVAL.as_secs());
+    same(&rest(&mut world.client).await, &asks());
+    drop((world.client, world.agent));
+    assert_eq!(world.running.await.unwrap(), End::ClientGone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_stays_and_its_agent_hears_nothing_of_that() {
+    let mut world = piped();
+    let (answer, other) = (frame(Sender::Client, 0x8A, PING), frame(Sender::Client, 0x8A, b"innkeep:alive!"));
+    let text = frame(Sender::Client, 0x81, b"hello");
+    for _ in 0..5 {
+        hear(&mut world.client, &asks()).await;
+        // In two parts, and behind and before what is the agent's.
+        world.client.write_all(&answer[..9]).await.unwrap();
+        world.client.write_all(&answer[9..]).await.unwrap();
+    }
+    world.client.write_all(&[&text[..], &answer, &other, &text].concat()).await.unwrap();
+    hear(&mut world.agent, &[&text[..], &other, &text].concat()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_anything_is_there() {
+    let mut world = piped();
+    let text = frame(Sender::Client, 0x81, b"hello");
+    for _ in 0..10 {
+        tokio::time::sleep(INTERVAL - Duration::from_secs(1)).await;
+        world.client.write_all(&text).await.unwrap();
+        hear(&mut world.agent, &text).await;
+    }
+    world.agent.write_all(&frame(Sender::Agent, 0x81, b"you")).await.unwrap();
+    hear(&mut world.client, &frame(Sender::Agent, 0x81, b"you")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_in_the_midst_of_a_frame() {
+    let mut world = piped();
+    let said = frame(Sender::Agent, 0x81, b"slowly");
+    world.agent.write_all(&said[..5]).await.unwrap();
+    hear(&mut world.client, &said[..5]).await;
+    tokio::time::sleep(INTERVAL * 3 + Duration::from_secs(1)).await;
+    world.agent.write_all(&said[5..]).await.unwrap();
+    hear(&mut world.client, &said[5..]).await;
+    hear(&mut world.client, &asks()).await;
+}
+
+#[tokio::test]
+async fn a_flow_that_waits_holds_nothing() {
     let (mut client, of_client) = duplex(64);
     let (_agent, of_agent) = duplex(64);
     let mut pipe = Pipe::new(TokioIo::new(of_client), TokioIo::new(of_agent), RULES);
