@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode, request};
-use hyper::body::Body;
+use http::{HeaderMap, Response, request};
 use innkeep_protocol::headers;
 use innkeep_sandbox::Lease;
 use innkeep_sandbox::exec::{self, Exec, ExecStreams};
@@ -42,11 +40,7 @@ pub(crate) async fn open(
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let mut handshake = Handshake::read(head)?;
-    caller.unheard = std::mem::take(&mut handshake.unheard);
-    if !body.is_end_stream() {
-        return Err(Error::field("payload", "must be empty".to_owned()));
-    }
+    let handshake = Handshake::begin(head, body, caller)?;
     let head = &*head;
     let session = call::session(head)?.unwrap_or_else(SessionId::generate);
     caller.session = Some(session.clone());
@@ -62,13 +56,8 @@ pub(crate) async fn open(
     let (attachment, lease, watch) = connect(gateway, &errand, &asked).await?;
 
     let mut headers = answer::headers(&HeaderMap::new(), caller, &lease, lease.answered());
-    // There is no content.
-    headers.remove(CONTENT_TYPE);
     headers.insert(headers::SHELL_ID, header_value(asked.shell.as_str()));
-    handshake.agree(&mut headers);
-    let mut response = Response::new(GatewayBody::whole(bytes::Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = headers;
+    let mut response = handshake.switch(headers);
     response.extensions_mut().insert(Tunnel::to_shell(Parts {
         request_id: caller.request_id.clone(),
         client: handshake.upgrade,

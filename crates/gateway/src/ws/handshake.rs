@@ -4,16 +4,20 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, request};
+use hyper::body::Body;
 use hyper::upgrade::OnUpgrade;
 use innkeep_protocol::headers;
 use percent_encoding::percent_decode_str;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+use crate::call::Caller;
 use crate::error::Error;
+use crate::inbound::Inbound;
+use crate::stream::GatewayBody;
 
 /// The one subprotocol. Another that is offered beside it ends in the token.
 const BEARER: &str = "base64UrlBearerAuthorization";
@@ -27,13 +31,23 @@ pub(crate) struct Handshake {
     accept: HeaderValue,
     speaks_bearer: bool,
     /// What a presigned URL does not sign, and nobody is told.
-    pub(crate) unheard: Vec<HeaderName>,
+    unheard: Vec<HeaderName>,
     pub(crate) upgrade: OnUpgrade,
 }
 
 impl Handshake {
+    /// Reads a request that asks for a socket, and notes for the record what nobody is told of it.
+    pub(crate) fn begin(head: &mut request::Parts, body: &Inbound, caller: &mut Caller) -> Result<Self, Error> {
+        let mut handshake = Self::read(head)?;
+        caller.unheard = std::mem::take(&mut handshake.unheard);
+        if !body.is_end_stream() {
+            return Err(Error::field("payload", "must be empty".to_owned()));
+        }
+        Ok(handshake)
+    }
+
     /// Reads the head of a request, and moves into its headers what is said elsewhere.
-    pub(crate) fn read(head: &mut request::Parts) -> Result<Self, Error> {
+    fn read(head: &mut request::Parts) -> Result<Self, Error> {
         let upgrade = check(head)?;
         take_host(&mut head.headers);
         let key = first(&head.headers, &SEC_WEBSOCKET_KEY, "Sec-WebSocket-Key")?;
@@ -64,8 +78,20 @@ impl Handshake {
         says_websocket && !adds_something && agent.get(SEC_WEBSOCKET_ACCEPT) == Some(&self.accept)
     }
 
+    /// Returns the caller's answer that agrees, with these headers.
+    pub(crate) fn switch(&self, mut headers: HeaderMap) -> Response<GatewayBody> {
+        // There is no content.
+        headers.remove(CONTENT_TYPE);
+        headers.remove(CONTENT_ENCODING);
+        self.agree(&mut headers);
+        let mut response = Response::new(GatewayBody::whole(bytes::Bytes::new()));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = headers;
+        response
+    }
+
     /// Adds to the headers of the caller's answer what agrees.
-    pub(crate) fn agree(&self, headers: &mut HeaderMap) {
+    fn agree(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());

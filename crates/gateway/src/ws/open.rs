@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{Response, StatusCode, request};
-use hyper::body::Body;
+use http::{Response, request};
 use innkeep_sandbox::upstream::UpgradeAnswer;
 use innkeep_types::SessionId;
 use tokio::time::Instant;
@@ -33,11 +31,7 @@ pub(crate) async fn open(
 ) -> Result<Response<GatewayBody>, Error> {
     let deadline = Instant::now() + gateway.limits.stream_timeout;
 
-    let mut handshake = Handshake::read(head)?;
-    caller.unheard = std::mem::take(&mut handshake.unheard);
-    if !body.is_end_stream() {
-        return Err(Error::field("payload", "must be empty".to_owned()));
-    }
+    let handshake = Handshake::begin(head, body, caller)?;
     let head = &*head;
     let session = alias::session(*door, head)?.unwrap_or_else(SessionId::generate);
     caller.session = Some(session.clone());
@@ -58,14 +52,7 @@ pub(crate) async fn open(
         UpgradeAnswer::Upgraded(agent, stream) => (agent, stream),
     };
 
-    let mut headers = answer::headers(agent.headers(), caller, &lease, start);
-    // There is no content.
-    headers.remove(CONTENT_TYPE);
-    headers.remove(CONTENT_ENCODING);
-    handshake.agree(&mut headers);
-    let mut response = Response::new(GatewayBody::whole(bytes::Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = headers;
+    let mut response = handshake.switch(answer::headers(agent.headers(), caller, &lease, start));
     response.extensions_mut().insert(Tunnel::new(Parts {
         request_id: caller.request_id.clone(),
         client: handshake.upgrade,
