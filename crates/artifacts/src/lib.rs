@@ -30,6 +30,7 @@ use crate::s3::S3;
 use crate::single_flight::SingleFlight;
 use crate::store::{Store, UNPACKERS};
 
+mod answers;
 mod archive;
 mod bundle;
 mod command;
@@ -43,6 +44,7 @@ mod inventory;
 mod launch;
 mod layer;
 mod object;
+mod options;
 mod project;
 mod retry;
 mod room;
@@ -51,11 +53,13 @@ mod single_flight;
 mod store;
 mod upload;
 
+pub use answers::{Kind, Progress, Stored, StoredKind, Uploaded, UploadedImage};
 pub use archive::{Error as ArchiveError, Problem as ArchiveProblem};
 pub use error::Error;
 pub use home::Scratch;
 pub use host::INTERPRETERS;
 pub use image::{EntryProblem, Error as ImageError, LayerError, Problem as ImageProblem};
+pub use options::{Options, RegistryOptions, S3Options, Secret};
 pub use project::Error as ProjectError;
 pub use s3::Error as S3Error;
 
@@ -126,126 +130,6 @@ pub struct Image {
 /// Returns the home of whom no list of users gives one.
 fn no_home() -> String {
     "/".to_owned()
-}
-
-/// Where artifacts come from, besides uploads, and what runs them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Registries of OCI images, by host and port as references name them.
-    pub registries: BTreeMap<String, RegistryOptions>,
-    /// A Docker configuration file with credentials for registries.
-    pub docker_config: Option<PathBuf>,
-    /// The S3-compatible object store behind every bucket that is not the built-in one.
-    pub s3: Option<S3Options>,
-    /// Programs for words of `runtime` (`PYTHON_3_13`, `NODE_22`), before those that are found.
-    pub interpreters: BTreeMap<String, PathBuf>,
-}
-
-/// How one registry is spoken to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RegistryOptions {
-    /// User and password; before those of the Docker configuration file.
-    pub credentials: Option<(String, Secret)>,
-    /// Whether it may be spoken to without TLS. On loopback it may always.
-    pub allow_plain_http: bool,
-}
-
-/// An S3-compatible object store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct S3Options {
-    /// Its base URL.
-    pub endpoint: String,
-    /// The region that requests are signed for.
-    pub region: String,
-    /// The access key's id.
-    pub access_key_id: String,
-    /// The access key's secret.
-    pub secret_access_key: Secret,
-    /// Whether the bucket is the first segment of the path (most self-hosted stores), or part of the host's name.
-    pub path_style: bool,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// What an upload became; see `protocol::operator::UploadedArtifact`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uploaded {
-    /// `code.s3.prefix`.
-    pub prefix: String,
-    /// `runtime`.
-    pub runtime: String,
-    /// `entryPoint`.
-    pub entry_point: Vec<String>,
-    /// One sentence each, for people.
-    pub notes: Vec<String>,
-}
-
-/// What an uploaded image became; see `protocol::operator::UploadedImage`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UploadedImage {
-    /// `containerUri`: a reference by digest, which names what was uploaded and never the network.
-    pub container_uri: String,
-    /// One sentence each, for people.
-    pub notes: Vec<String>,
-}
-
-/// How far the pull of an image is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The image's layers.
-    pub layers: usize,
-    /// Those that are here, unpacked.
-    pub layers_done: usize,
-    /// What its layers have, compressed.
-    pub bytes: u64,
-    /// What of that is here.
-    pub bytes_done: u64,
-}
-
-/// One artifact that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// A code artifact's prefix, or the digest of an image's manifest.
-    pub digest: ArtifactDigest,
-    /// What it is.
-    pub kind: StoredKind,
-    /// Of an image: by which name it came.
-    pub reference: Option<String>,
-    /// What it takes on disk; what it shares with others counts for each.
-    pub bytes: u64,
-    /// Who needs it: positions in what was given as in use.
-    pub used_by: Vec<usize>,
-    /// When somebody last used it.
-    pub used_at: UnixMillis,
-}
-
-/// What an artifact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredKind {
-    /// A zip or a project.
-    Code,
-    /// An OCI image.
-    Image,
-}
-
-/// What is uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// A finished code zip, as the service takes it: dependencies are inside.
-    Zip,
-    /// A project folder, zipped: dependencies are found and installed here, unless `layer` (a fingerprint) brings them.
-    Project {
-        /// Fingerprint of a layer uploaded before.
-        layer: Option<String>,
-    },
 }
 
 /// Handle to the artifact store; clones share it. Blocking work runs on blocking threads.
