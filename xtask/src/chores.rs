@@ -19,13 +19,17 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 }
 
 /// Installs what is missing, then [`check`], the fuzz targets, the tests that take a machine of their own, the release build, and the
-/// end-to-end tests against it.
+/// end-to-end tests against it. These see to it themselves that the machine is left as it was found; for the others it is done here.
 ///
 /// # Errors
 /// At the first of them that fails.
 pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()> {
-    provide(root)?;
+    let python = provide(root)?;
+    let remembered = root.join("target/machine.json");
+    let machine = |what| Run::new(&python).args([&root.join("e2e/machine.py")]).args([what]).args([&remembered]).go();
+    machine("remember")?;
     check(root)?;
+    machine("compare")?;
     fuzz_targets(root)?;
     guest::run(root)?;
     end_to_end(root, pytest_arguments)

@@ -23,26 +23,23 @@ struct Suite {
 const SUITES: [Suite; 6] = [
     Suite {
         name: "crash",
-        rust: &[
-            &["--package", "innkeep-store", "--test", "it"],
-            &["--package", "innkeep-sandbox", "--test", "it", "process"],
-        ],
-        end_to_end: &["test_recovery", "test_durability", "test_shutdown"],
+        rust: &[&["--package", "innkeep-store", "--test", "it"], &["--package", "innkeep-sandbox", "--test", "it"]],
+        end_to_end: &["test_recovery", "test_durability", "test_shutdown", "test_leaks"],
         options: &[],
     },
     Suite {
         name: "abuse",
         rust: &[&["--package", "innkeep-server", "--test", "it"], &["--package", "innkeep-gateway", "--test", "it"]],
-        end_to_end: &["test_real_agents", "test_auth", "test_bodies"],
+        end_to_end: &["test_real_agents", "test_auth", "test_bodies", "test_leaks"],
         options: &[],
     },
     Suite {
         name: "security",
-        rust: &[&["--package", "innkeep-sandbox", "--lib"], &["--package", "xtask", "threats"]],
-        end_to_end: &["test_container_security", "test_base_tree"],
+        rust: &[&["--package", "innkeep-sandbox", "--lib", "--test", "it"], &["--package", "xtask", "threats"]],
+        end_to_end: &["test_container_security", "test_base_tree", "test_leaks"],
         options: &[],
     },
-    Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_"], options: &[] },
+    Suite { name: "clients", rust: &[], end_to_end: &["test_clients_", "test_agents_", "test_leaks"], options: &[] },
     Suite { name: "frameworks", rust: &[], end_to_end: &["test_frameworks"], options: &["--all-frameworks"] },
     Suite {
         name: "conformance",

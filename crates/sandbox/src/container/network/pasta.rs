@@ -288,6 +288,20 @@ mod tests {
         }
     }
 
+    /// Says the same to root and to others: what comes first is the program.
+    #[test]
+    fn what_lacks_is_named_with_what_to_install() {
+        let directory = tempfile::tempdir().unwrap();
+        let find = || Pasta::find(&[PathBuf::from("/nonexistent"), directory.path().to_owned()], &[]).unwrap_err();
+        let missing = find();
+        assert!(missing.why.contains("`pasta` is not on this host") && missing.fix.contains("passt"), "{missing:?}");
+        // It is there, and does not run.
+        std::os::unix::fs::symlink("/bin/false", directory.path().join("pasta")).unwrap();
+        let broken = find();
+        assert!(broken.why.contains("`pasta` does not run here: "), "{broken:?}");
+        assert!(broken.fix.contains("reinstall the package passt"), "{broken:?}");
+    }
+
     #[test]
     fn private_nameservers_are_told_of() {
         let caveats = |nameserver| Pasta { program: PathBuf::new(), nameservers: vec![nameserver] }.caveats();
