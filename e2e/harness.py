@@ -320,6 +320,11 @@ class Server:
         parents = [path for path in control_groups() if path.name == control_group_name(self.data_dir)]
         return [str(group) for parent in parents for group in parent.iterdir() if group.is_dir() and is_empty(group)]
 
+    def control_groups_of(self, sandbox: str) -> list[str]:
+        """Those of one sandbox, in every hierarchy."""
+        parents = [path for path in control_groups() if path.name == control_group_name(self.data_dir)]
+        return [str(parent / sandbox) for parent in parents if (parent / sandbox).exists()]
+
     def links(self) -> dict[str, str]:
         """The host's links to sandboxes that this server made, also to those that are gone, by the directories of their logs; and
         those that were made for nobody yet, by whichever server."""
