@@ -1,14 +1,17 @@
 """A server of an ordinary user: what it cannot promise, it refuses or says."""
 
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from harness import AGENTS, Server, clear_away, innkeep, new_session, new_user
-from hostile import CAN_NEST, SETTINGS, server_as
+import harness
+from harness import AGENTS, IS_ROOT, Server, clear_away, innkeep, new_session, new_user
+from hostile import CAN_NEST, SETTINGS, need_public_network, server_as
 
 
 def without_allowance() -> str | None:
@@ -47,6 +50,30 @@ def test_a_server_without_limits_starts_only_where_that_is_allowed_and_says_so()
         assert re.search("ootless.*imit.*memory", caveats), view
         shown = innkeep("sessions", "inspect", session, data_dir=server.data_dir).stdout
         assert "ootless" in shown and re.search("imit.*memory", shown), shown
+
+
+@pytest.mark.skipif(not IS_ROOT or not CAN_NEST, reason="only root hides files of the host from another user")
+@pytest.mark.parametrize("hidden, lacks, fix", [
+    ("pasta", "the program `pasta` is not on this host", "install the package passt"),
+    ("/dev/net/tun", "/dev/net/tun cannot be opened by this user", "as root, `modprobe tun`"),
+], ids=["no pasta", "no tunnel"])
+def test_egress_that_cannot_be_had_is_refused_with_what_to_install(monkeypatch, tmp_path, hidden, lacks, fix):
+    """T15: the version fails with reason and remedy, and what needs no network is served all the same."""
+    if hidden != "pasta":
+        need_public_network(is_rootless=True)  # what comes before it must not lack too
+    # Where the server looks, what is no program covers the one, and what only root may open the other.
+    closed = tmp_path / "closed"
+    closed.touch(0o600)
+    if path := shutil.which(hidden) or (hidden if os.path.exists(hidden) else None):
+        cover = ["sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', "/dev/null" if hidden == "pasta" else closed, path]
+        monkeypatch.setattr(harness, "with_tun", lambda node: ["unshare", "--mount", *cover])
+    with server_as("rootless") as server:
+        runtime = server.settled(server.create(AGENTS / "probe", settings={"egress": "public"})["agentRuntimeId"])
+        assert runtime["status"] == "CREATE_FAILED", runtime
+        reason = runtime["failureReason"]
+        assert lacks in reason and fix in reason and "egress=none" in reason, reason
+        agent = server.deploy(AGENTS / "probe", settings=SETTINGS)
+        assert agent.ask({"do": "facts"}, new_session())["pid"]
 
 
 @pytest.mark.skipif(not CAN_NEST, reason="this kernel lets ordinary users make no namespaces")
