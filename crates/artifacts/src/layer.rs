@@ -12,13 +12,15 @@ use crate::home::{Home, Scratch, place_tree, touch};
 use crate::host::Python;
 use crate::project::native::Native;
 use crate::project::requirements::Requirements;
-use crate::store::{Store, blocking};
+use crate::store::{Store, blocking, run_blocking};
 use crate::{Error, archive, digest};
 
 /// How long an installation may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How long compiling a folder of Python files may take; what is left over is compiled at each start.
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
+/// Python files from which on two processes compile: to load and start them takes as long as some fifty small files do, and they save half.
+const SHARED_FILES: usize = 100;
 /// How much of a failed installation's output is shown, lines.
 const SHOWN_LINES: usize = 15;
 
@@ -145,7 +147,9 @@ pub(crate) async fn install(
 /// By hash and unchecked, because what is compiled will never change and its modification times say nothing.
 pub(crate) async fn compile(home: &Home, python: &Python, folder: &Path) {
     let mut command = python.module("compileall");
-    command.args(["-q", "-j", "2", "--invalidation-mode", "unchecked-hash", "."]).current_dir(folder);
+    let tree = folder.to_owned();
+    let processes = if run_blocking(move || are_many(&tree)).await.unwrap_or(true) { "2" } else { "1" };
+    command.args(["-q", "-j", processes, "--invalidation-mode", "unchecked-hash", "."]).current_dir(folder);
     let Ok(log) = home.scratch_file() else { return };
     if let Err(failure) = command::run(command, log.path(), COMPILE_LIMIT).await {
         // Packages for several versions of Python hold files that one of them cannot compile.
@@ -153,6 +157,29 @@ pub(crate) async fn compile(home: &Home, python: &Python, folder: &Path) {
     }
 }
 
+/// Tells whether the folder has more Python files than one process should compile.
+fn are_many(folder: &Path) -> bool {
+    let is_python = |entry: &walkdir::DirEntry| entry.path().extension().is_some_and(|extension| extension == "py");
+    walkdir::WalkDir::new(folder).into_iter().flatten().filter(is_python).take(SHARED_FILES).count() == SHARED_FILES
+}
+
 fn io(source: std::io::Error) -> Error {
     Error::Io { doing: "store a layer of Python packages".to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_a_hundred_python_files_wherever_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("inside")).unwrap();
+        let write = |name: String| std::fs::write(folder.path().join(name), "").unwrap();
+        (1..SHARED_FILES).for_each(|i| write(format!("inside/{i}.py")));
+        (0..SHARED_FILES).for_each(|i| write(format!("{i}.txt")));
+        assert!(!are_many(folder.path()));
+        write("last.py".to_owned());
+        assert!(are_many(folder.path()));
+    }
 }
