@@ -14,16 +14,11 @@ use crate::stream::End;
 
 /// What passes as the agent sent it. Source: service model; `Content-Encoding` besides, without which the bytes that pass mean
 /// something else.
-static PASSED: [HeaderName; 8] = [
-    CONTENT_TYPE,
-    CONTENT_ENCODING,
-    headers::MCP_SESSION_ID,
-    headers::MCP_PROTOCOL_VERSION,
-    headers::AMZN_TRACE_ID,
-    headers::TRACEPARENT,
-    headers::TRACESTATE,
-    headers::BAGGAGE,
-];
+static PASSED: [HeaderName; 4] =
+    [CONTENT_TYPE, CONTENT_ENCODING, headers::MCP_SESSION_ID, headers::MCP_PROTOCOL_VERSION];
+
+/// What passes too, and where the agent says none, comes back as the caller sent it. Source: service model, members of every answer.
+static TRACE: [HeaderName; 4] = [headers::AMZN_TRACE_ID, headers::TRACEPARENT, headers::TRACESTATE, headers::BAGGAGE];
 
 /// Returns the agent's answer if it is one that passes: 2xx, and no larger than `max_bytes` as far as it says. Anything else is
 /// the agent's failure, whatever it meant to say: headers and body are dropped, and with them the connection.
@@ -37,13 +32,25 @@ pub(crate) fn accept(answer: Response<UpstreamBody>, max_bytes: u64) -> Result<R
     }
 }
 
-/// Returns the caller's headers for an answer of the agent; hyper adds the length where the body knows it.
-pub(crate) fn headers(agent: &HeaderMap, caller: &Caller, lease: &Lease, start: Option<StartPhases>) -> HeaderMap {
+/// Returns the caller's headers for an answer of the agent to `request`; hyper adds the length where the body knows it.
+pub(crate) fn headers(
+    request: &HeaderMap,
+    agent: &HeaderMap,
+    caller: &Caller,
+    lease: &Lease,
+    start: Option<StartPhases>,
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(6);
-    for name in &PASSED {
-        for value in agent.get_all(name) {
+    let mut pass = |name: &HeaderName, from: &HeaderMap| {
+        for value in from.get_all(name) {
             headers.append(name, value.clone());
         }
+    };
+    for name in &PASSED {
+        pass(name, agent);
+    }
+    for name in &TRACE {
+        pass(name, if agent.contains_key(name) { agent } else { request });
     }
     // The model requires one, and clients decide by it how to read.
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/octet-stream"));

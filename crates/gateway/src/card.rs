@@ -51,5 +51,5 @@ pub(crate) async fn card(
     let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let payload = Payload { bytes: 0, body: nothing, trouble: Trouble::default() };
     let delivered = deliver::deliver(gateway, errand, &Ask::AgentCard, payload).await?;
-    Ok(invoke::answer(gateway, delivered, None, deadline, caller))
+    Ok(invoke::answer(gateway, head, delivered, None, deadline, caller))
 }

@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, request};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use innkeep_protocol::{event_stream, headers};
+use innkeep_protocol::event_stream;
 use innkeep_sandbox::Lease;
 use innkeep_sandbox::exec::{self, Exec, ExecProgram, ExecSpec};
 use innkeep_types::{SessionId, limits};
@@ -38,10 +38,6 @@ pub(crate) use stream::CommandStream;
 
 /// The largest request that can hold a command, escaped, and a timeout; bytes.
 const MAX_REQUEST_BYTES: u64 = 8 * limits::MAX_COMMAND_BYTES as u64;
-
-/// What an answer has of its request's trace.
-const TRACE: [http::HeaderName; 4] =
-    [headers::AMZN_TRACE_ID, headers::TRACEPARENT, headers::TRACESTATE, headers::BAGGAGE];
 
 pub(crate) async fn run(
     gateway: &Gateway,
@@ -93,7 +89,7 @@ pub(crate) async fn run(
     let (exec, lease, watch) = start(gateway, &errand, &spec).await?;
 
     let start = lease.answered();
-    let headers = answer::headers(&said(&head.headers), caller, &lease, start);
+    let headers = answer::headers(&head.headers, &said(), caller, &lease, start);
     let ends_at = Instant::now() + timeout;
     let (max_bytes, crossings) = (gateway.limits.max_command_output_bytes, gateway.crossings.clone());
     let running = Running::new(exec, watch, ends_at, max_bytes, crossings);
@@ -133,14 +129,7 @@ async fn start(gateway: &Gateway, errand: &Errand<'_>, spec: &ExecSpec) -> Resul
     }
 }
 
-/// Returns what an agent would say in its head: the media type, and the trace as it came.
-fn said(request: &HeaderMap) -> HeaderMap {
-    let mut said = HeaderMap::new();
-    said.insert(CONTENT_TYPE, HeaderValue::from_static(event_stream::MEDIA_TYPE));
-    for name in &TRACE {
-        if let Some(value) = request.get(name) {
-            said.insert(name, value.clone());
-        }
-    }
-    said
+/// Returns what an agent would say in its head.
+fn said() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(event_stream::MEDIA_TYPE))])
 }

@@ -107,15 +107,16 @@ pub(crate) async fn invoke(
         Ask::Invocation(Some(exchange)) => {
             let delivered = delivered.map_err(|error| exchange.explain(error))?;
             let shown = exchange.shown(&delivered.lease, delivered.answer.headers());
-            Ok(answer(gateway, delivered, Some(shown), deadline, caller))
+            Ok(answer(gateway, head, delivered, Some(shown), deadline, caller))
         }
-        _ => Ok(answer(gateway, delivered?, None, deadline, caller)),
+        _ => Ok(answer(gateway, head, delivered?, None, deadline, caller)),
     }
 }
 
-/// Returns the answer that streams what the agent says. `mcp_session` is the id of it that the caller knows.
+/// Returns the answer to `request` that streams what the agent says. `mcp_session` is the id of it that the caller knows.
 pub(crate) fn answer(
     gateway: &Gateway,
+    request: &request::Parts,
     delivered: Delivered,
     mcp_session: Option<HeaderValue>,
     deadline: Instant,
@@ -124,7 +125,7 @@ pub(crate) fn answer(
     let Delivered { answer, lease, watch, start } = delivered;
     let (agent, body) = answer.into_parts();
     let end = answer::end(agent.status, &agent.headers);
-    let mut headers = answer::headers(&agent.headers, caller, &lease, start);
+    let mut headers = answer::headers(&request.headers, &agent.headers, caller, &lease, start);
     if let Some(session) = mcp_session {
         headers.insert(headers::MCP_SESSION_ID, session);
     }

@@ -83,18 +83,18 @@ pub(crate) async fn run(job: Job, body: Spooled, accepted: oneshot::Sender<Resul
 
 /// Takes the request to the agent, and the answer to its file.
 async fn work(job: &Job, body: Spooled, sending: Sending<'_>) -> Result<(), Error> {
-    let Job { gateway, raw_target, head, named, deployment, caller, entry } = job;
+    let Job { gateway, raw_target, head: request, named, deployment, caller, entry } = job;
     let invocations = &gateway.invocations;
     let (timeout, max_body_bytes) = (invocations.limits.timeout, invocations.limits.max_bytes);
     let limits = Limits { sync_request_timeout: timeout, stream_timeout: timeout, max_body_bytes, ..gateway.limits };
     let deadline = Instant::now() + timeout;
-    let visitor = Visitor::admitted(gateway, Operation::InvokeAgentRuntime, head, named);
+    let visitor = Visitor::admitted(gateway, Operation::InvokeAgentRuntime, request, named);
     let errand = Errand {
         visitor: &visitor,
         session: &entry.session.session,
         deployment: deployment.clone(),
         raw_target,
-        head,
+        head: request,
         caller,
         deadline,
     };
@@ -105,7 +105,7 @@ async fn work(job: &Job, body: Spooled, sending: Sending<'_>) -> Result<(), Erro
 
     let (agent, body) = answer.into_parts();
     let end = answer::end(agent.status, &agent.headers);
-    let headers = answer::headers(&agent.headers, caller, &lease, start);
+    let headers = answer::headers(&request.headers, &agent.headers, caller, &lease, start);
     let head = Arc::new(InvocationHead { status: agent.status.as_u16(), headers: texts(&headers) });
     invocations.put(entry, Progress { head: Some(head.clone()), ..entry.progress() }).await?;
     entry.advance(|progress| progress.head = Some(head));

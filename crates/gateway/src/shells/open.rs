@@ -55,7 +55,7 @@ pub(crate) async fn open(
     let errand = Errand { visitor: &visitor, session: &session, deployment, raw_target, head, caller, deadline };
     let (attachment, lease, watch) = connect(gateway, &errand, &asked).await?;
 
-    let mut headers = answer::headers(&HeaderMap::new(), caller, &lease, lease.answered());
+    let mut headers = answer::headers(&head.headers, &HeaderMap::new(), caller, &lease, lease.answered());
     headers.insert(headers::SHELL_ID, header_value(asked.shell.as_str()));
     let mut response = handshake.switch(headers);
     response.extensions_mut().insert(Tunnel::to_shell(Parts {

@@ -52,7 +52,8 @@ pub(crate) async fn open(
         UpgradeAnswer::Upgraded(agent, stream) => (agent, stream),
     };
 
-    let mut response = handshake.switch(answer::headers(agent.headers(), caller, &lease, start));
+    let headers = answer::headers(&head.headers, agent.headers(), caller, &lease, start);
+    let mut response = handshake.switch(headers);
     response.extensions_mut().insert(Tunnel::new(Parts {
         request_id: caller.request_id.clone(),
         client: handshake.upgrade,

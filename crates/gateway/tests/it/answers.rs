@@ -95,6 +95,21 @@ async fn other_successes_and_trace_headers_pass_and_the_agents_own_headers_do_no
 }
 
 #[tokio::test]
+async fn the_request_s_trace_comes_back_where_the_agent_says_none() {
+    let world =
+        World::new(vec![write("HTTP/1.1 200 OK\r\ntraceparent: the-agents\r\nContent-Length: 2\r\n\r\nok")]).await;
+    let mut client = world.client().await;
+    let trace =
+        [("traceparent", "the-callers"), ("tracestate", "a=1"), ("baggage", "b=2"), ("x-amzn-trace-id", "Root=1")];
+    let call = trace.iter().fold(Call::invoke("{}"), |call, (name, value)| call.header(name, value));
+    let answer = client.send(call).await;
+    assert_eq!(trace.map(|(name, _)| answer.header(name)), ["the-agents", "a=1", "b=2", "Root=1"]);
+    // What we begin for the agent is not the caller's.
+    let answer = client.send(Call::invoke("{}")).await;
+    assert_eq!(trace.map(|(name, _)| answer.header(name)), ["the-agents", "", "", ""]);
+}
+
+#[tokio::test]
 async fn an_answer_without_a_body_has_none() {
     let world = World::new(vec![write("HTTP/1.1 204 No Content\r\n\r\n")]).await;
     let mut client = world.client().await;

@@ -117,6 +117,13 @@ async fn a_shell_is_opened_and_its_end_is_told() {
 }
 
 #[tokio::test]
+async fn the_request_s_trace_comes_back() {
+    let world = world(Limits::default()).await;
+    let (_socket, answer) = open(&world, shell("shellId=a").header("tracestate", "a=1")).await;
+    assert!(answer.contains("tracestate: a=1"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_command_may_take_the_shells_place() {
     let world = world(Limits::default()).await;
     let (connected, _) = Connected::to(&world, "command=/bin/sh&command=-c&command=exit%207").await;

@@ -68,8 +68,13 @@ async fn the_handshake_tells_the_agent_what_an_invocation_does_and_no_more() {
     let world = World::new(agreeing([bytes(b"\x81\x02hi"), Step::WaitForClose])).await;
     let call =
         handshake().header("sec-websocket-protocol", "chat").header("sec-websocket-extensions", "permessage-deflate");
-    let (mut socket, answer) = open(&world, call).await;
-    for line in ["sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=", "x-innkeep-start: cold", "upgrade: websocket"] {
+    let (mut socket, answer) = open(&world, call.header("baggage", "b=2")).await;
+    for line in [
+        "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=",
+        "x-innkeep-start: cold",
+        "upgrade: websocket",
+        "baggage: b=2",
+    ] {
         assert!(answer.contains(line), "{answer}");
     }
     assert!(!answer.contains("sec-websocket-protocol") && !answer.contains("content-"), "{answer}");
