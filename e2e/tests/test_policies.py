@@ -50,9 +50,9 @@ UPGRADE = {
 }
 
 
-def socket(caller, probe, presigned=False, **headers):
+def socket(caller, probe, presigned=False, path="/ws", **headers):
     """Asks for a WebSocket, which no AWS SDK does, and fails as one would; a probe that lets the caller in speaks none."""
-    target, headers, sign = probe.path.replace("/invocations", "/ws"), UPGRADE | headers, not presigned
+    target, headers, sign = probe.path.replace("/invocations", path), UPGRADE | headers, not presigned
     if presigned:
         request = AWSRequest("GET", caller.server.url + target)
         SigV4QueryAuth(caller.key, "bedrock-agentcore", REGION, expires=60).add_auth(request)
@@ -83,6 +83,13 @@ def calls(caller, probe):
         "socket": lambda: socket(caller, probe),
         "socket by a URL": lambda: socket(caller, probe, presigned=True),
         "socket for a user": lambda: socket(caller, probe, **{"X-Amzn-Bedrock-AgentCore-Runtime-User-Id": "somebody"}),
+        # Of an agent that speaks no A2A, which is told to those who may ask.
+        "card": lambda: data.get_agent_card(agentRuntimeArn=arn, runtimeSessionId=new_session()),
+        "command": lambda: data.invoke_agent_runtime_command(
+            agentRuntimeArn=arn, runtimeSessionId=new_session(), body={"command": "true"},
+        ),
+        "terminal": lambda: socket(caller, probe, path="/ws/shells?command=nonexistent"),
+        "terminal by a URL": lambda: socket(caller, probe, presigned=True, path="/ws/shells?command=nonexistent"),
         "get": lambda: control.get_agent_runtime(agentRuntimeId=runtime),
         "list": control.list_agent_runtimes,
         "list versions": lambda: control.list_agent_runtime_versions(agentRuntimeId=runtime),
@@ -111,7 +118,7 @@ def calls(caller, probe):
     }
 
 
-INVOKE = {"invoke", "stop", "socket", "socket by a URL"}
+INVOKE = {"invoke", "stop", "socket", "socket by a URL", "card"}
 LOOK = {
     "get", "list", "list versions", "get endpoint", "list endpoints", "get policy", "list tags", "list providers", "get provider",
     "list versions of a provider",
@@ -119,6 +126,22 @@ LOOK = {
 DEPLOY = {"create", "update", "delete", "create endpoint", "update endpoint", "delete endpoint", "tag", "untag"}
 ADMIN = {
     "put policy", "delete policy", "create provider", "update provider", "delete provider", "invoke for a user", "socket for a user",
+    "command", "terminal", "terminal by a URL",
+}
+
+SOCKET = "InvokeAgentRuntimeWithWebSocketStream"
+# The data plane: what each way in takes.
+DOORS = {
+    "invoke": ["InvokeAgentRuntime"],
+    "invoke for a user": ["InvokeAgentRuntime", "InvokeAgentRuntimeForUser"],
+    "stop": ["StopRuntimeSession"],
+    "socket": [SOCKET],
+    "socket by a URL": [SOCKET],
+    "socket for a user": [SOCKET, f"{SOCKET}ForUser"],
+    "card": ["GetAgentCard"],
+    "command": ["InvokeAgentRuntimeCommand"],
+    "terminal": ["InvokeAgentRuntimeCommandShell"],
+    "terminal by a URL": ["InvokeAgentRuntimeCommandShell"],
 }
 
 
@@ -132,6 +155,24 @@ def test_ready_made_policies_do_what_they_say(probe, policy, may):
     for message in filter(None, refused.values()):
         assert message.startswith(f"User: {caller.arn} is not authorized to perform: bedrock-agentcore:"), message
     assert caller.server.request("GET", "/innkeep/v1/sessions", key=caller.key).status == 403, "the operator API is not theirs"
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if not door.endswith("by a URL")])
+def test_a_door_opens_with_its_own_actions_and_with_no_others(probe, door):
+    actions = [f"bedrock-agentcore:{action}" for action in DOORS[door]]
+    caller = Caller(probe.server, allow(actions, f"{probe.arn}*"))
+    for name, call in calls(caller, probe).items():
+        is_open = name in DOORS and set(DOORS[name]) <= set(DOORS[door])
+        assert (not refusal(call)) == is_open, name
+
+    document = allow("*")
+    document["Statement"].append({"Effect": "Deny", "Action": actions[-1], "Resource": "*"})
+    denied = Caller(probe.server, document)
+    for name, call in calls(denied, probe).items():
+        if name in DOORS:
+            message = refusal(call)
+            is_shut = DOORS[door][-1] in DOORS[name]
+            assert ("with an explicit deny in an identity-based policy" in message) == bool(message) == is_shut, (name, message)
 
 
 def test_a_caller_without_a_policy_may_nothing(probe):
