@@ -202,6 +202,7 @@ def removed(control_group: str) -> bool:
 def main(what: str, file: str) -> int:
     """`remember FILE` what the machine is like; `compare FILE` fails if there is more on it by now."""
     if what == "remember":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(json.dumps({kind: sorted(found) for kind, found in machine().items()}))
         return 0
     left = left_since({kind: set(found) for kind, found in json.loads(Path(file).read_text()).items()})

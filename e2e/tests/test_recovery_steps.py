@@ -24,7 +24,7 @@ STEPS = {
 }
 
 # How long a sweep may take once every step was met, seconds: the calls that come late among many are for a quick machine.
-BUDGET = 18
+BUDGET = 12
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root watches the calls of every user")
