@@ -8,17 +8,19 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
 use hyper::body::Body;
+use innkeep_auth::jwt::Identity;
 use innkeep_auth::policy;
 use innkeep_auth::sigv4;
 use innkeep_types::{InvocationState, SessionKey, limits};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
 
 use super::accept::pending;
 use super::entry::{Entry, Progress};
 use super::number::{Numbering, is_boundary};
 use super::stored::{Reader, StoredBody};
 use crate::authorize::authorize;
-use crate::authorizer::{Gate, Shown};
+use crate::authorizer::Shown;
 use crate::call::{Caller, Principal};
 use crate::error::Error;
 use crate::gateway::Gateway;
@@ -106,12 +108,15 @@ async fn meet(
     deadline: Instant,
     caller: &mut Caller,
 ) -> Result<Arc<Entry>, Error> {
+    let missing = || Error::NoInvocation(id.chars().take(64).collect());
     let entry = gateway.invocations.get(id);
-    prove(gateway, entry.as_deref(), head, body, deadline, caller).await?;
+    if !prove(gateway, entry.as_deref(), head, body, deadline, caller).await? {
+        caller.is_stranger = true;
+        return Err(missing());
+    }
     if !matches!(caller.principal, Some(Principal::OperatorToken)) {
         gateway.count(caller)?;
     }
-    let missing = || Error::NoInvocation(id.chars().take(64).collect());
     let entry = entry.ok_or_else(missing)?;
     if caller.is_operator() {
         return Ok(entry);
@@ -131,8 +136,8 @@ async fn meet(
     Ok(entry)
 }
 
-/// Finds out who it is. Tokens are held against what the invocation's endpoint asks for now; where there is no invocation, it looks like
-/// what signatures open.
+/// Finds out who it is. Tokens are held against what the invocation's endpoint asks for now. Returns whether that could be told: a token
+/// that is refused, whyever, and one for what is not there are one and the same to whoever sent it.
 async fn prove(
     gateway: &Gateway,
     entry: Option<&Entry>,
@@ -140,10 +145,10 @@ async fn prove(
     body: &mut Inbound,
     deadline: Instant,
     caller: &mut Caller,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     if head.extensions.get::<ByOperatorToken>().is_some() {
         caller.principal = Some(Principal::OperatorToken);
-        return Ok(());
+        return Ok(true);
     }
     let shown = Shown::of(head);
     match &shown {
@@ -155,24 +160,26 @@ async fn prove(
             let claim = gateway.authenticator.claim(head)?;
             let body = gateway.read(body, deadline).await?;
             caller.principal = Some(Principal::Key(gateway.authenticator.verify(&claim, &body.digest)?));
-            Ok(())
+            Ok(true)
         }
-        Shown::Bearer(_) => {
-            let resolved = match entry.map(|entry| &entry.session) {
-                Some(SessionKey { runtime, endpoint, session }) => {
-                    let target = Target { runtime: runtime.clone(), endpoint: endpoint.clone() };
-                    gateway.resolver.resolve(&target, session).await?
-                }
-                None => None,
-            };
-            let gate = resolved.as_deref().map_or(&Gate::Signatures, |resolved| &resolved.gate);
-            if gate.is_for_tokens() {
-                caller.challenge = Some(HeaderValue::from_static("Bearer"));
-            }
-            caller.principal = gateway.gatekeeper.admit(gate, &shown).await?.map(Principal::Token);
-            Ok(())
+        Shown::Bearer(token) => {
+            token.as_ref().map_err(|error| Error::Token(error.clone()))?;
+            let Some(entry) = entry else { return Ok(false) };
+            caller.principal = admit(gateway, entry, &shown).await?.map(Principal::Token);
+            Ok(caller.principal.is_some())
         }
     }
+}
+
+/// Returns whose the token is that is shown, if it is let in.
+async fn admit(gateway: &Gateway, entry: &Entry, shown: &Shown) -> Result<Option<Identity>, Error> {
+    let SessionKey { runtime, endpoint, session } = &entry.session;
+    let target = Target { runtime: runtime.clone(), endpoint: endpoint.clone() };
+    let Some(resolved) = gateway.resolver.resolve(&target, session).await? else { return Ok(None) };
+    Ok(gateway.gatekeeper.admit(&resolved.gate, shown).await.unwrap_or_else(|error| {
+        debug!(%error, "a token is refused an invocation");
+        None
+    }))
 }
 
 /// Returns an answer that is whole.

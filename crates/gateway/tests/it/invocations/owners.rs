@@ -54,6 +54,17 @@ async fn one_is_its_tokens_subjects() {
     assert_eq!(client.send(about(&location).key(Some(OPERATOR_KEY))).await.status, 200);
     assert_eq!(client.send(about(&location).bearer("a.b.c")).await.status, 403);
     assert_eq!(client.send(about(&location)).await.status, 404, "a key is not a subject");
+
+    let absent = "/innkeep/v1/invocations/0123456789abcdef0123456789abcdef";
+    let foreign = issuer.foreign_token("another", &json!({"client_id": "client", "sub": "alice"}));
+    let expired = issuer.token(&json!({"client_id": "client", "sub": "alice", "exp": 1}));
+    for bad in [&token("bob", 1), &foreign, &expired] {
+        let taken = client.send(about(&location).bearer(bad)).await;
+        let missing = client.send(about(absent).bearer(bad)).await;
+        assert_eq!(taken.header("www-authenticate"), missing.header("www-authenticate"));
+        let id = |location: &str| location.rsplit('/').next().unwrap().to_owned();
+        assert_eq!(taken.error().replace(&id(&location), &id(absent)), missing.error());
+    }
 }
 
 #[tokio::test]
