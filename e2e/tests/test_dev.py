@@ -47,6 +47,39 @@ def test_once_prints_the_answer_and_exits(tmp_path):
     check_nothing_is_left(tmp_path / "data")
 
 
+A2A = """\
+import http.server
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b'{"status": "Healthy"}')
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(('{"asked at": "%s"}' % self.path).encode())
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.HTTPServer(("", 9000), Handler).serve_forever()
+"""
+
+
+def test_an_agent_is_spoken_to_in_its_protocol(tmp_path):
+    folder = tmp_path / "speaks_a2a"
+    folder.mkdir()
+    (folder / "main.py").write_text(A2A)
+    ran = innkeep("dev", str(folder), "hello?", "--once", "--protocol", "a2a", data_dir=tmp_path / "data")
+    assert ran.returncode == 0, ran.stderr
+    assert '{"asked at": "/"}' in ran.stdout
+    unknown = innkeep("dev", str(folder), "hello?", "--once", "--protocol", "gopher", data_dir=tmp_path / "data")
+    assert unknown.returncode != 0 and "serverProtocol" in unknown.stderr and "A2A" in unknown.stderr, unknown.stderr
+    check_nothing_is_left(tmp_path / "data")
+
+
 def test_dev_serves_on_until_ctrl_c_and_leaves_nothing():
     with dev(EXAMPLES / "hello", "What is 2+2?") as (data_dir, process):
         wait_for("the answer", lambda: "4" in process.out.read_text(), 60)

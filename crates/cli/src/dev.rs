@@ -48,6 +48,9 @@ pub(crate) struct Dev {
     /// makes [default: as before]
     #[arg(long, value_name = "WAY")]
     auth: Option<Auth>,
+    /// How the agent is spoken to: HTTP, MCP, A2A, AGUI [default: HTTP, or as before]
+    #[arg(long)]
+    protocol: Option<String>,
     /// Where to listen [default: 127.0.0.1:7080, else a free port]
     #[arg(long, value_name = "ADDR", value_parser = serve::listen_address)]
     listen: Option<SocketAddr>,
@@ -68,7 +71,7 @@ impl Dev {
         let out = context.out;
         let working = async {
             let access = Access::find(self.auth, context, &client, &name).await?;
-            let mut agent = Agent::new(client, access, out, source, name);
+            let mut agent = Agent::new(client, access, out, source, name).speaking(self.protocol);
             match (&self.prompt, self.once) {
                 (Some(prompt), true) => {
                     agent.deploy().await?;

@@ -51,6 +51,12 @@ impl Agent {
         Self { client, access, out, source, plan, current: None, seen: None, superseded: Vec::new() }
     }
 
+    /// Has it spoken to in this protocol; none: as before.
+    pub(super) fn speaking(mut self, protocol: Option<String>) -> Self {
+        self.plan.protocol = protocol;
+        self
+    }
+
     /// Deploys what the folder holds; `None` if that is what was deployed last.
     pub(super) async fn deploy(&mut self) -> Result<Option<Published>, Failure> {
         let steps = Steps::new(self.out);
