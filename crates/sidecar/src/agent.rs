@@ -259,11 +259,7 @@ impl Making {
             None => usual_open_files().map_err(to("limit open files"))?,
         }
         // After the change of user, which takes it back.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(to("die with the sidecar"))?;
-        // A sidecar that died before that line sends no signal any more.
-        if rustix::process::getppid() != Some(self.parent) {
-            return Err(to("die with the sidecar")(io::Error::from(io::ErrorKind::NotFound)));
-        }
+        die_with(self.parent).map_err(to("die with the sidecar"))?;
         sys::default_signals();
         Ok(())
     }
@@ -283,6 +279,13 @@ impl Making {
             io::Error::other(error)
         })
     }
+}
+
+/// Has the kernel kill this process when its `parent` ends.
+pub(crate) fn die_with(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // One that died before that line sends no signal any more.
+    if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// Returns the step of ours that failed in a process that has not become its program, if one did. Call it once the process is gone,

@@ -21,16 +21,16 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use innkeep_protocol::walls::{Base, IDS, Identity, Mount, Network, Root, Walls, Zygote};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Pid, Uid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::agent;
 use crate::launch::{Error, to};
 use crate::place::open_directory;
+use crate::{agent, sys};
 
 pub(crate) use confine::{Confinement, limits_of_fork, rules_of_fork};
 use layers::Layers;
@@ -117,7 +117,10 @@ fn connect(argv: &[String], child: Pid) -> Result<(), Error> {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(|argument| argument.replace("{pid}", &pid)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let output = command.output().map_err(to("run the network helper"))?;
+    // Until it is the program it has no name that it could be found by, should this process be killed.
+    let launcher = rustix::process::getpid();
+    let helper = sys::spawn(&mut command, move || agent::die_with(launcher));
+    let output = helper.and_then(Child::wait_with_output).map_err(to("run the network helper"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -40,6 +40,9 @@ const NO_NAMESERVERS: [Range; 4] = [
     (Ipv4Addr::new(192, 0, 0, 0), 24),
 ];
 
+/// How often helpers without a name are looked for, should they not die. Source: our choice; three looks find the usual one and its fork.
+const LOOKS: usize = 8;
+
 /// How long a killed process may take to be gone. Source: our choice.
 const DEATH: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -158,19 +161,27 @@ fn end(pid_file: &str) -> io::Result<()> {
         read => Some(read?),
     };
     match written.as_deref().and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw) {
-        Some(pid) => {
-            kill(pid, pid_file)?;
-        }
-        // Whoever started it may have been killed before it wrote the file. What it forks meanwhile has the same arguments; it
-        // does so once.
-        None => {
-            let _ = kill_any(pid_file)? && kill_any(pid_file)?;
-        }
+        Some(pid) => kill(pid, pid_file)?,
+        // Whoever started it may have been killed before it wrote the file.
+        None => kill_unnamed(pid_file)?,
     }
     if written.is_some() { fs::remove_file(pid_file) } else { Ok(()) }
 }
 
-/// Kills every program that was told to write that file, and tells whether there was one.
+/// Kills every program that was told to write that file. It goes to the background by a fork, which has the same arguments: the one may
+/// end while the other is not in the list that is looked through. So only two looks in a row that find nothing are believed.
+fn kill_unnamed(pid_file: &str) -> io::Result<()> {
+    let mut n_vain = 0;
+    for _ in 0..LOOKS {
+        n_vain = if kill_any(pid_file)? { 0 } else { n_vain + 1 };
+        if n_vain == 2 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Kills those that are listed now, and tells whether there was one.
 fn kill_any(pid_file: &str) -> io::Result<bool> {
     let mut was_there = false;
     for entry in fs::read_dir("/proc")? {
@@ -178,7 +189,8 @@ fn kill_any(pid_file: &str) -> io::Result<bool> {
         if let Some(pid) = pid
             && writes(pid, pid_file)
         {
-            was_there |= kill(pid, pid_file)?;
+            was_there = true;
+            kill(pid, pid_file)?;
         }
     }
     Ok(was_there)
@@ -191,25 +203,25 @@ fn writes(pid: Pid, pid_file: &str) -> bool {
     arguments.windows(2).any(|pair| pair == [PID_ARGUMENT.as_bytes(), pid_file.as_bytes()])
 }
 
-/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now. Tells whether it was.
-fn kill(pid: Pid, pid_file: &str) -> io::Result<bool> {
+/// Kills `pid` if it is the program that was told to write that file, and not one that has its number by now.
+fn kill(pid: Pid, pid_file: &str) -> io::Result<()> {
     let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
         // The second, if it goes at this moment.
-        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(false),
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(()),
         opened => opened?,
     };
     // Read after the process is held, so that both are of the same one. A dead one has no arguments.
     if !writes(pid, pid_file) {
-        return Ok(false);
+        return Ok(());
     }
     match rustix::process::pidfd_send_signal(&process, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => return Ok(false),
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
         sent => sent?,
     }
     poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&DEATH))?;
     // It is this process's child where this one takes orphans in. Else its parent is told.
     let _ = rustix::process::waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-    Ok(true)
+    Ok(())
 }
 
 /// Returns the host's own addresses that are not refused anyway. Source: the kernel's routes to itself, fib_trie.
