@@ -16,10 +16,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use innkeep_auth::{DevIssuer, OperatorToken};
 use innkeep_protocol::operator::ServerFile;
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, test_kill_process};
 
 /// Why the data directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,13 @@ const TOKEN: &str = "operator-token";
 /// Where the dev issuer's key is.
 pub const DEV_ISSUER: &str = "dev-issuer.json";
 
+/// How long a server that was killed may still seem to hold the lock: what it was about to start has it until it is the other program.
+/// Source: our choice; measured: milliseconds.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// The kernel does not tell when a lock of a process that ended is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The locked data directory of a running server. Dropping it removes `server.json` and gives up the lock.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -65,7 +75,7 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Creates the directory (0700) if need be and locks it.
+    /// Creates the directory (0700) if need be and locks it. Blocks for a moment if the server before it was killed just now.
     pub(crate) fn lock(path: &Path) -> Result<Self, Error> {
         let failed = |what, path: &Path| {
             let path = path.to_owned();
@@ -82,10 +92,14 @@ impl DataDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let patience = Instant::now() + RELEASE;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
-            let _ = lock.read_to_string(&mut pid);
-            return Err(Error::InUse { path, pid: pid.trim().to_owned() });
+            let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut pid));
+            if is_alive(pid.trim()) || Instant::now() > patience {
+                return Err(Error::InUse { path, pid: pid.trim().to_owned() });
+            }
+            thread::sleep(LOOK_AGAIN);
         }
         let write_pid = |lock: &mut File| -> io::Result<()> {
             lock.set_len(0)?;
@@ -142,6 +156,12 @@ impl DataDir {
     }
 }
 
+/// Whether there is a process of this number; also if that cannot be told.
+fn is_alive(pid: &str) -> bool {
+    let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return true };
+    test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+}
+
 /// Replaces a file of mode 0600 in one step.
 pub(crate) fn write_private(directory: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let (path, temporary) = (directory.join(name), directory.join(format!(".{name}.new")));
@@ -163,6 +183,7 @@ impl Drop for DataDir {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
     use super::*;
 
@@ -174,6 +195,19 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         DataDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_a_killed_server_was_about_to_start_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gone = Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let mut lock = File::create(dir.path().join("lock")).unwrap();
+        writeln!(lock, "{}", gone.id()).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let mut child = Command::new("sleep").arg("0.2").stdin(lock).spawn().unwrap();
+        DataDir::lock(dir.path()).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
