@@ -36,6 +36,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Source: our choice; a look takes microseconds.
 const WATCH: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 
+/// How often it is tried to take down a packet filter that was there before this server, and that this server has no use for.
+/// Source: our choice; links of killed sandboxes go within half a second.
+const CLEAR_UP: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(1) };
+
 /// Makes the networks of sandboxes in the network namespace that this process runs in.
 #[derive(Debug, Clone)]
 pub(crate) struct PublicNetwork {
@@ -86,7 +90,7 @@ impl PublicNetwork {
             )
         };
         let caveats = host.obstacles().map_err(|error| refused("the packet filter cannot be used", &error))?;
-        host.lower(None).map_err(|error| refused("an old packet filter could not be removed", &error))?;
+        let is_down = host.lower(None).map_err(|error| refused("an old packet filter could not be removed", &error))?;
         let older = older().map_err(|error| refused("the links of sandboxes cannot be listed", &error))?;
         Namespace::new().map_err(|error| refused("no network namespace can be made", &error))?;
         // Servers side by side begin at different places, and so meet less.
@@ -100,7 +104,11 @@ impl PublicNetwork {
             leaving: Leaving::default(),
             caveats,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        if !is_down {
+            shared.clear_up().map_err(|error| refused("an old packet filter cannot be watched", &error))?;
+        }
+        Ok(Self { shared })
     }
 
     /// Returns what may stand in the way of sandboxes' packets, one sentence each.
@@ -214,7 +222,32 @@ impl Shared {
         Ok(watch_tx)
     }
 
-    fn lower(&self) -> Result<(), Error> {
+    /// Has a thread take down the packet filter of a server before this one, as soon as what it left is gone: nobody else would. It
+    /// ends when this server needs the packet filter itself.
+    fn clear_up(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::downgrade(self);
+        thread::Builder::new().name("packet filter".into()).spawn(move || {
+            loop {
+                thread::sleep(CLEAR_UP);
+                let Some(shared) = shared.upgrade() else { return };
+                let standing = shared.wall.lock();
+                if standing.is_some() {
+                    return;
+                }
+                match shared.host.lower(None) {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = ?error, "an old packet filter stays: {error}");
+                        return;
+                    }
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn lower(&self) -> Result<bool, Error> {
         let mut standing = self.wall.lock();
         self.host.lower(standing.take().map(|standing| standing.wall))
     }

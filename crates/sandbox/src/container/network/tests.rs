@@ -248,6 +248,21 @@ fn a_server_that_takes_sandboxes_over_looks_after_their_rules() {
 }
 
 #[test]
+fn what_a_killed_server_left_is_gone_soon_after_its_links() {
+    in_a_new_host(async |world: World| {
+        let before = network(world.locks());
+        let left = open(&before).await;
+        drop(before);
+
+        let _network = network(world.locks());
+        assert_eq!(nft("list tables"), "table inet innkeep\n", "a sandbox may need it");
+        drop(left);
+        let is_down = || nft("list tables").is_empty() && world::forwarding() == "0";
+        wait_for("the packet filter's end", Duration::from_secs(10), is_down).await;
+    });
+}
+
+#[test]
 fn the_next_server_waits_for_older_links_and_switches_off_forwarding() {
     in_a_new_host(async |world: World| {
         let before = network(world.locks());

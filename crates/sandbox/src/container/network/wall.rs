@@ -74,28 +74,28 @@ impl Host {
         self.load(wall.keeps_others_in)
     }
 
-    /// Takes the wall down unless another server or a sandbox is left that needs it. Blocks.
-    pub(super) fn lower(&self, wall: Option<Wall>) -> Result<(), Error> {
+    /// Takes the wall down unless another server or a sandbox is left that needs it. Tells whether it is down. Blocks.
+    pub(super) fn lower(&self, wall: Option<Wall>) -> Result<bool, Error> {
         if !standing::is_standing().map_err(failed("look for the packet filter"))? {
-            return Ok(());
+            return Ok(true);
         }
         let _turn = self.lock("turn", File::lock).map_err(failed("take the lock of the packet filter"))?;
         drop(wall);
         let users = self.open("users").map_err(failed("take the lock of the packet filter"))?;
         match users.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(source)) => return Err(failed("take the lock of the packet filter")(source)),
         }
         if !links().map_err(failed("list the host's links"))?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         // Forwarding ends first, or the host would pass on anybody's packets for a moment.
         if self.has_record()? {
             fs::write(FORWARDING, "0").map_err(failed("stop the host from forwarding packets"))?;
         }
         program::run(&self.nft, &["-f", "-"], rules::REMOVE).map_err(failed("remove the packet filter"))?;
-        Ok(())
+        Ok(true)
     }
 
     /// Returns what on this host may stand in the way of sandboxes' packets, one sentence each. An error says why the packet filter
