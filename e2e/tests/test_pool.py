@@ -236,6 +236,7 @@ def test_a_stop_leaves_nothing_or_everything(at_shutdown):
 
 def test_an_adaptive_pool_comes_with_the_first_session(process_server):
     agent = deploy(process_server, "auto")
+    wait_for("the pool", lambda: pools(agent))
     assert [(pool["wanted"], pool["ready"]) for pool in pools(agent)] == [(0, [])]
     agent.ask({"do": "facts"}, new_session())
     members = wait_for_members(agent, 1)
