@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from contenders import ThreeWays, three_ways
+from machine import peak
 from table import Table, median
 
 NAMES = ("direct", "nginx", "innkeep")
@@ -93,12 +94,6 @@ def add_memory(table: Table, ways: ThreeWays, most: int):
 
 def reset_peak(pid: int):
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def peak(pid: int) -> float:
-    """The largest resident set since the last reset, MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
 def upload_together(address: tuple[str, int], request: bytes, n_clients: int):

@@ -167,8 +167,22 @@ def descriptors(pid: int) -> Counter:
 
 def resident(pid: int) -> float:
     """Memory that a process has resident, MiB."""
+    return memory(pid, "VmRSS")
+
+
+def peak(pid: int) -> float:
+    """The most that a process had resident, ever or since that was reset, MiB."""
+    return memory(pid, "VmHWM")
+
+
+def memory(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1]) / 1024
+
+
+def children(pid: int) -> list[int]:
+    """Its own, whichever thread started them."""
+    return [int(child) for listed in Path(f"/proc/{pid}/task").glob("*/children") for child in listed.read_text().split()]
 
 
 def is_alive(pid: int) -> bool:

@@ -16,6 +16,7 @@ from harness import (
     AGENTS, binary, environment, innkeep, is_alive, new_session, processes, unclaimed_packet_filter, wait_for,
 )
 from hostile import KINDS, SETTINGS, need_public_network, server_of_kind
+from machine import children
 
 # With a network of its own, a sandbox has links and a packet filter besides, or a helper program.
 WAYS = [(kind, "none") for kind in KINDS] + [(kind, "public") for kind in KINDS if kind != "process"]
@@ -233,8 +234,7 @@ def test_a_launcher_or_sidecar_that_is_killed_at_any_moment_leaves_nothing_behin
 
 def launchers_and_sidecars(server) -> list[int]:
     """The server's own children, and what runs in a sandbox's directory."""
-    children = Path(f"/proc/{server.pid}/task").glob("*/children")
-    found = [int(pid) for child in children for pid in child.read_text().split()]
+    found = children(server.pid)
     for home in (server.data_dir / "sandboxes").iterdir():
         found += [pid for pid, command in processes(str(home)).items() if command.startswith("innkeep-sidecar")]
     return found

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import AGENTS, IS_ROOT, new_session, wait_for
 from hostile import need_public_network, server_of_kind
+from machine import children
 from test_recovery import assert_only_sessions_are_left, end_all_sessions
 
 # What a start does to the machine, by who does it: records, directories, namespaces, mounts, links, processes, messages.
@@ -89,7 +90,3 @@ def is_watched(pid: int) -> bool:
         return all("TracerPid:\t0\n" not in status.read_text() for status in statuses)
     except OSError:
         return not os.path.exists(f"/proc/{pid}")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for children in Path(f"/proc/{pid}/task").glob("*/children") for child in children.read_text().split()]

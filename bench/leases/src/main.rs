@@ -4,18 +4,13 @@
 //! Prints one JSON object: nanoseconds of one request, the median of many batches, by what was asked.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use innkeep_artifacts::{Bundle, Content};
 use innkeep_sandbox::tasks::Tasks;
 use innkeep_sandbox::{Asker, Deployment, Limits, Registry};
-use innkeep_testkit::{FakeDriver, MemoryJournal};
-use innkeep_types::{
-    ArtifactDigest, Authorizer, Egress, EndpointName, Lifecycle, Protocol, RequestId, Resources, RuntimeArn,
-    RuntimeName, RuntimeVersion, SessionId, Settings, SystemClock, limits,
-};
+use innkeep_testkit::{FakeDriver, MemoryJournal, deployment};
+use innkeep_types::{RequestId, SessionId, SystemClock};
 use tokio::time::Instant;
 
 const LIVE: usize = 1000;
@@ -54,7 +49,7 @@ impl Live {
         let journal = Arc::new(MemoryJournal::default());
         let registry = Registry::new(FakeDriver::ready(), journal, Arc::new(SystemClock), Tasks::default(), limits);
         let sessions = (0..n_sessions).map(|_| SessionId::generate()).collect();
-        let live = Self { registry, deployment: deployment()?, sessions };
+        let live = Self { registry, deployment: deployment(1), sessions };
         for session in &live.sessions {
             live.ask(session, &RequestId::generate()).await?;
         }
@@ -75,35 +70,6 @@ impl Live {
         }
         Ok(began.elapsed().as_nanos() / u128::from(BATCH))
     }
-}
-
-fn deployment() -> Result<Arc<Deployment>> {
-    let arn = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
-    Ok(Arc::new(Deployment {
-        arn: RuntimeArn::parse_with_endpoint(arn)?.0,
-        name: RuntimeName::parse("hello")?,
-        version: RuntimeVersion::FIRST,
-        endpoint: EndpointName::default_endpoint(),
-        lifecycle: Lifecycle::default(),
-        protocol: Protocol::default(),
-        authorizer: Authorizer::SigV4,
-        custom_jwt_authorizer: None,
-        request_headers: Vec::new(),
-        warmup: None,
-        start_timeout: limits::START_TIMEOUT,
-        settings: Settings::default(),
-        resources: Resources::default(),
-        egress: Egress::Public,
-        environment: [].into(),
-        session_storage: false,
-        bundle: Arc::new(Bundle {
-            digest: ArtifactDigest::parse("0".repeat(64))?,
-            content: Content::Code { code: PathBuf::from("/nonexistent"), layers: Vec::new() },
-            argv: vec!["/nonexistent".to_owned()],
-            environment: [].into(),
-            settings: Settings::default(),
-        }),
-    }))
 }
 
 fn median(mut values: Vec<u128>) -> Option<u64> {

@@ -89,12 +89,9 @@ fn run(order: Order, sidecar: Pid, socket: &OwnedFd) {
 
 /// Dies with the sidecar, adopts, and lets go of all that is the sidecar's alone.
 fn cut_loose(order: &Order, sidecar: Pid, socket: &OwnedFd) -> Result<(), ExecRefusal> {
-    let failed = |error: rustix::io::Errno| ExecRefusal::Failed(format!("could not get ready: {error}"));
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
-    if rustix::process::getppid() != Some(sidecar) {
-        return Err(ExecRefusal::Failed("the sidecar is gone".to_owned()));
-    }
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(failed)?;
+    let failed = |error: io::Error| ExecRefusal::Failed(format!("could not get ready: {error}"));
+    agent::die_with(sidecar).map_err(failed)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| failed(error.into()))?;
     let mut kept: Vec<BorrowedFd<'_>> = vec![socket.as_fd()];
     kept.extend(order.start.as_ref().map(AsFd::as_fd));
     match &order.streams {

@@ -1,17 +1,13 @@
 //! A registry with the fake driver, and what its tests ask of it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeep_artifacts::{Bundle, Content};
 use innkeep_sandbox::tasks::{Kind, Tasks};
 use innkeep_sandbox::{Asker, Deployment, Error, Lease, Limits, Registry};
+pub(super) use innkeep_testkit::deployment;
 use innkeep_testkit::{FakeDriver, MemoryJournal, PausedClock, wait_for};
-use innkeep_types::{
-    ArtifactDigest, Authorizer, Egress, EndpointName, Lifecycle, Protocol, RequestId, Resources, RuntimeArn,
-    RuntimeName, RuntimeVersion, SessionId, SessionKey, Settings, UnixMillis, limits,
-};
+use innkeep_types::{RequestId, SessionId, SessionKey, UnixMillis};
 use tokio::task::JoinHandle;
 
 /// Long enough for anything, and nothing of the times that are tested.
@@ -32,35 +28,6 @@ pub(super) fn limited(driver: Arc<FakeDriver>, limits: Limits) -> World {
     let clock = Arc::new(PausedClock::starting_at(UnixMillis(1_795_168_800_000)));
     let registry = Registry::new(driver.clone(), Arc::new(journal.clone()), clock, Tasks::default(), limits);
     World { registry, driver, journal }
-}
-
-pub(super) fn deployment(version: u32) -> Arc<Deployment> {
-    let arn = "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/hello-Ab3dE6gH9j";
-    Arc::new(Deployment {
-        arn: RuntimeArn::parse_with_endpoint(arn).unwrap().0,
-        name: RuntimeName::parse("hello").unwrap(),
-        version: RuntimeVersion::new(version).unwrap(),
-        endpoint: EndpointName::default_endpoint(),
-        lifecycle: Lifecycle::default(),
-        protocol: Protocol::default(),
-        authorizer: Authorizer::SigV4,
-        custom_jwt_authorizer: None,
-        request_headers: Vec::new(),
-        warmup: None,
-        start_timeout: limits::START_TIMEOUT,
-        settings: Settings::default(),
-        resources: Resources::default(),
-        egress: Egress::Public,
-        environment: [].into(),
-        session_storage: false,
-        bundle: Arc::new(Bundle {
-            digest: ArtifactDigest::parse("0".repeat(64)).unwrap(),
-            content: Content::Code { code: PathBuf::from("/nonexistent"), layers: Vec::new() },
-            argv: vec!["/nonexistent".to_owned()],
-            environment: [].into(),
-            settings: Settings::default(),
-        }),
-    })
 }
 
 pub(super) fn session(name: &str) -> SessionId {
