@@ -17,7 +17,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use innkeep_auth::{DevIssuer, OperatorToken};
 use innkeep_protocol::operator::ServerFile;
@@ -92,14 +92,15 @@ impl DataDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
-        let patience = Instant::now() + RELEASE;
+        let mut waited = Duration::ZERO;
         while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut pid));
-            if is_alive(pid.trim()) || Instant::now() > patience {
+            if is_alive(pid.trim()) || waited >= RELEASE {
                 return Err(Error::InUse { path, pid: pid.trim().to_owned() });
             }
             thread::sleep(LOOK_AGAIN);
+            waited += LOOK_AGAIN;
         }
         let write_pid = |lock: &mut File| -> io::Result<()> {
             lock.set_len(0)?;
