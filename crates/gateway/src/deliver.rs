@@ -23,12 +23,9 @@ use crate::visitor::Visitor;
 use crate::ws::Handshake;
 use crate::{answer, authorizer, mcp};
 
-/// How long after a broken connection the sidecar may need to say that the agent is dead. Source: our choice; it says so within
-/// a few milliseconds.
-const EXIT_NEWS: Duration = Duration::from_millis(250);
-
-/// The same for an agent that could not be reached at all, which is what one looks like that closes its port before it ends: the
-/// news decide whether the request can go elsewhere. Source: our choice; within the second in which a caller is told of an exit.
+/// How long after a broken connection the sidecar may need to say that the agent is dead. If it could not be reached at all, which is
+/// what one looks like that closes its port before it ends, the news decide whether the request can go elsewhere. Source: our choice;
+/// the sidecar says so within a few milliseconds, on a busy machine within the second in which a caller is to be told of an exit.
 pub(crate) const DEATH_NEWS: Duration = Duration::from_secs(1);
 
 /// What is to be delivered, but for its body.
@@ -195,8 +192,7 @@ async fn waited<T>(
 /// A dead agent's connection breaks, and is refused, before its exit is known: waits for the better story.
 async fn explain(lease: &Lease, failure: Failure) -> Undelivered {
     let Failure { unsent, error: source } = failure;
-    let patience = if unsent.is_some() { DEATH_NEWS } else { EXIT_NEWS };
-    let ended = timeout(patience, lease.ended()).await.ok();
+    let ended = timeout(DEATH_NEWS, lease.ended()).await.ok();
     let is_dead = ended.as_ref().is_some_and(|ended| died(&ended.reason));
     let unsent = unsent.filter(|_| is_dead).map(|request| request.into_body());
     Undelivered { unsent, error: Error::AgentGone { ended: ended.map(Box::new), source: Some(source) } }
