@@ -170,7 +170,8 @@ impl Registry {
                 })
                 .await
                 .map(|s| s.clone());
-            if let Some(lease) = Lease::try_open(&session, was_provisioning) {
+            // One that was taken over ran all the time.
+            if let Some(lease) = Lease::try_open(&session, was_provisioning && !session.adopted) {
                 return Ok(lease);
             }
             let ended = settled.ok().and_then(|s| s.ended).filter(|_| was_provisioning);

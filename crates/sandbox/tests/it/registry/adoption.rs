@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use innkeep_sandbox::{Deployment, Error, Origin};
 use innkeep_testkit::{FakeDriver, wait_for};
-use innkeep_types::{AgentExit, Egress, Settings, limits};
+use innkeep_types::{AgentExit, Clock, Egress, Settings, SystemClock, limits};
 
 use super::pool::{FIXED, pooled, serve};
 use super::world::{SOON, key, world as world_of};
@@ -93,4 +93,16 @@ async fn a_session_whose_sidecar_cannot_be_bound_goes_on() {
     assert!(next.registry.adopt(key(&version, "alice"), version.clone(), member.clone(), origin));
     wait_for("it to go on", SOON, || next.states() == ["Idle"]).await;
     assert!(!member.is_dead());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_while_its_session_is_taken_over_is_told_that_it_was_warm() {
+    let before = world_of(FakeDriver::ready());
+    let version = pooled(1, None);
+    drop(before.acquire("alice", &version).await.unwrap());
+    let (member, next) = (before.driver.last(), world_of(FakeDriver::ready()));
+    let origin = Origin { at: SystemClock.now(), request: None, owner: None };
+    assert!(next.registry.adopt(key(&version, "alice"), version.clone(), member, origin));
+    assert_eq!(next.states(), ["Provisioning"]);
+    assert!(!next.acquire("alice", &version).await.unwrap().is_cold());
 }
