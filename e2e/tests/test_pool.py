@@ -38,7 +38,9 @@ def waiting(agent) -> list[int]:
 
 
 def wait_for_members(agent, n) -> list[int]:
-    wait_for(lambda: f"{n} members: {pools(agent)} {agent.server.stderr[-2000:]}", lambda: len(waiting(agent)) == n)
+    # On a host with two processors they start one after the other.
+    what = lambda: f"{n} members: {pools(agent)} {agent.server.stderr[-2000:]}"
+    wait_for(what, lambda: len(waiting(agent)) == n, 30 + 10 * n)
     return waiting(agent)
 
 
@@ -75,7 +77,11 @@ def test_a_new_session_gets_an_agent_that_was_there_before_it(own_server):
     assert agent.ask({"do": "remember", "word": "pear"}, session)["memory"] == ["apple", "pear"]
     (pool,) = pools(agent)
     assert (pool["size"], pool["wanted"], pool["hits"], pool["misses"], pool["wasted"]) == (2, 2, 1, 0, 0)
-    assert pool["lastRefillMs"] > 0 and all(member["memoryBytes"] > 1 << 20 for member in pool["ready"])
+    assert pool["lastRefillMs"] > 0
+    # Looked at when it waits already.
+    measured = lambda: [member["memoryBytes"] for pool in pools(agent) for member in pool["ready"] if "memoryBytes" in member]
+    wait_for("what they use to be measured", lambda: len(measured()) == 2)
+    assert all(n_bytes > 1 << 20 for n_bytes in measured())
     delete(agent)
 
 
@@ -111,7 +117,8 @@ def test_an_update_replaces_what_waits_and_no_session(process_server):
     wait_for_members(agent, 2)
     assert agent.ask({"do": "facts"}, new_session())["environment"]["WORD"] == "one"
     delete(agent)
-    assert not {pid for pid, line in processes(str(process_server.data_dir)).items() if "main.py" in line}
+    agents = lambda: {pid for pid, line in processes(str(process_server.data_dir)).items() if "main.py" in line}
+    wait_for("no agent to be left", lambda: not agents())
 
 
 def test_a_member_that_is_killed_is_replaced_and_no_request_sees_it(own_server):
@@ -132,11 +139,18 @@ def test_a_member_that_is_killed_is_replaced_and_no_request_sees_it(own_server):
                 request.result()
             except Exception as error:  # a member that was killed after it was taken is a session's agent that was killed
                 failed.append(str(error))
-    assert all("424" in error or "RuntimeClientError" in error for error in failed), failed
-    wait_for("both to be back", lambda: len(waiting(agent)) == 2, 60)
+    # Before the answer, or in the middle of it.
+    known = ("424", "RuntimeClientError", "Connection broken")
+    assert all(any(word in error for word in known) for error in failed), failed
+    back = lambda: len(members := waiting(agent)) == 2 and all(map(is_alive, members)) and members
+    members = wait_for("both to be back", back, 60)
+    # While nobody asks, for whom it could have been taken.
+    (before,) = pools(agent)
+    os.kill(members[0], signal.SIGKILL)
+    wait_for("it to be replaced", lambda: members[0] not in waiting(agent) and back(), 60)
     assert agent.ask({"do": "facts"}, new_session())["pid"]
     (pool,) = pools(agent)
-    assert pool["wasted"] >= 1, pool
+    assert pool["wasted"] > before["wasted"], pool
     delete(agent)
 
 
@@ -148,7 +162,8 @@ def test_members_outlive_a_crash_of_the_server_and_wait_again(own_server):
     taken = agent.view(session)["agentPid"]
     own_server.kill()
     own_server.start()
-    assert waiting(agent) == before and agent.view(session)["agentPid"] == taken
+    assert waiting(agent) == before
+    assert agent.wait_for_state(session, "Idle")["agentPid"] == taken
     assert agent.ask({"do": "remember", "word": "pear"}, session)["memory"] == ["apple", "pear"]
     other = new_session()
     agent.ask({"do": "facts"}, other)
@@ -159,8 +174,8 @@ def test_members_outlive_a_crash_of_the_server_and_wait_again(own_server):
     os.kill(members[0], signal.SIGKILL)
     wait_for("the member to end", lambda: not is_alive(members[0]))
     own_server.start()
-    after = wait_for_members(agent, 2)
-    assert members[0] not in after and members[1] in after
+    wait_for("it to be missed", lambda: members[0] not in waiting(agent))
+    assert members[1] in wait_for_members(agent, 2)
     delete(agent)
 
 
@@ -170,7 +185,8 @@ def test_members_of_a_server_with_other_settings_do_not_wait_again():
         members = wait_for_members(agent, 2)
         server.kill()
         server.start()
-        assert waiting(agent) == members
+        # Of two that were started at the same time either may be named first.
+        assert set(waiting(agent)) == set(members)
         server.kill()
         server.settings["INNKEEP_EGRESS"] = "none"
         server.start()
@@ -225,7 +241,7 @@ def test_a_stop_leaves_nothing_or_everything(at_shutdown):
         else:
             assert all(map(is_alive, members))
             server.start()
-            assert waiting(agent) == members
+            assert set(waiting(agent)) == set(members)
         delete(agent)
         # What the server ends with this time is nothing.
         server.rest()
@@ -239,7 +255,9 @@ def test_an_adaptive_pool_comes_with_the_first_session(process_server):
     wait_for("the pool", lambda: pools(agent))
     assert [(pool["wanted"], pool["ready"]) for pool in pools(agent)] == [(0, [])]
     agent.ask({"do": "facts"}, new_session())
-    members = wait_for_members(agent, 1)
+    # How many, depends on how long a start takes here. What starts still may turn out to be the oldest.
+    settled = lambda: [member["agentPid"] for pool in pools(agent) if not pool["starting"] for member in pool["ready"]]
+    members = wait_for("members", settled)
     session = new_session()
     agent.ask({"do": "facts"}, session)
     assert agent.view(session)["agentPid"] == members[0]
@@ -249,7 +267,7 @@ def test_an_adaptive_pool_comes_with_the_first_session(process_server):
 def test_the_reason_why_nothing_waits_is_shown(process_server):
     storage = [{"sessionStorage": {"mountPath": "/mnt/data"}}]
     kept = process_server.deploy(AGENTS / "probe", settings={"pool": 2}, filesystemConfigurations=storage)
-    wait_for("the pool", lambda: pools(kept))
+    wait_for("the reason", lambda: any("held" in pool for pool in pools(kept)))
     (pool,) = pools(kept)
     assert "filesystemConfigurations" in pool["held"] and (pool["wanted"], pool["ready"]) == (0, []), pool
     kept.ask({"do": "facts"}, new_session())
