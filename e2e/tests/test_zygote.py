@@ -32,9 +32,8 @@ def said(server, what, n=1):
 
 def forking(server, folder, settings=SETTINGS, **members):
     """A runtime whose zygote is ready."""
-    n = sum("are forked from zygote" in line for line in server.stderr_lines)
     agent = server.deploy(folder, settings=settings, **members)
-    said(server, "are forked from zygote", n + 1)
+    said(server, f"sessions of {agent.id}/")
     return agent
 
 
@@ -148,7 +147,7 @@ def test_sessions_of_a_pool_of_forked_agents_have_nothing_in_common_that_is_by_c
         ready = [member["agentPid"] for pool in pools if pool["runtimeId"] == agent.id for member in pool["ready"]]
         return ready if len(ready) == 8 else None
 
-    waiting = set(wait_for("the pool", members))
+    waiting = set(wait_for("the pool", members, 120))
     sessions = [new_session() for _ in range(8)]
     answers = [agent.ask({}, session) for session in sessions]
     taken = {agent.view(session)["agentPid"] for session in sessions}
