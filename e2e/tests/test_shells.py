@@ -138,15 +138,20 @@ def test_heartbeats_are_echoed_and_keep_nothing_waiting(agent):
 
 def test_a_shell_outlives_its_client_and_shows_what_it_printed(agent):
     session = new_session()
+    printed = f"/tmp/{session}"
 
     async def test():
         async with connected(agent, session, shellId="one") as terminal:
-            await terminal.type("word=kept; (sleep 0.2; seq 1 100000; echo done=$((1+1))) &\n")
+            await terminal.type(f"word=kept; (sleep 0.2; seq 1 100000; echo done=$((1+1)); touch {printed}) &\n")
             view = await asyncio.to_thread(agent.view, session)
             assert (view["state"], view["openRequests"]) == ("Active", 1)
         # Without a client the session is idle, and nothing holds the program up.
         await asyncio.to_thread(agent.wait_for_state, session, "Idle")
-        await asyncio.sleep(1)
+        # Before it has printed all, a client would get what is replayed, and the rest.
+        looks = ["sh", "-c", f"until rm {printed} 2>/dev/null; do sleep 0.1; done; echo it has"]
+        async with connected(agent, session, command=looks) as beside:
+            await beside.status()
+            await beside.until("it has")
         async with connected(agent, session, shellId="one") as terminal:
             assert (await terminal.status())["metadata"]["reconnected"] is True
             replayed = await terminal.until("done=2")
