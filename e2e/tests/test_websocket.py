@@ -283,6 +283,7 @@ def test_metrics_count_them(agent):
             assert figure("innkeep_websockets") == before + 1
         return before
 
+    wait_for("earlier ones to be counted", lambda: figure("innkeep_websockets") == 0)
     ended = figure('innkeep_websockets_ended_total{reason="closed"}')
     before = asyncio.run(test())
     wait_for("the end to be counted", lambda: figure("innkeep_websockets") == before)
