@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,7 +30,8 @@ def server_with(settings: str):
         if server is not None and server.process.poll() is None:
             server.kill()
         for pid in processes(str(data_dir)):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it went with another
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
