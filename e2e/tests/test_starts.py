@@ -61,14 +61,16 @@ def test_the_request_that_waited_is_told_where_the_time_went_and_operators_see_t
     assert list(took) == PHASES
     took = {phase: float(ms) for phase, ms in took.items()}
     assert took["agent"] >= IMPORTS and took["first-byte"] >= THINKS
-    assert took["launch"] < IMPORTS and took["ping"] < IMPORTS and took["queue"] < IMPORTS, took
+    # Relative: on a busy machine everything takes longer.
+    assert max(took["queue"], took["launch"], took["ping"]) < took["agent"], took
 
     view = slow.view(session)
     shown = view["start"]
     names = ["queueMs", "launchMs", "agentMs", "pingMs", "firstByteMs"]
     assert shown.pop("way") == "cold" and [round(shown[name] - ms, 1) for name, ms in zip(names, took.values())] == [0] * 5
     # They are all of the time, up to what the record of the session takes.
-    assert sum(took.values()) - took["first-byte"] <= view["readyMs"] + 2
+    # (It waits in the queue before there is a session, too.)
+    assert took["launch"] + took["agent"] + took["ping"] <= view["readyMs"] + 2
     assert view["readyMs"] - 50 <= sum(took.values())
 
     again = slow.invoke({}, session)
