@@ -110,7 +110,8 @@ def test_a_disabled_key_is_unknown_until_it_is_enabled(mine, cli):
 
 def test_a_key_expires(mine, cli):
     """T81."""
-    _, key = create(cli, "dora", "--policy", "invoker", "--expires", "2s")
+    # Time for the next command.
+    _, key = create(cli, "dora", "--policy", "invoker", "--expires", "10s")
     made, brief = temporary(cli, "dora", "--duration", "12h")
     assert made["expiresAt"] == listed(cli)[key.access_key]["expiresAt"], "no longer than its maker"
     wait_for("the key to expire", lambda: listed(cli)[key.access_key]["state"] == "Expired")
