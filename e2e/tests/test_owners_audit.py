@@ -71,6 +71,9 @@ def test_a_session_is_its_keys_owners_through_ends_and_restarts(mine, cli):
     for start in ("cold", "warm"):
         mine.kill()
         mine.start()
+        if start == "warm":
+            # Who comes before it is taken over waits for that, as for a start.
+            mine.probe.wait_for_state(session, "Idle")
         refused(ask(mine, bob, session))
         answer = ask(mine, alice, session)
         assert (answer.status, answer.headers["x-innkeep-start"]) == (200, start)
