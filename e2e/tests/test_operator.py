@@ -111,6 +111,8 @@ def test_what_is_there_is_shown_as_the_document_says(server, probe, document):
     assert probe.id in [runtime["id"] for runtime in runtimes]
     failure = ask("GET", "runtimes/{runtimeId}/failure", path_parameters={"runtimeId": probe.id}).json()
     assert failure == {"failureReason": None, "logTail": []}
+    # Written a moment after the answer.
+    wait_for("the log", lambda: server.request("GET", f"/innkeep/v1/logs?session={living}").body)
     lines = ask("GET", "logs", query={"session": living}).text.splitlines()
     assert json.loads(lines[-1])["message"] == "here"
     answer = server.request("POST", "/innkeep/v1/artifacts?kind=project", zipped(AGENTS / "probe"))
