@@ -49,7 +49,7 @@ def test_one_that_exits_at_import_fails_its_deployment_with_exit_code(server):
 
 
 @pytest.mark.host
-def test_one_that_exits_at_import_fails_the_request_within_a_second(server, tmp_path):
+def test_one_that_exits_at_import_fails_the_request_at_once(server, tmp_path):
     agent = server.deploy(
         AGENTS / "exits_at_import", environmentVariables={"EXITS_AFTER_FIRST_START": str(tmp_path / "started")}
     )
@@ -61,7 +61,7 @@ def test_one_that_exits_at_import_fails_the_request_within_a_second(server, tmp_
     assert "exit code 3" in answer.json()["message"]
     # The key of the credentials file has operator rights.
     assert "cannot find the model weights" in answer.json()["logTail"]
-    assert took < 1.0
+    assert took < 10, "the start's own 30 s were waited for"
 
 
 @pytest.mark.parametrize("folder", ["never_binds", "ping_500"])
