@@ -28,14 +28,15 @@ def test_a_stream(sdk_agent):
 
 def test_background_work_keeps_the_session_active(sdk_agent):
     session = new_session()
-    assert sdk_agent.ask({"task": 4}, session)["task"] == "started"
+    # For several health checks, which come every two seconds.
+    assert sdk_agent.ask({"task": 10}, session)["task"] == "started"
 
     def busy_without_a_request():
         view = sdk_agent.view(session)
         return view["state"] == "Active" and view["openRequests"] == 0
 
     wait_for("the work to be seen", busy_without_a_request, 10)
-    assert sdk_agent.wait_for_state(session, "Idle")["idleLeftMs"] > 0
+    assert sdk_agent.wait_for_state(session, "Idle", 40)["idleLeftMs"] > 0
 
 
 def test_several_sdk_agents_bind_the_same_port_side_by_side(sdk_agent):
