@@ -25,6 +25,7 @@ from harness import (
 )
 from test_code_zips import KEY as S3_KEY
 from test_code_zips import running_store
+from test_runtime_fields import free_port
 
 MISMATCH = "Authorization method mismatch."
 UNREACHABLE = "the issuer of this agent's tokens cannot be reached"
@@ -250,7 +251,8 @@ def test_the_starter_toolkit_invokes_with_a_token(agent, issuer):
 
 
 def test_keys_are_renewed_and_an_outage_does_not_open_anything(jwt_server):
-    with running_issuer() as issuer:
+    # A port that the kernel gives to nobody else meanwhile.
+    with running_issuer(port=free_port()) as issuer:
         agent, late = deploy(jwt_server, issuer), deploy(jwt_server, issuer)
         old = issuer.token()
         assert call(agent, old).status == 200
