@@ -1,5 +1,6 @@
 """What the kernel says of servers, of their sandboxes, and of what these leave on the machine. Knows no server of its own."""
 
+import contextlib
 import errno
 import json
 import os
@@ -182,7 +183,11 @@ def memory(pid: int, name: str) -> float:
 
 def children(pid: int) -> list[int]:
     """Its own, whichever thread started them."""
-    return [int(child) for listed in Path(f"/proc/{pid}/task").glob("*/children") for child in listed.read_text().split()]
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            found += map(int, listed.read_text().split())
+    return found
 
 
 def is_alive(pid: int) -> bool:

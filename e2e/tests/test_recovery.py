@@ -66,7 +66,8 @@ def test_a_session_keeps_its_process_and_memory_over_a_crash_of_the_server(crash
     started = start()
     server.kill()
     server.start()
-    assert [crashing.view(session)["state"] for session in sessions] == ["Idle", "Idle"]
+    for session in sessions:
+        crashing.wait_for_state(session, "Idle")
     assert start() == started
     assert [crashing.view(session)["agentPid"] for session in sessions] == pids
     for session, was in zip(sessions, before):
@@ -89,6 +90,8 @@ def test_an_agent_that_died_while_the_server_was_away_is_lost_with_its_exit(cras
     server.kill()
     os.kill(pid, signal.SIGKILL)
     wait_for("the agent to die", lambda: not is_alive(pid))
+    # A server that comes before the sidecar knows takes over an agent that lives.
+    wait_for("its sidecar to know", lambda: any((home / "exit.json").exists() for home in sandboxes(server)))
     if away == "until the sidecar is gone":
         wait_for("the sidecar to give up", lambda: not is_alive(sidecar))
     server.start()
@@ -113,8 +116,9 @@ def test_a_sidecar_that_was_killed_while_the_server_was_away_leaves_no_agent_and
     os.kill(sidecar, signal.SIGKILL)
     server.start()
     assert crashing.view(session)["stop"] == {"reason": "HostLost", "exit": None}
-    assert set(processes(str(server.data_dir))) == {server.pid}
     assert sandboxes(server) == []
+    # A launcher that is being made for the next session looks like the server for a moment.
+    wait_for("no process but the server", lambda: set(processes(str(server.data_dir))) == {server.pid})
 
 
 def test_a_first_boot_that_was_cut_off_is_ended_and_done_again(own_server):
@@ -178,9 +182,9 @@ def assert_only_sessions_are_left(server, agent):
 
 
 def networks(server) -> int:
-    """Links and network helpers of living sandboxes."""
+    """Links and network helpers of living sandboxes. A link that is nobody's yet may be another server's."""
     helpers = [command for command in processes(str(server.data_dir)).values() if "pasta.pid" in command]
-    return len(server.links()) + len(helpers)
+    return len([name for name, sandbox in server.links().items() if sandbox]) + len(helpers)
 
 
 def end_all_sessions(server, agent):
@@ -198,9 +202,12 @@ def end_all_sessions(server, agent):
 
 
 def test_a_server_that_is_killed_at_any_moment_of_a_start_leaves_nothing_behind(crashing):
-    """Sweeps 150 ms in steps of 3 ms: a start takes less. (With a network in steps of 10: the kernel takes its time to remove it.)"""
+    """Sweeps 150 ms in steps of 3 ms: a start takes less. (With a network in steps of 10: the kernel takes its time to remove it.)
+    Further in long steps, up to the first that came to its end: a busy machine takes longer."""
     server, adopted, connected = crashing.server, 0, 0
-    for delay_ms in range(0, 150, 10 if crashing.is_public else 3):
+    for delay_ms in [*range(0, 150, 10 if crashing.is_public else 3), 300, 600, 1200, 2400, 4800]:
+        if delay_ms > 150 and adopted and (connected or not crashing.is_public):
+            break
         threads = in_background(*((crashing, new_session()) for _ in range(3)))
         time.sleep(delay_ms / 1000)
         server.kill()
