@@ -258,15 +258,16 @@ def test_the_command_line_talks(agent):
         return innkeep("invoke", agent.id, "--ws", *arguments, data_dir=agent.server.data_dir, stdin=stdin)
 
     session = new_session()
-    spoken = talk("--session", session, "--wait", "1s", stdin="one\ntwo\n")
+    spoken = talk("--session", session, "--wait", "3s", stdin="one\ntwo\n")
     assert spoken.returncode == 0, spoken.stderr
     hello, *echoes = spoken.stdout.splitlines()
     assert (json.loads(hello)["session"], echoes) == (session, ["one", "two"])
-    assert talk("hello", "--wait", "1s").stdout.splitlines()[1:] == ['{"prompt":"hello"}']
+    assert talk("hello", "--wait", "3s").stdout.splitlines()[1:] == ['{"prompt":"hello"}']
     left = talk("-d", '{"close": 3456}')
     assert left.returncode != 0 and "closed with code 3456" in left.stderr, left
-    many = talk("--wait", "1s", stdin="".join(f"{n}\n" for n in range(600)))
-    assert many.stdout.splitlines()[1:] == [str(n) for n in range(600)], many.stderr
+    # More than pass within a second, but not so many that a pause makes them too many in the next.
+    many = talk("--wait", "3s", stdin="".join(f"{n}\n" for n in range(300)))
+    assert many.stdout.splitlines()[1:] == [str(n) for n in range(300)], many.stderr
     none = talk("hello", "--endpoint", "nowhere")
     assert none.returncode != 0 and "No endpoint or agent found" in none.stderr, none
 
