@@ -285,7 +285,7 @@ class Server:
             kept |= {r"^pipe$": 4, r"pidfd": 2 + zygotes, r"^socket$": zygotes, r"^user$": zygotes, r"^pid$": zygotes}
         return more - Counter({kind: n for kind in more for pattern, n in kept.items() if re.search(pattern, kind)})
 
-    def stop(self, seconds=30.0):
+    def stop(self, seconds=60.0):
         """SIGTERM; afterwards nothing of the server may be left but its data."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(seconds)
@@ -414,8 +414,10 @@ def zipped(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-# Ids that no user of the machine has, for servers of ordinary users: each worker of pytest has 1000 of its own.
-USERS = itertools.count(600_000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + os.getpid() % 1000)
+# Ids that no user of the machine has, for servers of ordinary users: each worker of pytest has 1000 of its own, of which those of
+# another run beside this one begin elsewhere.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+USERS = (600_000 + 1000 * WORKER + (os.getpid() + n) % 1000 for n in itertools.count())
 
 
 def new_user() -> int | None:

@@ -140,7 +140,7 @@ def world_of(who: str):
             deploy("hostile"), deploy("probe"),
         )
         if zygote:
-            wait_for("three zygotes", lambda: server.stderr.count("are forked from zygote") >= 3)
+            wait_for("three zygotes", lambda: server.stderr.count("are forked from zygote") >= 3, 90)
         # Before anything that would hurt: there are walls, for what a hostile agent does to a host is not undone.
         inside = world.gain("facts", session=world.victim)["pid"]
         view = world.agent.view(world.victim)
