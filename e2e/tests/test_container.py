@@ -48,7 +48,7 @@ def test_pid_1_keeps_no_zombies_of_sandboxes_that_ended():
             assert run("sessions", end, session).returncode == 0
             wait_for("nothing to be left of it", lambda: children(server) == {})
         assert "4" in run("invoke", "hello", "What is 2+2?", "-s", session).stdout
-        for sidecar in children(server):
+        for sidecar in wait_for("the sidecar to be its child", lambda: children(server)):
             os.kill(sidecar, 9)
         wait_for("nothing to be left of one that was lost", lambda: children(server) == {})
     finally:

@@ -49,8 +49,9 @@ def test_a_sidecar_that_breaks_the_rules_loses_its_sandbox(world, breach, cause)
         assert view["stop"]["reason"] == "HostLost", view
         wait_for(lambda: f"it to be gone: {processes(str(home))}", lambda: not home.exists() and not processes(str(home)))
         wait_for("its control groups to be gone", lambda: not server.control_groups_of(home.name))
-    said = [line for line in server.stderr_lines if home.name in line and "broke, it is ended" in line]
-    assert said and cause in said[0], said or server.stderr[-2000:]
+    told = lambda: [line for line in server.stderr_lines if home.name in line and "broke, it is ended" in line]
+    said = wait_for(lambda: f"the log to tell it: {server.stderr[-2000:]}", told)
+    assert cause in said[0], said
 
 
 def homes(server):
@@ -60,14 +61,23 @@ def homes(server):
 def control_socket(server, home) -> socket.socket:
     """The sidecar's end of the connection that the server has made."""
     for pid, command in processes(str(home)).items():
-        for number in os.listdir(f"/proc/{pid}/fd") if command.startswith("innkeep-sidecar") else []:
-            if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
-                continue
-            found = socket.socket(fileno=taken(pid, int(number)))
+        for found in sockets(pid) if command.startswith("innkeep-sidecar") else []:
             if found.family == socket.AF_UNIX and found.type == socket.SOCK_SEQPACKET and peer(found) == server.pid:
                 return found
             found.close()
     raise AssertionError(f"no sidecar with a control socket: {processes(str(home))}")
+
+
+def sockets(pid: int):
+    """Copies of another process's sockets, one after the other; of those that it does not close meanwhile, as it does after each ping."""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            is_socket = os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:")
+            copy = taken(pid, int(number)) if is_socket else None
+        except OSError:
+            continue
+        if copy is not None:
+            yield socket.socket(fileno=copy)
 
 
 def taken(pid: int, number: int) -> int:

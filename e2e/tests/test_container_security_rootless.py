@@ -24,6 +24,7 @@ def without_allowance() -> str | None:
         return None
     except AssertionError as refused:
         assert "did not start" in str(refused), refused
+        server.process.wait(30)  # it has said its last, and may not have ended yet
         return str(refused)
     finally:
         if server.process.poll() is None:

@@ -85,7 +85,7 @@ def test_dev_serves_on_until_ctrl_c_and_leaves_nothing():
         wait_for("the answer", lambda: "4" in process.out.read_text(), 60)
         ran = innkeep("invoke", "hello", "And 3+3?", "-s", "alice", data_dir=data_dir)
         assert ran.returncode == 0 and "6" in ran.stdout, ran.stderr
-        assert "/invocations" in process.out.read_text() + process.err.read_text()
+        wait_for("the commands", lambda: "/invocations" in process.out.read_text() + process.err.read_text())
         process.send_signal(signal.SIGINT)
         process.wait(30)
         check_nothing_is_left(data_dir)

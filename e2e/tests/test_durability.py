@@ -83,7 +83,7 @@ def survive_ten_crashes(own_server):
         for runtime in writers.runtimes:
             assert own_server.control.get_agent_runtime(agentRuntimeId=runtime)["agentRuntimeId"] == runtime
         for session in writers.sessions:
-            assert agent.view(session)["state"] == "Idle"
+            agent.wait_for_state(session, "Idle")  # once its agent was asked how it is
             agent.stop(session)
 
 

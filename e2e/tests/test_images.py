@@ -294,9 +294,11 @@ def test_a_server_killed_while_it_pulls_goes_on_when_it_comes_back(registry):
     with standing_before(registry, holds=True) as middle, containers() as server:
         created = create(server, f"{middle.host}/team/agent:large")
         blobs = server.data_dir / "artifacts" / "blobs"
-        wait_for("half a layer to be here", lambda: [blob for blob in blobs.iterdir() if blob.stat().st_size == 4_000_000])
-        at = server.request("GET", f"/innkeep/v1/runtimes/{created['agentRuntimeId']}/progress").json()["pull"]
-        assert at["layers"] == 5 and 4_000_000 <= at["bytesDone"] < at["bytes"], at
+        wait_for("half a layer to be here", lambda: 4_000_000 in sizes(blobs))
+        progress = f"/innkeep/v1/runtimes/{created['agentRuntimeId']}/progress"
+        far = lambda: at if (at := server.request("GET", progress).json()["pull"])["bytesDone"] >= 4_000_000 else None
+        at = wait_for("the progress to show it", far)  # counted once it is written
+        assert at["layers"] == 5 and at["bytesDone"] < at["bytes"], at
         server.kill()
         middle.holds = False
         middle.release.set()
@@ -307,6 +309,17 @@ def test_a_server_killed_while_it_pulls_goes_on_when_it_comes_back(registry):
         assert Agent(server, created["agentRuntimeArn"], created["agentRuntimeId"]).ask({}, new_session()) == FACTS
         assert list(blobs.iterdir()) == []
         assert server.request("GET", f"/innkeep/v1/runtimes/{created['agentRuntimeId']}/progress").json() == {}
+
+
+def sizes(directory: Path) -> list[int]:
+    """Of the files that are there; layers that are unpacked go."""
+    found = []
+    for path in directory.iterdir():
+        try:
+            found.append(path.stat().st_size)
+        except FileNotFoundError:
+            pass  # it went meanwhile
+    return found
 
 
 def test_a_deployment_shows_on_a_terminal_how_far_the_pull_is(registry):
@@ -391,7 +404,7 @@ def test_archives_that_are_none_are_refused(host, workshop):
     ]:
         answer = upload(host, archive)
         assert answer.status == 400 and says in answer.json()["message"], answer
-    assert list((host.data_dir / "artifacts" / "tmp").iterdir()) == []
+    wait_for("unfinished work to be gone", lambda: not list((host.data_dir / "artifacts" / "tmp").iterdir()))
     answer = host.request("POST", "/innkeep/v1/artifacts?kind=picture", b"")
     assert answer.status == 400 and "zip, project or image" in answer.json()["message"]
 

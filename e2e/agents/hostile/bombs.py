@@ -41,9 +41,17 @@ def fork(limit=20_000):
 
 
 def threads(limit=20_000):
-    done = threading.Event()
-    came = _until_refused(lambda _: threading.Thread(target=done.wait, daemon=True).start(), limit)
+    done, started = threading.Event(), []
+
+    def take(_):
+        thread = threading.Thread(target=done.wait, daemon=True)
+        thread.start()
+        started.append(thread)
+
+    came = _until_refused(take, limit)
     done.set()
+    for thread in started:
+        thread.join()
     return came
 
 
