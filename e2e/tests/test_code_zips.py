@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -84,7 +85,7 @@ class Store:
         )
         self.url = ""
         threading.Thread(target=self._read_stderr, daemon=True).start()
-        wait_for("moto to listen", lambda: self.url or self.process.poll() is not None)
+        wait_for("moto to listen", lambda: self.url or self.process.poll() is not None, 90)
         assert self.url, "moto did not start"
         self.s3 = boto3.client(
             "s3", endpoint_url=self.url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
@@ -386,7 +387,7 @@ def test_what_is_no_code_zip_is_refused(host, store):
         store.s3.delete_object(Bucket=BUCKET, Key=key)
     key, _ = store.put(code("here"))
     assert "there is no file \"other.py\"" in why_not(host, artifact(key, entry_point=("other.py",)))
-    assert not list((host.data_dir / "artifacts" / "tmp").iterdir())
+    wait_for("unfinished work to be gone", lambda: not list((host.data_dir / "artifacts" / "tmp").iterdir()))
 
 
 def test_a_store_that_checks_signatures_takes_ours_and_no_others(store):
@@ -422,11 +423,13 @@ def test_without_an_object_store_it_is_said_how_to_name_one(server):
 
 
 def test_a_store_that_is_not_there_is_named():
-    with running_store() as store:
-        url = store.url
-    with running_server(s3_endpoint=url, **KEY) as server:
-        said = why_not(server, artifact("code.zip"))
-        assert said.startswith(f"s3://{BUCKET}/code.zip at {url} cannot be read; see that the store runs"), said
+    # Bound and not listened on: nobody else gets the port meanwhile.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        with running_server(s3_endpoint=url, **KEY) as server:
+            said = why_not(server, artifact("code.zip"))
+            assert said.startswith(f"s3://{BUCKET}/code.zip at {url} cannot be read; see that the store runs"), said
 
 
 # --- interpreters ------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_a_stopped_session_ends_it(screen, agent):
 
 
 def stop_of(agent) -> bytes:
-    [session] = [s for s in agent.server.sessions() if s["sessionId"].startswith("carol")]
+    [session] = [s for s in agent.server.sessions() if s["runtimeId"] == agent.id and s["sessionId"].startswith("carol")]
     return json.dumps({name: session[name] for name in ("runtimeId", "endpoint", "sessionId")} | {"kill": True}).encode()
 
 
@@ -161,6 +161,6 @@ def test_without_a_terminal_it_says_so(agent):
     ran = innkeep("exec", "-it", agent.id, data_dir=agent.server.data_dir, stdin="ls\n")
     assert ran.returncode == 2 and "-t needs a terminal" in ran.stderr, ran.stderr
     # Nothing was started for it.
-    wait_for("no session", lambda: not any(s["openRequests"] for s in agent.server.sessions()))
+    wait_for("no session", lambda: not any(s["openRequests"] for s in agent.server.sessions() if s["runtimeId"] == agent.id))
     half = innkeep("exec", "-i", agent.id, data_dir=agent.server.data_dir)
     assert half.returncode == 2
