@@ -27,7 +27,8 @@ function socket({ url, protocols, word }) {
 }
 
 // Pages are ours alone: no walls around them, which root cannot have anyway.
-const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+// It may take its time where much else runs.
+const browser = await chromium.launch({ executablePath: program, timeout: 90_000, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 try {
   const results = [];
   for (const { origin, does, ...what } of steps) {

@@ -74,7 +74,7 @@ def test_the_typescript_sdk_streams_to_who_accepts_events(server, typescript_age
 
 def test_a_task_of_the_typescript_sdk_keeps_its_session_active(server, typescript_agent):
     session = new_session()
-    invoke(server, typescript_agent, {"task": 4}, session)["response"].read()
+    invoke(server, typescript_agent, {"task": 10}, session)["response"].read()
 
     def state():
         runtime = typescript_agent.rsplit("/", 1)[1]
@@ -83,4 +83,4 @@ def test_a_task_of_the_typescript_sdk_keeps_its_session_active(server, typescrip
         return view["state"], view["openRequests"]
 
     wait_for("the task to be seen", lambda: state() == ("Active", 0), 10)
-    wait_for("the session to idle after it", lambda: state()[0] == "Idle", 20)
+    wait_for("the session to idle after it", lambda: state()[0] == "Idle", 40)

@@ -77,7 +77,7 @@ def test_1000_warm_invokes_write_nothing_to_disk(own_server):
 
     def is_quiet():
         last.append(io_counters(own_server.pid)["write_bytes"])
-        return len(last) > 20 and len(set(last[-20:])) == 1
+        return len(last) > 100 and len(set(last[-100:])) == 1
 
     wait_for("the server's writes to settle", is_quiet)
     before = io_counters(own_server.pid)["write_bytes"]

@@ -145,7 +145,11 @@ def test_the_missing_ping_is_explained_and_a_setting_accepts_it(cli, tmp_path):
 
 
 def test_version_and_help_are_immediate():
-    started = time.monotonic()
-    for _ in range(10):
-        subprocess.run([binary(), "--version"], check=True, capture_output=True)
-    assert (time.monotonic() - started) / 10 < 0.05
+    # The shortest of them: what else runs on the machine makes others longer, and this one no shorter.
+    def seconds(option):
+        started = time.monotonic()
+        subprocess.run([binary(), option], check=True, capture_output=True)
+        return time.monotonic() - started
+
+    for option in ("--version", "--help"):
+        assert min(seconds(option) for _ in range(20)) < 0.05, option

@@ -160,7 +160,7 @@ def test_what_the_project_says_under_agent_holds_until_the_deployment_says_other
     # A server that gives processes, which is less than the project demands in the end.
     with running_server(isolation="process") as server:
         cli = Cli(server, tmp_path)
-        says('[agent]\nhealth = "tcp"\nstart_timeout_secs = 5\n')
+        says('[agent]\nhealth = "tcp"\nstart_timeout_secs = 60\n')
         assert cli.deploy(folder, name)["status"] == "READY"
         assert "/ping" in cli.json("deploy", folder, "--name", name, "--set", "health=ping", status=5)["error"]["cause"]
         assert cli.status(name)["settings"] == {"health": "ping"}, "what was set, and no more"
