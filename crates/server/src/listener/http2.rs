@@ -77,7 +77,7 @@ where
             () = &mut idle => {}
         }
     };
-    drive(connection, |connection| connection.graceful_shutdown(), stopping, cut).await
+    drive(pin!(connection), |connection| connection.graceful_shutdown(), stopping, cut).await
 }
 
 async fn answer(router: Arc<Router>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
