@@ -28,7 +28,7 @@ use crate::headroom::Headroom;
 use crate::journal::Journal;
 use crate::phases::Stopwatch;
 use crate::pool::{Memory, PoolKey, Pools};
-use crate::registry::admit::Limits;
+use crate::registry::admit::{Limits, MemoryLeft};
 use crate::registry::closing::Closings;
 use crate::registry::error::Error;
 use crate::registry::owners::Asker;
@@ -227,8 +227,9 @@ impl Registry {
         }
         if !is_admitted {
             // One that waits has its memory already.
-            let is_memory_short = self.is_memory_short(&room) && !self.shared.pools.has_one_for(deployment);
-            self.admit(&mut sessions, &key.runtime, is_memory_short)?;
+            let has_one = self.shared.pools.has_one_for(deployment);
+            let memory = if has_one { MemoryLeft::Ample } else { self.memory(&room) };
+            self.admit(&mut sessions, &key.runtime, memory)?;
         }
         let request = asker.map(|asker| asker.request.clone());
         let origin = Origin { at: self.shared.clock.now(), request, owner };

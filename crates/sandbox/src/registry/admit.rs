@@ -59,6 +59,16 @@ pub(super) struct Room {
     knows_zygote: bool,
 }
 
+/// The memory that there is for one more session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MemoryLeft {
+    /// Less than the floor is left.
+    Short,
+    /// Less than two floors are left: what is above the first is kept from who has more than his share of sessions. Source: our choice.
+    Last,
+    Ample,
+}
+
 impl Registry {
     /// Looks at what there is for one more sandbox. Looks at the host at times: not to be called under the lock.
     pub(super) fn room_for(&self, deployment: &Deployment) -> Room {
@@ -73,10 +83,15 @@ impl Registry {
         }
     }
 
-    /// Tells whether there is too little memory for a new session.
-    pub(super) fn is_memory_short(&self, room: &Room) -> bool {
+    /// Tells how much memory there is for a new session.
+    pub(super) fn memory(&self, room: &Room) -> MemoryLeft {
+        let (headroom, floor) = (&self.shared.headroom, self.shared.limits.memory_floor);
         let others = room.importing.saturating_add(self.shared.pools.starting_bytes());
-        self.shared.headroom.is_short(room.available, others)
+        match room.available {
+            available if headroom.is_short(available, others) => MemoryLeft::Short,
+            available if !headroom.has_room(available, others, floor) => MemoryLeft::Last,
+            _ => MemoryLeft::Ample,
+        }
     }
 
     /// Tells whether a start may make a zygote besides: the version wants one and has none, endpoints serve it, and there is a place.
@@ -97,19 +112,18 @@ impl Registry {
     }
 
     /// Lets one more session of the runtime in, or says why not, and counts that.
-    pub(super) fn admit(
-        &self,
-        sessions: &mut Sessions,
-        runtime: &RuntimeId,
-        is_memory_short: bool,
-    ) -> Result<(), Error> {
+    pub(super) fn admit(&self, sessions: &mut Sessions, runtime: &RuntimeId, memory: MemoryLeft) -> Result<(), Error> {
         let n_sessions = sessions.by_key.len();
-        let (why, error) = if n_sessions >= self.shared.limits.active_sessions {
+        let limit = self.shared.limits.active_sessions;
+        let are_last = n_sessions >= limit - limit / LAST_PLACES;
+        let (why, error) = if n_sessions >= limit {
             (Refusal::Sessions, Error::TooManySessions(n_sessions))
-        } else if let Some(held) = self.beyond_share(sessions, runtime) {
+        } else if let Some(held) = sessions.beyond_share(runtime, limit).filter(|_| are_last) {
             (Refusal::Sessions, Error::TooManyOfRuntime { held, all: n_sessions })
-        } else if is_memory_short {
+        } else if memory == MemoryLeft::Short {
             (Refusal::Memory, Error::NoMemory { retry_after: MEMORY_WAIT })
+        } else if let Some(held) = sessions.beyond_share(runtime, n_sessions).filter(|_| memory == MemoryLeft::Last) {
+            (Refusal::Memory, Error::LastMemory { held, all: n_sessions, retry_after: MEMORY_WAIT })
         } else if let Err(retry_after) = sessions.start_rate.try_take(runtime, Instant::now()) {
             (Refusal::StartRate, Error::TooManyStarts { retry_after })
         } else {
@@ -118,18 +132,15 @@ impl Registry {
         self.shared.counters.refused(why);
         Err(error)
     }
-
-    /// Returns how many sessions the runtime has, if the last places are for others: it has more than its equal share of all, and it is
-    /// not alone.
-    fn beyond_share(&self, sessions: &Sessions, runtime: &RuntimeId) -> Option<usize> {
-        let limit = self.shared.limits.active_sessions;
-        let are_last = sessions.by_key.len() >= limit - limit / LAST_PLACES;
-        let (held, n_runtimes) = (*sessions.by_runtime.get(runtime)?, sessions.by_runtime.len());
-        (are_last && n_runtimes > 1 && held > limit / n_runtimes).then_some(held)
-    }
 }
 
 impl Sessions {
+    /// Returns how many sessions the runtime has, if that is more than its equal share of `all`, and it is not alone.
+    fn beyond_share(&self, runtime: &RuntimeId, all: usize) -> Option<usize> {
+        let (held, n_runtimes) = (*self.by_runtime.get(runtime)?, self.by_runtime.len());
+        (n_runtimes > 1 && held > all / n_runtimes).then_some(held)
+    }
+
     /// Adds one whose key nobody has.
     pub(super) fn insert(&mut self, session: Arc<Session>) {
         *self.by_runtime.entry(session.key.runtime.clone()).or_default() += 1;

@@ -57,6 +57,19 @@ pub enum Error {
         /// When it is worth to ask again.
         retry_after: Duration,
     },
+    /// Less than two such floors, of a runtime that has more than its share of sessions while others have some too.
+    #[error(
+        "the server has little memory for new sessions at present: {all} are active, {held} of them of this agent runtime; the rest is \
+         for others; try again in {} s", whole_seconds(*.retry_after)
+    )]
+    LastMemory {
+        /// Its sessions.
+        held: usize,
+        /// Those of all runtimes.
+        all: usize,
+        /// When it is worth to ask again.
+        retry_after: Duration,
+    },
     /// The runtime demands stronger isolation than this server gives.
     #[error(
         "the agent runtime demands isolation {}, and this server gives {}; start the server with --isolation {} (`innkeep doctor` says \
@@ -110,7 +123,7 @@ impl Error {
             Self::NoPool(_) => ErrorKind::Validation,
             Self::NotRunning(_) | Self::Deleted(_) => ErrorKind::NotFound,
             Self::TooManySessions(_) | Self::TooManyOfRuntime { .. } => ErrorKind::Quota,
-            Self::TooManyStarts { .. } | Self::NoMemory { .. } => ErrorKind::Throttled,
+            Self::TooManyStarts { .. } | Self::NoMemory { .. } | Self::LastMemory { .. } => ErrorKind::Throttled,
             // The request is sound, and would be served by a server of that tier: it is the operator who has to act.
             Self::ShuttingDown | Self::TierTooWeak { .. } | Self::HostLacks { .. } => ErrorKind::Unavailable,
             Self::NotOwner | Self::Nameless => ErrorKind::AccessDenied,
@@ -122,7 +135,9 @@ impl Error {
     /// Returns in how many seconds the same request may be let in, at least one, if that is known.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyStarts { retry_after } | Self::NoMemory { retry_after } => Some(whole_seconds(*retry_after)),
+            Self::TooManyStarts { retry_after }
+            | Self::NoMemory { retry_after }
+            | Self::LastMemory { retry_after, .. } => Some(whole_seconds(*retry_after)),
             _ => None,
         }
     }

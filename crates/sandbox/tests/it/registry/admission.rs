@@ -104,6 +104,28 @@ async fn while_memory_is_short_new_sessions_are_refused() {
     assert_eq!(world.driver.alive(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_last_memory_is_for_those_who_have_less_than_their_share() {
+    let driver = FakeDriver::ready();
+    let world = limited(driver.clone(), Limits::default());
+    let (eager, modest) = (deployment(1), of_runtime("other"));
+    for name in ["alice", "s1", "s2"] {
+        drop(world.acquire(name, &eager).await.unwrap());
+    }
+    driver.leave_memory(2 * limits::MEMORY_FLOOR - 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(world.acquire("s3", &eager).await.unwrap());
+    drop(world.acquire("m0", &modest).await.unwrap());
+    let refused = check_refused(&world, &eager, "alice", ErrorKind::Throttled).await;
+    assert!(refused.to_string().contains("5 are active, 4 of them of this agent runtime"), "{refused}");
+    assert_eq!((refused.retry_after(), refusals(&world)), (Some(5), vec![("memory", 1)]));
+    drop(world.acquire("m1", &modest).await.unwrap());
+    drop(world.acquire("n0", &of_runtime("third")).await.unwrap());
+    driver.leave_memory(2 * limits::MEMORY_FLOOR);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drop(world.acquire("s4", &eager).await.unwrap());
+}
+
 /// What a start is taken to need.
 const START: u64 = limits::POOL_MEMBER_BYTES;
 
