@@ -381,6 +381,10 @@ class Agent:
         """Invokes and returns the JSON that the agent answered."""
         return json.loads(self.invoke(payload, session, **members)["response"].read())
 
+    def open(self, gate, session):
+        """Has the agent, `probe`, make the file that the session's other requests wait for: behind walls only it could be sure to see it."""
+        self.ask({"do": "open", "gate": str(gate)}, session)
+
     def stop(self, session) -> dict:
         return self.server.data.stop_runtime_session(agentRuntimeArn=self.arn, runtimeSessionId=session)
 

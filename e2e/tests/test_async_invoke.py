@@ -80,7 +80,7 @@ def test_boto3_need_not_wait(probe, tmp_path):
     running = look(probe.server, location)
     assert running.status == 202 and running.json()["state"] == "running" and running.headers["Retry-After"] == "1"
     probe.wait_for_state(session, "Active")
-    gate.touch()
+    probe.open(gate, session)
     done = ended(probe.server, location)
     assert done.status == 200 and state(done) == "done" and done.json()["pid"]
     assert done.headers["Content-Type"] == "application/json"
@@ -89,8 +89,8 @@ def test_boto3_need_not_wait(probe, tmp_path):
 
 
 def test_who_loses_the_stream_gets_the_rest_by_the_last_id(probe, tmp_path):
-    gate, asked = held(tmp_path)
-    location = begin(probe, asked)
+    (gate, asked), session = held(tmp_path), new_session()
+    location = begin(probe, asked, session=session)
     connection = http.client.HTTPConnection(urlsplit(probe.server.url).netloc, timeout=30)
     connection.request("GET", location, headers=probe.server.signed("GET", location, headers=STREAM))
     stream = connection.getresponse()
@@ -99,7 +99,7 @@ def test_who_loses_the_stream_gets_the_rest_by_the_last_id(probe, tmp_path):
     assert lines[0] == b'data: {"n": 1}\n' and lines[1].startswith(b"id: ") and lines[2] == b"\n"
     last = lines[1].split()[1].decode()
     connection.close()
-    gate.touch()
+    probe.open(gate, session)
     rest = look(probe.server, location, {**STREAM, "Last-Event-ID": last})
     assert re.sub(rb"id: \d+\n", b"", rest.body).decode() == "".join(EVENTS[1:])
     whole = ended(probe.server, location)
@@ -157,7 +157,7 @@ def test_a_cancelled_one_ends_and_its_session_does_not(probe, tmp_path):
     assert look(probe.server, location, method="DELETE").status == 204
     gone = look(probe.server, location)
     assert gone.status == 409 and state(gone) == "cancelled" and gone.json()["message"] == "The invocation was cancelled"
-    gate.touch()
+    probe.open(gate, session)
     probe.wait_for_state(session, "Idle")
     assert look(probe.server, location, method="DELETE").status == 204
     assert look(probe.server, location).status == 404
@@ -227,7 +227,8 @@ def test_the_command_need_not_wait(server, probe, tmp_path):
     listed = json.loads(run("invocations", "ls", probe.id, "--state", "running", "--json").stdout)["invocations"]
     assert [one["invocationId"] for one in listed] == [invocation]
     assert invocation in run("invocations", "ls").stdout
-    gate.touch()
+    let_on = lambda: run("invoke", probe.id, "-s", "later", "-d", json.dumps({"do": "open", "gate": str(gate)}))
+    assert let_on().returncode == 0
     waited = run("invocations", "get", invocation, "--wait")
     assert (waited.returncode, waited.stdout) == (0, "one two\n"), waited
     shown = json.loads(run("invocations", "get", invocation, "--json").stdout)
@@ -238,7 +239,7 @@ def test_the_command_need_not_wait(server, probe, tmp_path):
     gate, asked = held(tmp_path, "never")
     running = run("invoke", probe.id, "-s", "later", "--async", "-d", json.dumps(asked)).stdout.strip()
     assert "cancelled" in run("invocations", "cancel", running).stderr
-    gate.touch()
+    assert let_on().returncode == 0
     failing = run("invoke", probe.id, "--async", "-d", '{"do": "fail", "status": 500}').stdout.strip()
     failed = run("invocations", "get", failing, "--wait")
     assert failed.returncode == 5, failed

@@ -79,7 +79,8 @@ def test_an_agent_is_booted_and_asked_at_the_port_and_path_that_its_runtime_name
         assert (answer["path"], json.loads(answer["body"])) == ("/run/it", {"n": n})
     # Nobody listens where the protocol's agents do otherwise.
     lost = server.create(
-        CONTRACTS, environmentVariables={"SERVES_ON": "8080", "PING": "yes"}, protocolConfiguration=protocol,
+        CONTRACTS, settings={"start_timeout_secs": 5}, environmentVariables={"SERVES_ON": "8080", "PING": "yes"},
+        protocolConfiguration=protocol,
     )
     assert server.settled(lost["agentRuntimeId"])["status"] == "CREATE_FAILED"
 

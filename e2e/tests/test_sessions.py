@@ -53,7 +53,7 @@ def test_requests_of_one_session_run_side_by_side(probe, tmp_path):
         held = pool.submit(probe.ask, {"do": "hold", "until": str(gate)}, session)
         quick = probe.ask({"do": "facts"}, session)
         assert not held.done()
-        gate.touch()
+        probe.open(gate, session)
         assert held.result()["pid"] == quick["pid"]
 
 

@@ -11,30 +11,30 @@ from harness import AGENTS, SESSION_HEADER, new_session, wait_for
 
 
 def test_events_arrive_as_they_are_produced(probe, tmp_path):
-    gates = [tmp_path / "first", tmp_path / "second"]
+    session, gates = new_session(), [tmp_path / "first", tmp_path / "second"]
     events = ['data: {"n": 1}\n\n', 'data: {"n": 2}\n\n', 'data: {"n": 3}\n\n']
     answer = probe.invoke(
-        {"do": "stream", "chunks": events, "gates": [str(gate) for gate in gates]}, new_session(),
+        {"do": "stream", "chunks": events, "gates": [str(gate) for gate in gates]}, session,
         accept="text/event-stream",
     )
     assert answer["contentType"].startswith("text/event-stream")
     lines = (line for line in answer["response"].iter_lines(chunk_size=1) if line)
     # The agent sends an event only after the test has seen the one before: a buffer anywhere would end in a time-out.
     assert next(lines) == b'data: {"n": 1}'
-    gates[0].touch()
+    probe.open(gates[0], session)
     assert next(lines) == b'data: {"n": 2}'
-    gates[1].touch()
+    probe.open(gates[1], session)
     assert list(lines) == [b'data: {"n": 3}']
 
 
 def test_any_content_type_streams(probe, tmp_path):
-    gate = tmp_path / "gate"
+    session, gate = new_session(), tmp_path / "gate"
     answer = probe.invoke(
-        {"do": "stream", "chunks": ["one,", "two"], "gates": [str(gate)], "content_type": "text/csv"}, new_session()
+        {"do": "stream", "chunks": ["one,", "two"], "gates": [str(gate)], "content_type": "text/csv"}, session
     )
     assert answer["contentType"] == "text/csv"
     assert answer["response"].read(4) == b"one,"
-    gate.touch()
+    probe.open(gate, session)
     assert answer["response"].read() == b"two"
 
 

@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(text.encode(), status, {"Content-Type": content_type, **(headers or {})})
 
     def do_stream(self, chunks, gates=(), content_type="text/event-stream"):
-        """Sends the chunks one by one; before chunk i + 1 it waits for the file gates[i]."""
+        """Sends the chunks one by one; before chunk i + 1 it waits for the file gates[i], which `open` makes."""
         self.send_response(200)
         self.send_header("Content-Type", content_type)
         self.send_header("Transfer-Encoding", "chunked")
@@ -62,6 +62,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_hold(self, until):
         wait_for_file(until)
         self.answer({"pid": os.getpid()})
+
+    def do_open(self, gate):
+        os.makedirs(os.path.dirname(gate), exist_ok=True)
+        open(gate, "x").close()
+        self.answer({})
 
     def do_download(self, count):
         self.send_response(200)
@@ -117,8 +122,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def wait_for_file(path):
-    deadline = time.monotonic() + 30
-    while not os.path.exists(path) and time.monotonic() < deadline:
+    """No test waits as long: one that opens no gate fails."""
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise TimeoutError(path)
         time.sleep(0.01)
 
 
