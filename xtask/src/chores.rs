@@ -18,8 +18,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     rust_tests(root)
 }
 
-/// Installs what is missing, then [`check`], the fuzz targets, the tests that take a machine of their own, the release build, and the
-/// end-to-end tests against it. These see to it themselves that the machine is left as it was found; for the others it is done here.
+/// Installs what is missing, then [`check`], the fuzz targets, the tests that take a machine of their own, and the end-to-end tests. These
+/// see to it themselves that the machine is left as it was found; for the others it is done here.
 ///
 /// # Errors
 /// At the first of them that fails.
@@ -36,16 +36,15 @@ pub(crate) fn everything(root: &Path, pytest_arguments: &[String]) -> Result<()>
 }
 
 /// Checks that the fuzz targets, a workspace of their own, still fit the code that they call: stable does that, though it takes
-/// nightly to run them. Cold, their crates take two cores a minute.
+/// nightly to run them. What the workspace has checked already is used again: the same profile, in the same directory.
 fn fuzz_targets(root: &Path) -> Result<()> {
-    let arguments =
-        ["check", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
+    let arguments = ["check", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
     Run::cargo(&arguments).dir(root).go()
 }
 
-/// What the second round of end-to-end tests leaves out: what chooses its isolation itself, and what asks who may call and keeps records,
-/// which is the same before all walls.
-const SAME_EVERYWHERE: [&str; 13] = [
+/// What the second round of end-to-end tests leaves out: what chooses its isolation itself, and what asks who may call, how clients try
+/// again, and what is kept on record, which is the same before all walls.
+const SAME_EVERYWHERE: [&str; 14] = [
     "recovery",
     "security",
     "base_tree",
@@ -57,19 +56,25 @@ const SAME_EVERYWHERE: [&str; 13] = [
     "test_tls",
     "test_cors",
     "test_durability",
+    "test_clients_retries",
     "test_control_plane",
     "test_cli_control",
 ];
 
-/// Installs what is missing, then the release build, and the end-to-end tests that the arguments name.
+/// Installs what is missing, then the end-to-end tests that the arguments name, against the debug build, which the other tests have made
+/// for the most part: a release takes two cores five minutes. `INNKEEP_BIN` names another binary.
 ///
 /// # Errors
 /// At the first of them that fails.
 pub(crate) fn end_to_end(root: &Path, pytest_arguments: &[String]) -> Result<()> {
     let python = provide(root)?;
-    Run::cargo(&["build", "--release", "--package", "innkeep"]).dir(root).go()?;
+    Run::cargo(&["build", "--package", "innkeep"]).dir(root).go()?;
     rust_client(root)?;
-    let pytest = || Run::new(&python).args(["-m", "pytest"]).args(pytest_arguments).dir(&root.join("e2e"));
+    let binary = std::env::var_os("INNKEEP_BIN").map_or_else(|| root.join("target/debug/innkeep"), PathBuf::from);
+    let pytest = || {
+        let run = Run::new(&python).args(["-m", "pytest"]).args(pytest_arguments).dir(&root.join("e2e"));
+        run.env("INNKEEP_BIN", &binary)
+    };
     pytest().go()?;
     // Once more behind walls, what did not choose its isolation itself. A selection by the caller is taken as it is.
     if pytest_arguments.is_empty() && host::is_root() {

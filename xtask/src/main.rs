@@ -3,7 +3,7 @@
 //! ```text
 //! check   formatting, clippy, tidy and the fast tests: what every commit passes
 //! tidy    the rules of the tree that no compiler knows: layers, file length, docs, names, migrations
-//! test    everything: what `check` does, then the release build and the end-to-end tests with real clients
+//! test    everything: what `check` does, then the end-to-end tests with real clients
 //! suite   one part of `test` alone: crash, abuse, security, clients, frameworks, conformance or cgroup2
 //! bench   side-by-side measurements; writes bench/RESULTS.md
 //! ```
