@@ -176,7 +176,8 @@ where
     Ok(())
 }
 
-/// Drives `connection`, which its task holds once, to its end; once `stopping` is over it takes no further request, once `cut` is, it is dropped.
+/// Drives `connection` to its end; once `stopping` is over it takes no further request, once `cut` is, it is left where it is. Pinned by the
+/// caller: a future has its arguments' room besides what it pins itself.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     stop: impl FnOnce(Pin<&mut C>),
