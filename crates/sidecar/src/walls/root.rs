@@ -95,13 +95,18 @@ pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
         (Root::Image { .. }, _) => sources.layers.attach(Path::new("image"))?,
         (Root::Base(_), base) => base.iter().map(path_of).collect(),
     };
-    skeleton(walls, &below).map_err(to("write the root's own files"))?;
-    let root = Path::new("root");
-    overlay(Path::new("skel"), &below, Path::new("upper"), root)?;
-    match walls.root {
-        Root::Base(Base::Host) => show_host(root)?,
-        Root::Base(Base::Tree(_)) => {}
-        Root::Image { .. } => mount("tmpfs", &root.join("sys"), PLAIN | MountFlags::RDONLY, NOTHING)?,
+    let (skel, root) = (Path::new("skel"), Path::new("root"));
+    skeleton(skel, walls, &below).map_err(to("write the root's own files"))?;
+    let of_host = match walls.root {
+        Root::Base(Base::Host) => places_of_host(skel).map_err(to("make places for the host's programs"))?,
+        _ => Vec::new(),
+    };
+    overlay(skel, &below, Path::new("upper"), root)?;
+    for name in of_host {
+        bind_read_only(Path::new("/").join(&name), &root.join(&name))?;
+    }
+    if let Root::Image { .. } = walls.root {
+        mount("tmpfs", &root.join("sys"), PLAIN | MountFlags::RDONLY, NOTHING)?;
     }
     for (n, (spec, source)) in walls.mounts.iter().zip(&sources.mounts).enumerate() {
         let place = root.join(relative(&spec.target));
@@ -120,8 +125,7 @@ pub(super) fn build(walls: &Walls, sources: Sources) -> Result<(), Error> {
 }
 
 /// Writes what belongs to the sandbox itself. `below`: the layers of an image, if it is one.
-fn skeleton(walls: &Walls, below: &[PathBuf]) -> std::io::Result<()> {
-    let skel = Path::new("skel");
+fn skeleton(skel: &Path, walls: &Walls, below: &[PathBuf]) -> std::io::Result<()> {
     match walls.root {
         Root::Base(_) => {
             make(skel, &DIRECTORIES)?;
@@ -201,26 +205,25 @@ fn own_directories(code: &Path, layer: &Path, walls: &Walls) -> std::io::Result<
     Ok(())
 }
 
-/// Shows the development base: the host's programs, read-only.
-fn show_host(root: &Path) -> Result<(), Error> {
+/// Makes the places of the development base in `skel`, or its links; returns what is to be shown there. In an overlay it would take
+/// longer.
+fn places_of_host(skel: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut shown = Vec::new();
     let etc = HOST_ETC.iter().map(|name| Path::new("etc").join(name));
     for name in HOST_ROOT.iter().map(PathBuf::from).chain(etc) {
-        let (host, place) = (Path::new("/").join(&name), root.join(&name));
-        let failed = to("show the host's programs");
+        let (host, place) = (Path::new("/").join(&name), skel.join(&name));
         let Ok(found) = fs::symlink_metadata(&host) else { continue };
         if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent).map_err(to("show the host's programs"))?;
+            fs::create_dir_all(parent)?;
         }
         if found.is_symlink() {
-            let link = fs::read_link(&host).and_then(|target| std::os::unix::fs::symlink(target, &place));
-            link.map_err(failed)?;
-        } else {
-            let made = if found.is_dir() { fs::create_dir_all(&place) } else { touch(&place) };
-            made.map_err(failed)?;
-            bind_read_only(&host, &place)?;
+            std::os::unix::fs::symlink(fs::read_link(&host)?, &place)?;
+            continue;
         }
+        if found.is_dir() { fs::create_dir_all(&place) } else { touch(&place) }?;
+        shown.push(name);
     }
-    Ok(())
+    Ok(shown)
 }
 
 fn proc(at: &Path, walls: &Walls) -> Result<(), Error> {
