@@ -1,23 +1,25 @@
 //! Asks the agent how it is: until the first good answer as often as it takes, then at the plan's pace.
 //!
 //! ```text
-//! nothing bound ──► told ─► asked, 2 ms apart and slowing ──► good answer ──► asked every ping_interval, changes and misses told
-//!      └───────────────────────────┴── start_timeout, or no /ping there at all ──► never ready
+//! nothing bound ──► told ─► asked again and again, slowing ──► good answer ──► asked every ping_interval, changes and misses told
+//!      └─────────────────────────────┴── start_timeout, or no /ping there at all ──► never ready
 //! ```
 
 use std::fmt::Write;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use innkeep_protocol::link::{AgentState, LaunchPlan};
 use innkeep_protocol::ping::{MAX_PING_BODY, Ping, PingStatus};
 use innkeep_types::HealthCheck;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::bind::Bound;
-use crate::http;
+use crate::{http, sys};
 
 /// The longest that one check may take. Source: our choice, the service's ping interval.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,17 +88,31 @@ async fn until_ready(
             no_route_since = None;
         }
         *last_miss = Some(miss);
-        sleep(pause(since.elapsed())).await;
+        let pause = pause(since.elapsed());
+        if nap(pause).await.is_err() {
+            sleep(pause).await;
+        }
     }
 }
 
-/// Returns the time to the next check of an agent that bound its port this long ago.
+/// Returns the time to the next check of an agent that bound its port this long ago. Most listen within a millisecond: they are
+/// asked again after half of the time that they have had.
 fn pause(since_bound: Duration) -> Duration {
-    Duration::from_millis(match since_bound.as_millis() {
-        0..500 => 2,
-        500..5000 => 20,
-        _ => 100,
-    })
+    match since_bound.as_millis() {
+        0..500 => (since_bound / 2).clamp(Duration::from_micros(250), Duration::from_millis(2)),
+        500..5000 => Duration::from_millis(20),
+        _ => Duration::from_millis(100),
+    }
+}
+
+/// Waits just so long: tokio's clock counts whole milliseconds, and begins with the next.
+async fn nap(time: Duration) -> io::Result<()> {
+    let timer =
+        rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+    let it_value = Timespec::try_from(time).map_err(io::Error::other)?;
+    let once = Itimerspec { it_interval: Timespec::default(), it_value };
+    rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
+    sys::watch(timer)?.readable().await.map(drop)
 }
 
 /// What a check saw that was not good.
@@ -107,7 +123,7 @@ enum Miss {
     #[error("GET /ping was answered with status {0}")]
     Status(u16),
     #[error("the check failed: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     #[error("the check was not answered within {CHECK_TIMEOUT:?}")]
     Timeout,
 }
@@ -151,4 +167,26 @@ fn never_ready(plan: &LaunchPlan, bound: &Bound, last_miss: Option<&Miss>) -> St
     };
     written.expect("a String takes everything");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_asked_again_soon_at_first_and_ever_later() {
+        let after = |bound| pause(Duration::from_micros(bound)).as_micros();
+        let known = [(0, 250), (400, 250), (1000, 500), (3000, 1500), (4000, 2000), (499_999, 2000), (500_000, 20_000)];
+        for (bound, expected) in known {
+            assert_eq!(after(bound), expected, "{bound} us");
+        }
+        assert_eq!(after(5_000_000), 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_nap_lasts_at_least_as_long_as_told() {
+        let begun = Instant::now();
+        nap(Duration::from_micros(700)).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_micros(700));
+    }
 }
