@@ -60,7 +60,8 @@ def test_the_request_that_waited_is_told_where_the_time_went_and_operators_see_t
     took = dict(phase.split(";dur=") for phase in phases)
     assert list(took) == PHASES
     took = {phase: float(ms) for phase, ms in took.items()}
-    assert took["agent"] >= IMPORTS and took["first-byte"] >= THINKS
+    # The agent may be at it before the server has read that it is launched.
+    assert took["launch"] + took["agent"] >= IMPORTS and took["first-byte"] >= THINKS
     # Relative: on a busy machine everything takes longer.
     assert max(took["queue"], took["launch"], took["ping"]) < took["agent"], took
 
@@ -85,8 +86,11 @@ def test_the_command_line_shows_it(server, slow):
         return ran
 
     footer = run("invoke", slow.id, "x", "-s", "shown").stderr
-    told = re.search(r"cold \d+ ms \((?:queue \d+, )?launch \d+, agent (\d+), (?:ping \d+, )?first byte (\d+)\) total ", footer)
-    assert told and int(told[1]) >= IMPORTS and int(told[2]) >= THINKS, footer
+    phases = r"(?:queue \d+, )?launch (\d+), agent (\d+), (?:ping \d+, )?first byte (\d+)"
+    told = re.search(rf"cold \d+ ms \({phases}\) total ", footer)
+    assert told, footer
+    launch, agent, first_byte = map(int, told.groups())
+    assert launch + agent + 1 >= IMPORTS and first_byte >= THINKS, footer  # each is rounded
     assert re.search(r"warm \d+ ms total ", run("invoke", slow.id, "x", "-s", "shown").stderr)
     inspected = run("sessions", "inspect", "shown").stdout
     assert re.search(r"^start +.*launch \d+, agent \d+, .*first byte \d+ ms$", inspected, re.MULTILINE), inspected

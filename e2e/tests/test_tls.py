@@ -276,6 +276,7 @@ def test_files_are_loaded_anew_while_an_answer_streams(tmp_path):
 
         gate.touch()
         assert stream.read() == b"two", "the connection of before goes on"
+        del stream  # which holds that connection, whatever its client does
 
 
 @pytest.mark.parametrize("kind", ["absent", "swapped", "other key", "encrypted", "junk"])
