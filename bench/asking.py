@@ -10,6 +10,7 @@ from harness import Agent, new_session
 
 FIELDS = b"Host: agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 REQUEST = b"POST /invocations HTTP/1.1\r\n" + FIELDS + BODY
+HEALTH = b"GET /ping HTTP/1.1\r\nHost: agent\r\n\r\n"
 CLONE_NEWNET = 0x4000_0000
 PATIENCE = 60
 PAUSE = 0.0002
@@ -40,15 +41,22 @@ def enter(namespace: int):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def first_byte_when_it_listens(new_socket, port: int):
-    """Connects until it succeeds, asks, and returns with the first byte of the answer."""
+def first_byte_when_it_is_ready(new_socket, port: int, questions=(HEALTH, REQUEST)):
+    """Connects until it succeeds, asks one question after the other, and returns with the first byte of the last answer."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        with new_socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
-                return first_byte(connection, REQUEST)
-        assert time.monotonic() < deadline, f"nothing listens on port {port}"
-        time.sleep(PAUSE)
+    for question in questions:
+        while not has_answered(new_socket, port, question):
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(PAUSE)
+
+
+def has_answered(new_socket, port: int, question: bytes) -> bool:
+    """Whether something listens there; if so, the first byte of its answer has come."""
+    with new_socket() as connection:
+        if connection.connect_ex(("127.0.0.1", port)) != 0:
+            return False
+        first_byte(connection, question)
+        return True
 
 
 def first_answer(agent: Agent) -> tuple[float, str]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import servers
-from asking import PATIENCE, first_answer, first_byte_when_it_listens
+from asking import HEALTH, PATIENCE, REQUEST, first_answer, first_byte_when_it_is_ready
 from contenders import JSON, SESSION_HEADER, scratch_directory
 from harness import Agent, Server
 from podman import Podman
@@ -23,9 +23,10 @@ from workloads import PORT, Workload, read, sources
 
 
 class Bare:
-    """The same process by hand."""
+    """The same process by hand, asked for its health before anything else, as the contract has it."""
 
     name = "bare"
+    questions = (HEALTH, REQUEST)
 
     def __init__(self, spawner: Spawner):
         self.spawner = spawner
@@ -38,7 +39,7 @@ class Bare:
         started = time.perf_counter()
         pid = self.spawner.spawn(workload.argv, workload.environment, workload.directory)
         self.running.add(pid)
-        first_byte_when_it_listens(socket.socket, PORT)
+        first_byte_when_it_is_ready(socket.socket, PORT, self.questions)
         return (time.perf_counter() - started) * 1000, pid
 
     def stop(self, pid: int) -> float:
@@ -53,6 +54,13 @@ class Bare:
         """Ends what a failure has left running."""
         for pid in list(self.running):
             self.stop(pid)
+
+
+class Unasked(Bare):
+    """Not asked for its health: what that question costs an agent is the difference."""
+
+    name = "bare, no health check"
+    questions = (REQUEST,)
 
 
 @dataclass
@@ -97,8 +105,8 @@ class Innkeep:
 
 
 @contextmanager
-def all_places(names=("static", "stdlib", "sdk"), runtimes=True):
-    """Every place that this machine has, and the workloads of these names."""
+def all_places(names=("static", "stdlib", "sdk"), runtimes=True, unasked=False):
+    """Every place that this machine has, and the workloads of these names. `unasked`: by hand without a health check, too."""
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_directory())
         os.chmod(scratch, 0o755)
@@ -111,7 +119,7 @@ def all_places(names=("static", "stdlib", "sdk"), runtimes=True):
                 workloads.append(workload)
         spawner = Spawner(scratch / "spawner.log")
         stack.callback(spawner.close)
-        places = [Bare(spawner), process]
+        places = [Bare(spawner), *([Unasked(spawner)] if unasked else []), process]
         if servers.chosen != "process":
             places += sandboxed(stack)
         if runtimes and os.geteuid() == 0:

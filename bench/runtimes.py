@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import seccomp
-from asking import PATIENCE, PAUSE, Network, first_byte_when_it_listens
+from asking import PATIENCE, PAUSE, Network, first_byte_when_it_is_ready
 from spawner import HYBRID, Spawner
 from workloads import PORT, Workload
 
@@ -97,7 +97,7 @@ class Runtime:
         program = self.spawner.spawn(command)
         pid = await_pid(pid_file)
         network = Network(pid)
-        first_byte_when_it_listens(network.socket, PORT)
+        first_byte_when_it_is_ready(network.socket, PORT)
         took = (time.perf_counter() - started) * 1000
         network.close()
         status = self.spawner.wait(program)

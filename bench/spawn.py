@@ -1,13 +1,15 @@
 """Starts: from the request for a sandbox to the first byte of its agent's answer, wherever an agent can run."""
 
-from places import Innkeep, all_places, take_turns
+from places import Bare, Innkeep, Unasked, all_places, take_turns
 from table import Table, median, percentile
 
 RIVALS = ("crun", "runc")
 NOTE = """Starts: static is the agent of the other groups, stdlib an `http.server`, sdk one with `bedrock-agentcore`;
 everywhere the same command on the same files. Innkeep: an invocation of a new session of a deployed runtime, to the first
 byte of its answer; "server" is what the server itself calls ready. Bare and the runtimes: from the exec of the agent, or of
-the runtime, to the first byte of the same request's answer, sent as soon as the port accepts it. crun, runc and podman are
+the runtime, to the first byte of the same request's answer. Everywhere the agent is asked for its health first (`GET /ping`), as
+soon as the port accepts it: by contract nothing is asked of an agent before it said that it is healthy, and some have work to do
+for their first answer. How much tells "bare, no health check", which is invoked at once. crun, runc and podman are
 Debian's and make what Innkeep makes but for a user namespace and a writable layer: namespaces for network, mounts, pids, ipc
 and uts, the host's /usr read-only, uid 1000, no capabilities, the distribution's seccomp profile; asked through the network
 namespace. crun once more without the profile, which it compiles for every container. No limits for crun where control groups
@@ -16,7 +18,7 @@ of both versions are mounted: it refuses such machines, and runs with groups dis
 
 def measure(table: Table, quick: bool):
     times = 5 if quick else 25
-    with all_places() as (places, workloads):
+    with all_places(unasked=True) as (places, workloads):
         for workload in workloads:
             taken = {name: starts for name, (starts, _) in take_turns(places, workload, times).items()}
             for place in places:
@@ -40,8 +42,9 @@ def add(table: Table, workload: str, place, taken: dict[str, list[float]]):
             met = added <= 8 and all(ratio < 1 for ratio in ratios.values())
         else:
             target, met = "≤ bare + 20 ms", added <= 20
-    elif place.name == "bare":
-        cells[0] = f"{p50['bare']:.1f} ms"
+    elif isinstance(place, Bare):
+        cells[0] = f"{p50[place.name]:.1f} ms"
+        spread = f"{added:+.1f} ms; {spread}" if isinstance(place, Unasked) else spread
     else:
         cells[0], cells[1] = f"{p50['bare']:.1f} ms", f"{p50[place.name]:.1f} ms"
         spread = f"{added:+.1f} ms; {spread}"
