@@ -55,7 +55,7 @@ impl Guards {
         // Read before the store is: what a commit overtakes is remembered as of the time before it.
         let generation = self.store.generation();
         let known = self.known.lock().get(target).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.generation == generation) {
+        if let Some(known) = known.as_ref().filter(|known| Some(known.generation) == generation) {
             return Ok(known.guards.clone());
         }
         let resources = vec![
@@ -63,12 +63,13 @@ impl Guards {
             Tagged::Endpoint(target.runtime.clone(), target.endpoint.clone()),
         ];
         let attached = self.store.get_attached(resources).await.map_err(|error| Error::Resolve(error.into()))?;
-        let known = match known.filter(|known| *known.attached == *attached) {
-            Some(known) => Known { generation, ..known },
-            None => Known { generation, guards: self.read(target, &attached), attached: attached.into() },
+        let guards = match known.filter(|known| *known.attached == *attached) {
+            Some(known) => known.guards,
+            None => self.read(target, &attached),
         };
-        let guards = known.guards.clone();
-        self.remember(target, known);
+        if let Some(generation) = generation {
+            self.remember(target, Known { generation, attached: attached.into(), guards: guards.clone() });
+        }
         Ok(guards)
     }
 

@@ -73,12 +73,14 @@ impl Names {
     async fn look_up(&self, name: &RuntimeName) -> Result<Option<RuntimeId>, Error> {
         // Read before the store is: an answer that a commit overtakes is remembered as of the time before it.
         let generation = self.store.generation();
-        if let Some(known) = self.known.lock().get(generation, name) {
+        if let Some(known) = generation.and_then(|generation| self.known.lock().get(generation, name)) {
             return Ok(known);
         }
         let found = self.store.find_runtime(name).await.map_err(|error| Error::Resolve(error.into()))?;
         let found = found.map(|runtime| runtime.id);
-        self.known.lock().remember(generation, name, found.clone());
+        if let Some(generation) = generation {
+            self.known.lock().remember(generation, name, found.clone());
+        }
         Ok(found)
     }
 }

@@ -103,7 +103,7 @@ impl Resolver {
     async fn served(&self, target: &Target) -> Result<Served, Error> {
         // Read before the store is: an answer that a commit overtakes is remembered as of the time before it.
         let generation = self.store.generation();
-        if let Some(served) = self.answers.lock().get(generation, target) {
+        if let Some(served) = generation.and_then(|generation| self.answers.lock().get(generation, target)) {
             return Ok(served);
         }
         let shares = self.store.resolve(&target.runtime, &target.endpoint).await;
@@ -122,7 +122,9 @@ impl Resolver {
                 Served::Parts(Arc::new(Split(parts)))
             }
         };
-        self.answers.lock().remember(generation, target, served.clone());
+        if let Some(generation) = generation {
+            self.answers.lock().remember(generation, target, served.clone());
+        }
         Ok(served)
     }
 

@@ -108,13 +108,14 @@ impl Store {
         spawn_blocking(move || backup::copy(&data_dir, &to)).await.map_err(|_| Error::Closed)?
     }
 
-    /// Rises whenever a commit may change what [`Store::resolve`] or [`Store::get_attached`] answers; caches compare it. No IO. A cache reads it
-    /// *before* it resolves and keeps the two together: read afterwards, it could make an old answer look new.
-    pub fn generation(&self) -> u64 {
+    /// Rises whenever a commit may change what [`Store::resolve`] or [`Store::get_attached`] answers; caches compare it. None while such a commit
+    /// is under way: what is read then is not to be kept, and what is kept may be old. No IO. A cache reads it *before* it resolves and
+    /// keeps the two together: read afterwards, it could make an old answer look new.
+    pub fn generation(&self) -> Option<u64> {
         self.writer.generation()
     }
 
-    /// Returns a level that follows [`Store::generation`]: who waits for a change of what is served needs not look again and again.
+    /// Returns a level that follows [`Store::generation`] when commits have ended: who waits for a change of what is served needs not look again and again.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.writer.generations()
     }

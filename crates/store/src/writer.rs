@@ -27,8 +27,34 @@ pub(crate) struct Writer {
     queue_tx: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     stopped_rx: watch::Receiver<Option<Result<(), Error>>>,
     generation: Arc<AtomicU64>,
-    /// The same, for those who wait; the counter is for those who look on every request.
+    /// The same between commits, for those who wait; the counter is for those who look on every request.
     generation_rx: watch::Receiver<u64>,
+}
+
+/// Counts the commits of something that `Store::resolve` reads, each twice: odd from before readers may see it until all of them do.
+#[derive(Debug)]
+struct Generation {
+    counter: Arc<AtomicU64>,
+    level_tx: watch::Sender<u64>,
+}
+
+impl Generation {
+    fn new() -> Self {
+        Self { counter: Arc::default(), level_tx: watch::Sender::new(0) }
+    }
+
+    fn begin(&self) {
+        self.counter.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends what was begun, if something was.
+    fn end(&self) {
+        let begun = self.counter.load(Ordering::Acquire);
+        if !begun.is_multiple_of(2) {
+            self.counter.store(begun + 1, Ordering::Release);
+            self.level_tx.send_replace(begun + 1);
+        }
+    }
 }
 
 /// A queued write.
@@ -68,14 +94,13 @@ impl Writer {
     pub(crate) fn spawn(db: Db, readers: Arc<Readers>) -> Result<Self, Error> {
         let (queue_tx, queue_rx) = mpsc::channel(QUEUE);
         let (stopped_tx, stopped_rx) = watch::channel(None);
-        let generation = Arc::new(AtomicU64::new(0));
-        let (generation_tx, generation_rx) = watch::channel(0);
+        let of_thread = Generation::new();
+        let (generation, generation_rx) = (Arc::clone(&of_thread.counter), of_thread.level_tx.subscribe());
         let path: PathBuf = db.path.clone();
-        let counter = Arc::clone(&generation);
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                serve(&db, queue_rx, &counter, &generation_tx);
+                serve(&db, queue_rx, &of_thread);
                 readers.close();
                 let checkpointed = db.checkpoint();
                 drop(db);
@@ -98,9 +123,9 @@ impl Writer {
         answer_rx.await.map_err(|_| Error::Closed)?
     }
 
-    /// Returns how often something that `Store::resolve` reads was committed.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// Returns a number that rises when something that `Store::resolve` reads is committed; none while that is under way.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Ordering::Acquire)).filter(|generation| generation.is_multiple_of(2))
     }
 
     /// Returns the level of the same number.
@@ -117,19 +142,12 @@ impl Writer {
     }
 }
 
-fn serve(
-    db: &Db,
-    mut queue_rx: mpsc::Receiver<Box<dyn Job>>,
-    generation: &AtomicU64,
-    generation_tx: &watch::Sender<u64>,
-) {
+fn serve(db: &Db, mut queue_rx: mpsc::Receiver<Box<dyn Job>>, generation: &Generation) {
     let mut group = Vec::with_capacity(MAX_GROUP);
     while queue_rx.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
-        let committed = commit(db, &mut group);
+        let committed = commit(db, &mut group, generation);
         // After the commit and before the answers: whoever has an answer sees the new generation.
-        if db.take_resolve_changed() {
-            generation_tx.send_replace(generation.fetch_add(1, Ordering::Release) + 1);
-        }
+        generation.end();
         for job in group.drain(..) {
             job.acknowledge(committed.clone());
         }
@@ -137,7 +155,7 @@ fn serve(
 }
 
 /// Runs the group in one transaction. An error means that nothing of it was kept.
-fn commit(db: &Db, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
+fn commit(db: &Db, group: &mut [Box<dyn Job>], generation: &Generation) -> Result<(), Error> {
     let sql = |sql: &str| db.conn.execute_batch(sql).map_err(|e| Fault::from(e).at(&db.path));
     sql("BEGIN IMMEDIATE")?;
     let run_all = || {
@@ -149,6 +167,10 @@ fn commit(db: &Db, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
                 Err(error) if db.conn.is_autocommit() => return Err(error),
                 Err(_) => sql("ROLLBACK TO job; RELEASE job")?,
             }
+        }
+        // Readers see what is committed before we know: SQLite may copy its log into the database first.
+        if db.take_resolve_changed() {
+            generation.begin();
         }
         sql("COMMIT")
     };

@@ -34,7 +34,7 @@ impl Queued {
             queue_tx.try_send(job).map_err(|_| "full").unwrap();
         }
         drop(queue_tx);
-        serve(db, queue_rx, &AtomicU64::new(0), &watch::Sender::new(0));
+        serve(db, queue_rx, &Generation::new());
     }
 }
 
@@ -130,4 +130,35 @@ fn on_a_full_disk_what_was_acknowledged_is_kept_and_the_rest_is_told_why() {
     }
     assert!(!acknowledged.contains(&2));
     assert_eq!(kept(&db), acknowledged);
+}
+
+#[tokio::test]
+async fn who_sees_what_is_committed_does_not_see_the_generation_before() {
+    let (_dir, db) = database();
+    let reader = Db::open_reader(&db.path, &db.sealer).unwrap();
+    let readers = Arc::new(Readers::of(&db));
+    let writer = Arc::new(Writer::spawn(db, readers).unwrap());
+    let looking = tokio::task::spawn_blocking({
+        let writer = Arc::clone(&writer);
+        move || {
+            let mut remembered = (0, 0);
+            while remembered.1 < 200 {
+                let before = writer.generation();
+                let n = reader.count("SELECT count(*) FROM thing", []).unwrap();
+                if writer.generation() == Some(remembered.0) {
+                    assert_eq!(n, remembered.1, "what was remembered would still be taken");
+                }
+                remembered = before.map_or(remembered, |generation| (generation, n));
+            }
+        }
+    });
+    for n in 0..200 {
+        let insert = move |db: &Db| {
+            db.mark_resolve_changed();
+            insert(db, n, 1)
+        };
+        writer.write(insert).await.unwrap();
+    }
+    looking.await.unwrap();
+    writer.close().await.unwrap();
 }
