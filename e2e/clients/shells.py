@@ -34,8 +34,9 @@ async def talk(arn, session):
         await shell.send("echo answer=$((40+2))\n")
         await until(shell, "answer=42")
         await shell.resize(133, 37)
-        await shell.send("stty size\n")
-        await until(shell, "37 133")
+        # It is told of it by a signal, which takes its time.
+        await shell.send("until [ \"$(stty size)\" = '37 133' ]; do sleep 0.1; done; echo sized=$((1+1))\n")
+        await until(shell, "sized=2")
         await shell.send("exit 3\n")
         async for _ in shell:
             pass

@@ -103,9 +103,14 @@ def test_a_shell_on_this_terminal(screen):
     else:
         raise AssertionError(f"the new size was not seen: {shown.seen}")
     # Ctrl-C is for the program there, not for the one here.
-    shown.type("echo sleeping=$((1+1)); sleep 1000\r")
+    shown.type("PS1='asks''you> '\r")
+    shown.until("asksyou> ")
+    # Said by what is interrupted: a shell in the middle of starting it may lose its terminal to it, and end.
+    shown.type("sh -c 'echo sleeping=$((1+1)); exec sleep 1000'\r")
     shown.until("sleeping=2")
     shown.type("\x03")
+    # What is typed before it asks, it throws away.
+    shown.until("asksyou> ")
     shown.type("echo awake=$((1+1)); exit 3\r")
     shown.until("awake=2")
     assert shown.end()[0] == 3

@@ -79,7 +79,7 @@ def signed(agent, session, **query):
 @asynccontextmanager
 async def connected(agent, session, **query):
     url, headers = signed(agent, session, **query)
-    async with websockets.connect(url, additional_headers=headers, compression=None) as socket:
+    async with websockets.connect(url, additional_headers=headers, compression=None, open_timeout=60) as socket:
         yield Terminal(socket)
 
 
@@ -104,8 +104,9 @@ def test_a_shell_is_one_beside_the_agent(agent):
             seen = await terminal.until("terminal=2")
             assert "30 100" in seen and "/dev/pts/" in seen and "xterm-256color" in seen
             await terminal.socket.send(RESIZE + b'{"width":133,"height":37}')
-            await terminal.type("stty size\n")
-            await terminal.until("37 133")
+            # It is told of it by a signal, which takes its time.
+            await terminal.type("until [ \"$(stty size)\" = '37 133' ]; do sleep 0.1; done; echo sized=$((1+1))\n")
+            await terminal.until("sized=2")
             # Ctrl-C ends what runs, and the shell takes the next line.
             await terminal.type("PS1='asks''you> '\n")
             await terminal.until("asksyou> ")
