@@ -1,5 +1,5 @@
 """A small process that starts others, so that what a start costs does not depend on who measures it. Reads a line of JSON,
-{"argv", "env", "cwd"} or {"wait": pid}, and writes one: the pid, or the status with which it ended.
+{"argv", "env", "cwd"} or {"wait": pid}, and writes one: the pid, or the status with which it ended, or in words why it was not started.
 
 Run by itself it is that process; imported it is the way to it. A control group file system beside version 1's is hidden from
 what it starts, because Debian's crun refuses to run where there are both.
@@ -47,7 +47,10 @@ class Spawner:
         self.process.stdin.write(json.dumps(request) + "\n")
         line = self.process.stdout.readline()
         assert line, f"the spawner ended: {self.log.read_text()[-2000:]}"
-        return json.loads(line)
+        answer = json.loads(line)
+        if isinstance(answer, str):
+            raise OSError(answer)
+        return answer
 
 
 def serve():
@@ -57,12 +60,19 @@ def serve():
         if "wait" in request:
             answer = children.pop(request["wait"]).wait()
         else:
-            child = subprocess.Popen(
-                request["argv"], env=request["env"], cwd=request["cwd"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
-            children[child.pid] = child
-            answer = child.pid
-        print(answer, flush=True)
+            answer = start(request, children)
+        print(json.dumps(answer), flush=True)
+
+
+def start(request: dict, children: dict) -> int | str:
+    """Returns the pid, or why there is none: a program may not be there."""
+    argv, env, cwd = request["argv"], request["env"], request["cwd"]
+    try:
+        child = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except OSError as reason:
+        return str(reason)
+    children[child.pid] = child
+    return child.pid
 
 
 if __name__ == "__main__":
