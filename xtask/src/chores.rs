@@ -43,12 +43,15 @@ fn fuzz_targets(root: &Path) -> Result<()> {
 }
 
 /// What the second round of end-to-end tests leaves out: what chooses its isolation itself, and what asks who may call, how clients try
-/// again, and what is kept on record, which is the same before all walls.
-const SAME_EVERYWHERE: [&str; 14] = [
+/// again, what the control plane answers, and what is kept on record, which is the same before all walls.
+const SAME_EVERYWHERE: [&str; 17] = [
     "recovery",
     "security",
     "base_tree",
     "frameworks",
+    "test_zygote",
+    "test_images",
+    "conformance",
     "test_policies",
     "test_keys",
     "test_jwt",

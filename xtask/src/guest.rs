@@ -20,9 +20,9 @@ const KERNEL: &str = "linux-image-amd64";
 /// What of the kernel's tree has the modules that the guest loads, and those that they need.
 const MODULES: [&str; 6] = ["drivers/virtio", "fs/9p", "fs/fscache", "fs/netfs", "fs/overlayfs", "net/9p"];
 
-/// Cargo's arguments for what is tested: of the whole workspace, as the other tests, which then have built it. Of two packages alone, the
-/// crates that they depend on would have other features, and be built once more.
-const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+/// Cargo's arguments for what is tested: of the whole workspace, as the other tests, which in a run of all have built it. Of two packages
+/// alone, the crates that they depend on would have other features, and be built once more.
+const BUILD: [&str; 5] = ["build", "--workspace", "--bin", "innkeep", "--tests"];
 
 /// The longest that the guest may run, seconds. It takes 150 of processor time.
 const DEADLINE_S: &str = "600";

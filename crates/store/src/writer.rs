@@ -158,6 +158,8 @@ fn serve(db: &Db, mut queue_rx: mpsc::Receiver<Box<dyn Job>>, generation: &Gener
 fn commit(db: &Db, group: &mut [Box<dyn Job>], generation: &Generation) -> Result<(), Error> {
     let sql = |sql: &str| db.conn.execute_batch(sql).map_err(|e| Fault::from(e).at(&db.path));
     sql("BEGIN IMMEDIATE")?;
+    // Of a group that came to no commit.
+    db.take_resolve_changed();
     let run_all = || {
         for job in group {
             sql("SAVEPOINT job")?;
