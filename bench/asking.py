@@ -11,6 +11,7 @@ from harness import Agent, new_session
 FIELDS = b"Host: agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 REQUEST = b"POST /invocations HTTP/1.1\r\n" + FIELDS + BODY
 HEALTH = b"GET /ping HTTP/1.1\r\nHost: agent\r\n\r\n"
+QUESTIONS = (HEALTH, REQUEST)
 CLONE_NEWNET = 0x4000_0000
 PATIENCE = 60
 PAUSE = 0.0002
@@ -41,7 +42,7 @@ def enter(namespace: int):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def first_byte_when_it_is_ready(new_socket, port: int, questions=(HEALTH, REQUEST)):
+def first_byte_when_it_is_ready(new_socket, port: int, questions=QUESTIONS):
     """Connects until it succeeds, asks one question after the other, and returns with the first byte of the last answer."""
     deadline = time.monotonic() + PATIENCE
     for question in questions:

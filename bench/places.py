@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import servers
-from asking import HEALTH, PATIENCE, REQUEST, first_answer, first_byte_when_it_is_ready
+from asking import PATIENCE, QUESTIONS, REQUEST, first_answer, first_byte_when_it_is_ready
 from contenders import JSON, SESSION_HEADER, scratch_directory
 from harness import Agent, Server
 from podman import Podman
@@ -26,7 +26,7 @@ class Bare:
     """The same process by hand, asked for its health before anything else, as the contract has it."""
 
     name = "bare"
-    questions = (HEALTH, REQUEST)
+    questions = QUESTIONS
 
     def __init__(self, spawner: Spawner):
         self.spawner = spawner

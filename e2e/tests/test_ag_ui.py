@@ -46,7 +46,7 @@ def test_a_run_is_a_stream_of_events(agent):
 
 def test_a_run_over_a_websocket(agent):
     async def test():
-        async with opened(agent, *signed(agent, new_session()), open_timeout=60) as socket:
+        async with opened(agent, *signed(agent, new_session())) as socket:
             await socket.send(run("one two"))
             # The SDK sends what it would write to a stream.
             return [EVENT.validate_json(frame.removeprefix("data: ")) async for frame in socket]

@@ -52,9 +52,8 @@ def sdk(agent, monkeypatch):
 async def opened(agent, url, headers=None, **options):
     """The socket of an URL that names the SDK's host: its connection goes to the server's own address."""
     url = url.replace("wss://", "ws://", 1)
-    patience = {"open_timeout": 60} | options
     async with websockets.connect(
-        url, additional_headers=headers, host="127.0.0.1", port=port_of(agent), compression=None, **patience
+        url, additional_headers=headers, host="127.0.0.1", port=port_of(agent), compression=None, open_timeout=60, **options
     ) as socket:
         yield socket
 
